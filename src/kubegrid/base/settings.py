@@ -1,0 +1,166 @@
+"""Every limit and every time of the system, with its meaning, unit, default and reason.
+
+Grouped by who uses them. The defaults of `ReplicationSettings` are the ones that `bench/failover.py` was measured with;
+they hold these relations, which `check()` enforces:
+
+    beacon_ms  <  silence_ms  <  lease_ms  <  grace_ms - drift_ms
+
+A silent backup is noticed (`silence_ms`) and removed by compare-and-swap before its lease runs out, or the primary would
+fall silent for want of it; a backup waits for `grace_ms` before it takes over, and by then every lease that the old
+primary could hold has run out, even if the two clocks differ by the drift margin.
+"""
+
+import msgspec
+
+MIB = 1024 * 1024
+
+
+class ReplicationSettings(msgspec.Struct, frozen=True):
+    """Times and limits of the replication protocol (PROTOCOL.md)."""
+
+    tick_ms: int = 20
+    """How often the driver wakes the state machine. Finer than the beacon, coarser than a scheduler's quantum."""
+    beacon_ms: int = 50
+    """Interval of the primary's heartbeat, sent by the serving loop itself (R8)."""
+    silence_ms: int = 300
+    """A backup that acknowledged nothing for this long is proposed for removal (R3). A closed connection counts at once."""
+    lease_ms: int = 500
+    """How long a primary may answer after the sending of a beacon that a backup acknowledged (R8)."""
+    drift_ms: int = 50
+    """By how much two lease clocks may differ over one grace period: 7 %, far above any real quartz (R11)."""
+    grace_ms: int = 650
+    """How long a backup waits without a beacon before it promotes itself (R11)."""
+    promotion_stagger_ms: int = 40
+    """The k-th backup in the configuration's order waits k times this on top, so that two rarely compete."""
+    cas_retry_ms: int = 100
+    """A compare-and-swap without a known outcome is repeated after this (R1)."""
+    read_retry_ms: int = 150
+    """A reading of the configuration without an answer is repeated after this."""
+    configuration_poll_ms: int = 1000
+    """A member that hears from no primary reads the configuration this often; a watch is a hint only."""
+    resend_ms: int = 200
+    """Entries not acknowledged for this long are sent again."""
+    handover_hold_ms: int = 400
+    """How long a hand-over may hold new requests before the old primary resumes (R16)."""
+    finish_ms: int = 1500
+    """A winner that makes no progress towards serving for this long falls silent so that another may try (R17)."""
+    failback_after_ms: int = 30_000
+    """Full redundancy for this long before a primary that is not the preferred one hands over (R16)."""
+    join_stall_ms: int = 3000
+    """A joiner that acknowledged nothing for this long is dropped from `joining`, so that it holds up nobody (R2)."""
+    min_in_sync: int = 1
+    """Copies without which a write is refused (R9)."""
+    copies: int = 2
+    """Members that the partition should have: the primary and its backups. Full redundancy is this many in sync."""
+    frame_bytes_target: int = 1 * MIB
+    """Entries are packed into frames of about this size when a log is sent again or to a joiner."""
+    inflight_bytes_max: int = 16 * MIB
+    """Entries sent to one member and not acknowledged; beyond it they wait in the log."""
+    log_bytes_max: int = 64 * MIB
+    """Committed entries kept so that a member that returns can join by log instead of by snapshot (R14)."""
+    log_entries_max: int = 100_000
+    """The same as a count."""
+    snapshot_slices_inflight: int = 4
+    """Slices of a snapshot on their way to one joiner."""
+
+    def check(self) -> None:
+        """Raise ValueError when the times cannot keep the protocol's promises."""
+        if not self.beacon_ms < self.silence_ms < self.lease_ms < self.grace_ms - self.drift_ms + 1:
+            raise ValueError(
+                "replication times must hold beacon_ms < silence_ms < lease_ms <= grace_ms - drift_ms; got "
+                f"beacon_ms={self.beacon_ms} silence_ms={self.silence_ms} lease_ms={self.lease_ms} "
+                f"grace_ms={self.grace_ms} drift_ms={self.drift_ms}"
+            )
+
+
+class StoreSettings(msgspec.Struct, frozen=True):
+    """Limits of what is stored and of how much is done in one go."""
+
+    key_bytes_max: int = 64 * 1024
+    """Longest key."""
+    value_bytes_max: int = 64 * MIB
+    """Longest string value or hash field; also the longest bulk string a client may send."""
+    slice_bytes: int = 256 * 1024
+    """One slice of a snapshot: small enough that cutting and loading it stay well under a loop turn's 50 ms."""
+    slice_units: int = 4000
+    """Keys or fields that one slice of a long command, of expiry or of clean-up touches: a few milliseconds."""
+    atomic_units_max: int = 100_000
+    """Keys or fields that a command which must be atomic (HGETALL, MSET, one command in EXEC) may touch."""
+    transaction_commands_max: int = 10_000
+    """Commands that one MULTI may queue."""
+
+
+class ClientSettings(msgspec.Struct, frozen=True):
+    """Limits of a client's connection (Redis protocol)."""
+
+    arguments_max: int = 1024 * 1024
+    """Elements of one request's array, as in Redis."""
+    inline_bytes_max: int = 64 * 1024
+    """An inline request's line, as in Redis."""
+    unauthenticated_arguments_max: int = 10
+    unauthenticated_bulk_bytes_max: int = 16384
+    """What a client may send before AUTH, as in Redis."""
+    query_bytes_max: int = 256 * MIB
+    """An unfinished request's bytes kept for one connection."""
+    output_bytes_max: int = 64 * MIB
+    """Replies that a client has not read: beyond it the connection is closed."""
+    output_bytes_pause: int = 1 * MIB
+    """Replies not read at which no more requests of this connection are read."""
+    clients_max: int = 10_000
+    request_timeout_ms: int = 5000
+    """A write that was executed and not confirmed within this: the connection is closed, outcome unknown (CONTRACTS.md)."""
+
+
+class NodeConfig(msgspec.Struct):
+    """What `kubegrid node --config FILE` reads: one member of one partition."""
+
+    grid: str
+    grid_id: str
+    name: str
+    partition: int
+    ordinal: int
+    partitions: int
+    preferred: bool
+    """Whether this member is the preferred primary of its partition."""
+    bind: str
+    advertise: str
+    """The address that clients and other members are told."""
+    resp_port: int
+    http_port: int
+    replication_port: int
+    managers: list[str]
+    """`host:port` of each manager's coordination port."""
+    memory_bytes: int
+    """The member's whole memory (its container's limit); records get the part that keeps the process inside."""
+    state_dir: str
+    secret_file: str | None = None
+    host: str = ""
+    zone: str | None = None
+    failback: bool = True
+    on_loss: str = "wait"
+    replication: ReplicationSettings = ReplicationSettings()
+    store: StoreSettings = StoreSettings()
+    clients: ClientSettings = ClientSettings()
+
+
+class ManagerConfig(msgspec.Struct):
+    """What `kubegrid manager --config FILE` reads."""
+
+    grid: str
+    grid_id: str
+    name: str
+    bind: str
+    advertise: str
+    http_port: int
+    coordination_port: int
+    state_dir: str
+    partitions: int
+    copies: int
+    on_loss: str
+    first_primaries: dict[str, str]
+    """Partition number (as text) → name of the member that a new grid starts with as primary."""
+    spec: dict[str, object]
+    """The manifest's `spec`, as given, for `status` and the console."""
+    secret_file: str | None = None
+    lookup_lease_ms: int = 3000
+    """A member that does not renew for this long disappears from the lookup service."""
