@@ -1,0 +1,48 @@
+# Everything a newcomer runs. Only Python 3.11 or later has to be there; the rest goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SEEDS ?= 1000
+
+.PHONY: help setup demo test check sim bench clean
+
+help:
+	@echo "make setup   own .venv with the locked dependencies"
+	@echo "make demo    start a grid, load 336,776 flights, kill a primary, count what was lost"
+	@echo "make test    all tests that this machine can run"
+	@echo "make check   lint, types, layers"
+	@echo "make sim     SEEDS=$(SEEDS)  the replication simulator's campaign"
+	@echo "make bench   against Redis, in the same run (needs redis-server and redis-benchmark)"
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "KubeGrid needs Python 3.11 or later; this is %s. Try: make PYTHON=python3.11" % sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked dependencies into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $(STAMP)
+
+demo: setup
+	@$(BIN)/python -m bench.demo
+
+test: setup
+	@$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+sim: setup
+	@$(BIN)/python -m tests.sim --seeds $(SEEDS)
+
+bench: setup
+	@$(BIN)/python -m bench.redis_ratio
+	@$(BIN)/python -m bench.failover
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,282 @@
+"""One turn of the event loop: what was executed together is logged together and confirmed together (group commit).
+
+**Hot path**: speed beats form here; measure every change with `bench/`.
+
+Everything that arrives in one turn of the loop is executed at once, and then `end()` runs these steps in this order:
+
+1. the effects of the turn become *one* log entry (`member.append`), which the backups get as one frame;
+2. replication inputs that arrived meanwhile (frames, ticks, answers of the coordinator) run;
+3. the state machine's instructions are carried out (`member.drain`);
+4. replies whose position is confirmed, under a valid lease, leave (R6, R7).
+
+The order is what keeps a deposed primary honest: whatever was executed is in the log, with its undo records, before any
+input can depose it; and the clock that decides about the lease is read after the data were (R7).
+
+Replies wait in *groups*, one per turn: the position they need and the bytes for each connection. A turn without
+writes needs what it could have seen, which is the end of the log. Next on the path of the data: `member`.
+"""
+
+import asyncio
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kubegrid.base.settings import ClientSettings
+from kubegrid.replication import Gate
+from kubegrid.store import Keyspace
+
+if TYPE_CHECKING:
+    from kubegrid.node.connection import Connection
+
+ENTRY_BYTES_MAX = 1024 * 1024
+"""Bytes of requests after which a turn's effects are cut into an entry of their own: no frame grows without bound."""
+BACKLOG_BYTES_MAX = 32 * 1024 * 1024
+"""Unconfirmed bytes at which no more requests are read until the backups have caught up."""
+LATENCY_BOUNDS_MS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+OPEN = Gate.OPEN
+HOLD = Gate.HOLD
+
+
+class Replicator(Protocol):
+    """What the turn needs of the member that drives replication."""
+
+    recording: bool
+    writable: bool
+    last_seq: int
+    backlog_bytes: int
+
+    def now_ms(self) -> int: ...
+    def gate(self, now: int) -> Gate: ...
+    def append(self, now: int, effects: list[Any] | None, undo: list[Any] | None, size: int) -> int: ...
+    def drain(self) -> None: ...
+    def releasable(self, now: int) -> int: ...
+
+
+class Turn:
+    """Collects what one loop turn executed and releases replies in order.
+
+    Invariant: `pending` is ordered by the time of execution, and the needs in it never fall; a connection's bytes leave
+    in the order of its requests.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, keyspace: Keyspace, member: Replicator, settings: ClientSettings
+    ) -> None:
+        self.loop = loop
+        self.keyspace = keyspace
+        self.member = member
+        self.settings = settings
+        self.running = False
+        self.scheduled = False
+        self.gate: Gate = Gate.CLOSED
+        self.open_gate = False
+        self.request_bytes = 0
+        self.executed = 0
+        """Requests executed in this turn."""
+        self.touched: list[Connection] = []
+        self.pending: deque[tuple[int, float, int, list[tuple[Connection, bytes]]]] = deque()
+        self.inputs: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self.held: set[Connection] = set()
+        """Connections whose requests wait for a hand-over to end or for the backups to catch up."""
+        self.tasks: deque[tuple[Connection, Generator[None, None, Any], bool]] = deque()
+        """Long commands, one slice a turn; whether each was begun under an open gate (it may write), or on a backup."""
+        self.dirty_seen = 0
+        self.started = 0.0
+        self.longest_ms = 0.0
+        self.latency_counts = [0] * (len(LATENCY_BOUNDS_MS) + 1)
+        self.latency_sum_ms = 0.0
+
+    # -- one turn ------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Open the turn: read the gate and the clocks once for everything that runs in it."""
+        self.running = True
+        self.started = time.perf_counter()
+        member = self.member
+        gate = member.gate(member.now_ms())
+        self.gate = gate
+        self.open_gate = gate is OPEN
+        keyspace = self.keyspace
+        keyspace.recording = member.recording
+        keyspace.now_ms = time.time_ns() // 1_000_000
+        if not self.scheduled:
+            self.scheduled = True
+            self.loop.call_soon(self.end)
+
+    def input(self, function: Callable[..., None], *args: Any) -> None:
+        """Queue a replication input for step 2 of this turn's end."""
+        self.inputs.append((function, args))
+        if not self.scheduled:
+            self.scheduled = True
+            self.loop.call_soon(self.end)
+
+    def work(self, function: Callable[[], None]) -> None:
+        """Run `function` inside a turn, so that its effects (expiry, clean-up) become part of the turn's entry."""
+        if not self.running:
+            self.begin()
+        function()
+
+    def cut(self) -> int:
+        """Make what was executed so far one entry; the sequence number that replies of this turn need."""
+        keyspace = self.keyspace
+        member = self.member
+        self.request_bytes = 0
+        if keyspace.effects:
+            effects, undo, size = keyspace.take_turn()
+            return member.append(member.now_ms(), effects, undo, size)
+        if keyspace.dirty != self.dirty_seen:
+            self.dirty_seen = keyspace.dirty
+            if self.open_gate and not keyspace.recording:
+                return member.append(member.now_ms(), None, None, 0)
+        return member.last_seq
+
+    def end(self) -> None:
+        """Steps 1 to 4 of the module's docstring."""
+        self.scheduled = False
+        member = self.member
+        if not self.started:
+            self.started = time.perf_counter()
+        if self.running:
+            self.running = False
+            if self.tasks:
+                self._run_tasks()
+            need = self.cut()
+            if self.touched:
+                self._collect(need)
+        if self.inputs:
+            inputs, self.inputs = self.inputs, []
+            for function, args in inputs:
+                function(*args)
+        member.drain()
+        self.release(member.now_ms())
+        if self.held:
+            self._wake_held()
+        if self.tasks and not self.scheduled:
+            self._schedule_tasks()
+        took_ms = (time.perf_counter() - self.started) * 1000
+        self.started = 0.0
+        if took_ms > self.longest_ms:
+            self.longest_ms = took_ms
+
+    def _schedule_tasks(self) -> None:
+        """Go on with long commands in the next turn; those that may not go on now wait for the next tick's turn."""
+        self.open_gate = self.member.gate(self.member.now_ms()) is OPEN
+        if any(self._may_run(may_write) for _, _, may_write in self.tasks):
+            self.scheduled = True
+            self.loop.call_soon(self._turn_for_tasks)
+
+    def _turn_for_tasks(self) -> None:
+        self.scheduled = False
+        if not self.running:
+            self.begin()
+
+    def _collect(self, need: int) -> None:
+        """Move what the connections wrote in this turn into a group, or send it where nothing has to be waited for."""
+        items: list[tuple[Connection, bytes]] = []
+        touched, self.touched = self.touched, []
+        open_gate = self.open_gate
+        for connection in touched:
+            connection.touched = False
+            out = connection.out
+            if not out:
+                if connection.close_after_reply and not connection.pending_groups:
+                    connection.close()
+                continue
+            data = b"".join(out) if len(out) > 1 else out[0]
+            out.clear()
+            if open_gate:
+                connection.pending_groups += 1
+                items.append((connection, data))
+            elif connection.pending_groups:
+                # Refusals and the like keep their place behind what was executed before.
+                connection.pending_groups += 1
+                items.append((connection, data))
+            else:
+                connection.send(data)
+        if items:
+            self.pending.append((need, self.started, self.executed, items))
+        self.executed = 0
+
+    # -- release -------------------------------------------------------------------------------------------------
+
+    def release(self, now: int) -> None:
+        """Send every reply whose position is confirmed at `now` under a valid lease (R6, R7)."""
+        pending = self.pending
+        if not pending:
+            return
+        upto = self.member.releasable(now)
+        if pending[0][0] > upto:
+            return
+        clock = time.perf_counter()
+        while pending and pending[0][0] <= upto:
+            _, started, executed, items = pending.popleft()
+            for connection, data in items:
+                connection.pending_groups -= 1
+                connection.send(data)
+            latency_ms = (clock - started) * 1000
+            self.latency_counts[bisect_left(LATENCY_BOUNDS_MS, latency_ms)] += executed
+            self.latency_sum_ms += latency_ms * executed
+
+    def drop_replies(self, reason: str) -> None:
+        """R15: replies of a deposed primary are never sent; their connections close, the outcome is unknown."""
+        dropped = {connection for _, _, _, items in self.pending for connection, _ in items}
+        self.pending.clear()
+        dropped.update(connection for connection, _, _ in self.tasks)
+        self.tasks.clear()
+        for connection in sorted(dropped, key=lambda c: c.id):
+            connection.abort(reason)
+
+    def oldest_pending_ms(self) -> float:
+        """Age in ms of the oldest reply that waits for its confirmation; 0 when none waits."""
+        return (time.perf_counter() - self.pending[0][1]) * 1000 if self.pending else 0.0
+
+    def expire(self, timeout_ms: float) -> int:
+        """Close the connections whose replies have waited for longer than `timeout_ms`; how many."""
+        limit = time.perf_counter() - timeout_ms / 1000
+        closed = 0
+        while self.pending and self.pending[0][1] < limit:
+            for connection, _ in self.pending.popleft()[3]:
+                connection.pending_groups -= 1
+                connection.abort("a reply was not confirmed in time")
+                closed += 1
+        return closed
+
+    # -- waiting and long work -------------------------------------------------------------------------------------
+
+    @property
+    def congested(self) -> bool:
+        return self.member.backlog_bytes > BACKLOG_BYTES_MAX
+
+    def _wake_held(self) -> None:
+        gate = self.member.gate(self.member.now_ms())
+        if gate is HOLD or self.congested:
+            return
+        held, self.held = self.held, set()
+        for connection in sorted(held, key=lambda c: c.id):
+            connection.resume()
+
+    def start_task(self, connection: "Connection", task: Generator[None, None, Any]) -> None:
+        """Run `task` one slice a turn; its return value is the reply."""
+        self.tasks.append((connection, task, self.open_gate))
+
+    def _may_run(self, may_write: bool) -> bool:
+        return self.open_gate or not may_write
+
+    def _run_tasks(self) -> None:
+        for _ in range(len(self.tasks)):
+            connection, task, may_write = self.tasks.popleft()
+            if connection.closed:
+                task.close()
+                continue
+            if not self._may_run(may_write):
+                self.tasks.append((connection, task, may_write))
+                continue
+            try:
+                next(task)
+            except StopIteration as done:
+                connection.finish_task(done.value)
+            else:
+                self.tasks.append((connection, task, may_write))
