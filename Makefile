@@ -26,7 +26,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 demo: setup
-	@$(BIN)/python -m bench.demo
+	@$(BIN)/python -m demo
 
 test: setup
 	@$(BIN)/python -m pytest
