@@ -1,0 +1,80 @@
+"""Carries out what replication asks of the store: strictly in order, and a bounded amount per loop turn.
+
+A backup that catches up, or a winner that takes over what it inherited, may get a log of many megabytes in one
+instruction; done at once it would stall the serving loop, and with it the beacons. So everything that touches the store
+goes through one queue. In the ordinary case the queue is empty and a turn's entries are applied where they arrive.
+
+While anything is queued (`busy`) the store is behind what replication believes, so the member must neither serve nor
+cut a snapshot from it: `member` holds its gate meanwhile. Next on the path of the data: `store.keyspace`.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from kubegrid.store import Keyspace
+
+log = logging.getLogger("kubegrid.node.applying")
+
+UNITS_PER_TURN = 10_000
+"""Effects applied in one loop turn: some 5 to 10 ms."""
+BYTES_PER_TURN = 1024 * 1024
+"""Bytes of snapshot slices loaded in one loop turn."""
+RESET_UNITS = UNITS_PER_TURN // 4
+"""What emptying 16384 slots counts as."""
+
+
+class Applying:
+    """Invariant: instructions reach the store in the order in which they were given, none twice."""
+
+    def __init__(self, keyspace: Keyspace) -> None:
+        self.keyspace = keyspace
+        self.busy = False
+        self.units = 0
+        """Units of work done in the running loop turn."""
+        self.applied_seq = 0
+        self._queue: deque[tuple[int, Callable[[Any], None], Any]] = deque()
+
+    def begin_turn(self) -> None:
+        self.units = 0
+
+    def apply(self, seq: int, effects: list[Any] | None) -> None:
+        """Apply a committed entry's effects."""
+        if effects:
+            self._do(len(effects) // 2, self.keyspace.apply, effects)
+        self.applied_seq = seq
+
+    def revert(self, undo: list[Any] | None) -> None:
+        """Take an executed entry back."""
+        if undo:
+            self._do(len(undo) // 2, self.keyspace.revert, undo)
+
+    def reset(self) -> None:
+        """Throw the store away; what was queued for it is moot."""
+        self._queue.clear()
+        self.busy = False
+        self.units += RESET_UNITS
+        self.keyspace.clear()
+
+    def load(self, payload: bytes) -> None:
+        """Load one slice of a snapshot."""
+        if payload:
+            self._do(max(1, len(payload) * UNITS_PER_TURN // BYTES_PER_TURN), self.keyspace.load, payload)
+
+    def _do(self, units: int, work: Callable[[Any], None], argument: Any) -> None:
+        if self.busy or self.units >= UNITS_PER_TURN:
+            self._queue.append((units, work, argument))
+            self.busy = True
+        else:
+            self.units += units
+            work(argument)
+
+    def go_on(self) -> None:
+        """Do a turn's worth of what is queued."""
+        queue = self._queue
+        while queue and self.units < UNITS_PER_TURN:
+            units, work, argument = queue.popleft()
+            self.units += units
+            work(argument)
+        self.busy = bool(queue)
