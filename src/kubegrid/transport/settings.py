@@ -1,0 +1,22 @@
+"""Limits of links, with their reasons."""
+
+import msgspec
+
+MIB = 1024 * 1024
+
+
+class TransportSettings(msgspec.Struct, frozen=True):
+    """What one link and one listener may use up."""
+
+    frame_bytes_max: int = 64 * MIB + MIB
+    """Longest frame: the longest value (64 MiB) with its key and its envelope. A longer one closes the link."""
+    handshake_bytes_max: int = 4096
+    """Longest frame before the handshake is done: whoever proved nothing makes us keep no more than this."""
+    handshake_timeout_s: float = 3.0
+    """A handshake that takes longer is given up. A healthy one takes a millisecond; this survives a busy machine."""
+    handshakes_max: int = 64
+    """Handshakes that a listener has open at once. The oldest goes when another comes: a flood cannot lock others out."""
+    backlog_bytes_max: int = 256 * MIB
+    """Bytes written and not taken by the peer: beyond it the link is closed, for the peer does not read."""
+    linger_s: float = 1.0
+    """After `close`, what was written has this long to leave."""
