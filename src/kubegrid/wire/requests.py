@@ -1,0 +1,151 @@
+"""From a client's bytes to its requests: hiredis where it is right, our own strict parser everywhere else.
+
+**Hot path**: speed beats form here; measure every change with `bench/`.
+
+hiredis reads replies, not requests, and is kinder than a server may be. So it is used under three guards, which cost
+about 0.1 µs per request together:
+
+1. *Before*: it allocates what an array's header announces. `_SUSPICIOUS` finds a header of 100 elements and more, or
+   an array right inside of another; such bytes, inline commands and clients that have not authenticated go to the strict parser.
+   What is left can make it allocate at most about eighty times what was received, for the time of one read.
+2. *After*, for a single request: its exact encoded length must be the length of what was received. That proves in one
+   step that nothing is left over and that every element was a plain string.
+3. *After*, for several: all elements must be strings (joining them proves it), and a sentinel fed behind them must
+   come back as a request of its own, which proves that nothing was left over. One leniency remains: in such a batch an
+   element sent as a status line (`+x`) is taken as a string, which Redis would refuse.
+
+Whatever does not pass is read again by the strict parser, from the same bytes, so the outcome is its outcome. hiredis
+keeps nothing from one read to the next: an unfinished request at the end is cut off (its beginning is found by adding up
+the encoded lengths of the requests before it) and held by the strict parser, which finishes just that one.
+
+Next on the path of the data: `node.connection`.
+"""
+
+import re
+import secrets
+from itertools import chain
+from operator import itemgetter
+
+import hiredis
+
+from kubegrid.base.settings import ClientSettings, StoreSettings
+from kubegrid.wire.strict_parser import ProtocolError, StrictParser
+
+__all__ = ["ProtocolError", "RequestReader"]
+
+HIREDIS_ARGUMENTS_MAX = 99
+"""Elements of a request that hiredis may read; `_SUSPICIOUS` says the same in digits."""
+LENGTHS_READY = 32 * 1024
+"""Strings shorter than this have their encoded length ready; longer ones are read by the strict parser."""
+
+_suspicious = re.compile(rb"\*(?:\d\d\d|\d+\r\n\*)").search
+_encoded_lengths = tuple(len(b"$%d\r\n\r\n" % n) + n for n in range(LENGTHS_READY))
+_header_lengths = (1 << 60, *(len(b"*%d\r\n" % n) for n in range(1, HIREDIS_ARGUMENTS_MAX + 1)))
+"""An empty array is no request: its impossible length makes the sum wrong."""
+_encoded_length = _encoded_lengths.__getitem__
+_header_length = _header_lengths.__getitem__
+_flatten = chain.from_iterable
+_first = itemgetter(0)
+_ONLY_BYTES = {bytes}
+
+
+class RequestReader:
+    """One client's requests. Invariant: between calls hiredis holds nothing, `_strict` the unfinished request."""
+
+    __slots__ = ("_bulk_bytes_max", "_fast", "_gets", "_reader", "_strict")
+
+    def __init__(self, client: ClientSettings, store: StoreSettings) -> None:
+        self._strict = StrictParser(client, store)
+        self._bulk_bytes_max = min(store.value_bytes_max, LENGTHS_READY - 1)
+        self._fast = client.arguments_max >= HIREDIS_ARGUMENTS_MAX
+        self._reader = hiredis.Reader()
+        self._gets = self._reader.gets
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the client may send large requests, and may be trusted to hiredis."""
+        return self._strict.authenticated
+
+    @authenticated.setter
+    def authenticated(self, value: bool) -> None:
+        self._strict.authenticated = value
+
+    def feed(self, data: bytes) -> list[list[bytes]]:
+        """Every request that `data` completes, none empty, every element bytes.
+
+        Raises ProtocolError, whose `requests` are those that were complete before it; nothing may be fed after that.
+        """
+        strict = self._strict
+        if strict._missing or strict._held_bytes:
+            requests, data = strict.finish(data)
+            if not data:
+                return requests
+            try:
+                requests += self.feed(data)
+            except ProtocolError as error:
+                error.requests = requests + error.requests
+                raise
+            return requests
+        if not data:
+            return []
+        if data[0] != 42 or not strict.authenticated or not self._fast or _suspicious(data):
+            return strict.feed(data)
+        try:
+            self._reader.feed(data)
+            requests = list(iter(self._gets, False))
+        except hiredis.HiredisError:
+            self._renew()
+            return strict.feed(data)
+        try:
+            if len(requests) == 1:
+                size = _header_length(len(requests[0]))
+                for argument in requests[0]:
+                    if type(argument) is not bytes:
+                        size = -1
+                        break
+                    size += _encoded_length(len(argument))
+                if size == len(data) and size <= self._bulk_bytes_max and type(requests[0]) is list:
+                    return requests
+            elif requests:
+                values = b"".join(_flatten(requests))
+                list(map(_first, requests))
+                if len(values) <= self._bulk_bytes_max or self._all_short(requests):
+                    self._reader.feed(_SENTINEL)
+                    if self._gets() == _SENTINEL_REQUEST:
+                        return requests
+        except (TypeError, LookupError, hiredis.HiredisError):
+            pass
+        self._renew()
+        return self._again(requests, data)
+
+    def _all_short(self, requests: list[list[bytes]]) -> bool:
+        return max(map(len, _flatten(requests))) <= self._bulk_bytes_max
+
+    def _renew(self) -> None:
+        """A reader in an unknown state is thrown away."""
+        self._reader = hiredis.Reader()
+        self._gets = self._reader.gets
+
+    def _again(self, requests: list[list[bytes]], data: bytes) -> list[list[bytes]]:
+        """hiredis got to an unfinished request, or to something odd: keep what it read only if that adds up."""
+        try:
+            if not requests or set(map(type, requests)) != {list}:
+                return self._strict.feed(data)
+            elements = list(_flatten(requests))
+            lengths = list(map(len, elements))
+            end = sum(map(_encoded_length, lengths)) + sum(map(_header_length, map(len, requests)))
+            if set(map(type, elements)) != _ONLY_BYTES or max(lengths) > self._bulk_bytes_max:
+                return self._strict.feed(data)
+        except (TypeError, LookupError):
+            return self._strict.feed(data)
+        if data[end : end + 1] != b"*":
+            return self._strict.feed(data)
+        try:
+            return requests + self._strict.feed(data[end:])
+        except ProtocolError as error:
+            error.requests = requests + error.requests
+            raise
+
+
+_SENTINEL_REQUEST = [secrets.token_hex(8).encode()]
+_SENTINEL = b"*1\r\n$16\r\n%b\r\n" % _SENTINEL_REQUEST[0]
