@@ -1,0 +1,47 @@
+"""What a change is called in the log (effects) and in the memory of how to take it back (undo).
+
+Both are flat lists of pairs `a, b`. The common case needs no code: in effects `key, value` is a plain string put, which
+also ends any expiry; in undo `key, old` says that the key held the string `old` without expiry, or nothing (`None`).
+In every other pair `a` is one of the codes below and `b` the list of its arguments.
+
+Effects are absolute and idempotent: they say what is, never what to add. Replaying a log over a fuzzy snapshot, cut
+slice by slice while the log grew, ends in the exact state, because for each key
+
+* a *total* effect (put, delete, clear) makes the key exactly what it was at that point, whatever the snapshot held, and
+* without one, each field, each byte and the expiry is decided by the last effect on it, or was constant.
+
+For the second to hold, a hash that lost its last field is deleted by `DELETE`, and `HASH_DELETE` never removes the key.
+"""
+
+from typing import Final
+
+# Effects.
+DELETE: Final = 1
+"""[key …]: these keys are gone. Total."""
+PUT_EXPIRING: Final = 2
+"""[key, value, at_ms]: a string that expires. Total."""
+HASH_PUT: Final = 3
+"""[key, at_ms | None, field, value …]: a hash with exactly these fields. Total."""
+HASH_SET: Final = 4
+"""[key, field, value …]: these fields have these values; others and the expiry stay."""
+HASH_DELETE: Final = 5
+"""[key, field …]: these fields are gone; the key stays, though it may be empty for a moment of a replay."""
+EXPIRE: Final = 6
+"""[key, at_ms | None]: the key, if it is there, expires at, or never."""
+SPLICE: Final = 7
+"""[key, offset, data, length]: a long string holds `data` at `offset` and is `length` bytes long (never shortened by the
+primary, so that replays commute with later ones); the expiry stays."""
+CLEAR: Final = 8
+"""[]: every key is gone. Total."""
+VALUE_PART: Final = 9
+"""[key, data, last, at_ms | None]: only in snapshots: a piece of a long string; pieces of one key follow each other."""
+
+# Undo.
+RESTORE: Final = 1
+"""[key, value | None, at_ms | None]: the key held this value (a `Hash` by reference), or nothing."""
+RESTORE_EXPIRY: Final = 2
+"""[key, at_ms | None]."""
+RESTORE_FIELDS: Final = 3
+"""[key, field, old | None …], to be taken back last first."""
+RESTORE_ALL: Final = 4
+"""[slots, expires, used_bytes, key_count]: the keyspace before it was cleared, by reference."""

@@ -1,0 +1,419 @@
+"""The keys of one member: a dictionary per slot, their expiry, and what each turn changed.
+
+A dictionary per slot, because one dictionary of all keys would stall the loop whenever it grows. A string is a plain
+`bytes`, a hash a `Hash`. **Hot path**: `node.connection` works on `slots`, `expires`, `effects` and `undo` directly for
+GET and SET; everything that is written here must keep the same books.
+
+Only a primary decides that a key has expired, and then the deletion is an effect like any other; a backup merely treats
+the key as missing when it is read. No clock: `now_ms` is set by whoever drives the turn. What it does not do: parse
+commands (`commands`), apply and take back logs (`replay`), cut snapshots (`snapshot`), free memory (`reclaim`).
+"""
+
+from binascii import crc_hqx
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from kubegrid.base.ids import SLOT_COUNT
+from kubegrid.base.settings import StoreSettings
+from kubegrid.store import expiry, reclaim, replay, snapshot
+from kubegrid.store.effects import (
+    CLEAR,
+    DELETE,
+    EXPIRE,
+    HASH_DELETE,
+    HASH_PUT,
+    HASH_SET,
+    PUT_EXPIRING,
+    RESTORE,
+    RESTORE_ALL,
+    RESTORE_EXPIRY,
+    RESTORE_FIELDS,
+    SPLICE,
+)
+from kubegrid.store.hashes import Hash
+from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES
+from kubegrid.store.slots import slot_of
+
+Value = bytes | Hash
+
+SPLICE_BYTES_MIN = 4096
+"""A string at least this long is replicated piecewise when a piece of it changes."""
+
+
+class Keyspace:
+    """All keys of the slots that this member's partition owns.
+
+    Invariant (`validate`): `key_count` and `used_bytes` are what counting all keys again would give; each key that
+    expires exists; a slot's `expires` is None rather than empty; every change since `take_turn` is in `effects` and
+    `undo` if `recording`, and `revert(undo)` would bring back the state of then.
+    """
+
+    def __init__(
+        self,
+        settings: StoreSettings,
+        first_slot: int,
+        last_slot: int,
+        *,
+        random: Callable[[int], int],
+        limit_bytes: int = 1 << 62,
+    ) -> None:
+        """`random(n)` gives a number in 0 … n-1; the slots `first_slot` to `last_slot` (inclusive) are owned."""
+        self.settings = settings
+        self.random = random
+        self.owned = range(first_slot, last_slot + 1)
+        self.slots: list[dict[bytes, Any] | None] = [None] * SLOT_COUNT
+        for slot in self.owned:
+            self.slots[slot] = {}
+        self.expires: list[dict[bytes, int] | None] = [None] * SLOT_COUNT
+        self.effects: list[Any] = []
+        self.undo: list[Any] = []
+        self.recording = True
+        self.used_bytes = 0
+        self.limit_bytes = limit_bytes
+        self.key_count = 0
+        self.now_ms = 0
+        self.primary = False
+        self.watched: dict[bytes, set[Any]] = {}
+        self.dirty = 0
+        self.expired = 0
+        """Keys that this member has expired, since its start."""
+        self.garbage: deque[Any] = deque()
+        self.expiry_queue: list[bytes] = []
+        self.expiry_slot = first_slot
+        self.parts: list[bytes] = []
+        self.scan_indexes: dict[int, Any] = {}
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def find(self, key: bytes) -> Any:
+        """The value of `key` or None; a key whose time is over is missing, and the primary deletes it now."""
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
+        value = self.slots[slot].get(key)  # type: ignore[union-attr]
+        if value is not None:
+            expires = self.expires[slot]
+            if expires is not None:
+                at_ms = expires.get(key)
+                if at_ms is not None and at_ms < self.now_ms:
+                    if self.primary:
+                        self.expire(key)
+                    return None
+        return value
+
+    def expiry_of(self, key: bytes) -> int | None:
+        """When `key` expires (Unix time in ms), or None."""
+        expires = self.expires[slot_of(key)]
+        return None if expires is None else expires.get(key)
+
+    # -- changes, each one effect --------------------------------------------------------------------------------
+
+    def put(self, key: bytes, value: bytes, at_ms: int | None = None) -> None:
+        """Make `key` this string, expiring at `at_ms` or never, whatever it was."""
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
+        values: dict[bytes, Any] = self.slots[slot]  # type: ignore[assignment]
+        old = values.get(key)
+        expires = self.expires[slot]
+        old_at = None if expires is None else expires.get(key)
+        if self.recording:
+            if at_ms is None:
+                self.effects += (key, value)
+            else:
+                self.effects += (PUT_EXPIRING, [key, value, at_ms])
+            if old_at is None and at_ms is None and type(old) is not Hash:
+                self.undo += (key, old)
+            else:
+                self.undo += (RESTORE, [key, old, old_at])
+        if old is None:
+            self.key_count += 1
+            self.used_bytes += KEY_OVERHEAD_BYTES + len(key) + len(value)
+        elif type(old) is bytes:
+            self.used_bytes += len(value) - len(old)
+        else:
+            self.used_bytes += len(value) - old.cost
+            self.discard(old)
+        values[key] = value
+        if old_at != at_ms:
+            self._set_at(slot, key, at_ms)
+        self.dirty += 1
+        if self.watched:
+            self.touch(key)
+
+    def splice(self, key: bytes, offset: int, data: bytes) -> int:
+        """Write `data` at `offset` of the string `key`, which is padded with zeros; the new length. Keeps the expiry."""
+        slot = slot_of(key)
+        old: bytes | None = self.slots[slot].get(key)  # type: ignore[union-attr]
+        at_ms = self.expiry_of(key)
+        before = b"" if old is None else old
+        value = replay.spliced(before, offset, data, max(len(before), offset + len(data)))
+        if old is None or len(value) < SPLICE_BYTES_MIN:
+            self.put(key, value, at_ms)
+            return len(value)
+        if self.recording:
+            self.effects += (SPLICE, [key, offset, data, len(value)])
+            self.undo += (RESTORE, [key, old, at_ms])
+        self.used_bytes += len(value) - len(old)
+        self.slots[slot][key] = value  # type: ignore[index]
+        self.dirty += 1
+        if self.watched:
+            self.touch(key)
+        return len(value)
+
+    def put_hash(self, key: bytes, pairs: list[bytes], at_ms: int | None = None) -> None:
+        """Make `key` a hash with exactly these `field, value, …`, whatever it was."""
+        if self.recording:
+            self.effects += (HASH_PUT, [key, at_ms, *pairs])
+        self._replace(key, Hash(pairs), at_ms)
+
+    def set_fields(self, key: bytes, value: Hash | None, args: list[bytes], start: int) -> int:
+        """Set the fields `args[start:]` of the hash `key`, now `value` or missing; how many are new."""
+        if value is None:
+            pairs = args[start:]
+            new = Hash(pairs)
+            slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
+            self.slots[slot][key] = new  # type: ignore[index]
+            self.key_count += 1
+            self.used_bytes += KEY_OVERHEAD_BYTES + len(key) + new.cost
+            added = len(new)
+            if self.recording:
+                self.effects += (HASH_SET, [key, *pairs])
+                self.undo += (key, None)
+            self.dirty += added
+        elif self.recording:
+            old: list[bytes | None] = []
+            added, change = value.update(args, start, old)
+            self.used_bytes += change
+            self.effects += (HASH_SET, [key, *args[start:]])
+            self.undo += (RESTORE_FIELDS, [key, *old])
+            self.dirty += (len(args) - start) // 2
+        else:
+            added, change = value.update(args, start, None)
+            self.used_bytes += change
+            self.dirty += (len(args) - start) // 2
+        if self.watched:
+            self.touch(key)
+        return added
+
+    def remove_fields(self, key: bytes, value: Hash, args: list[bytes], start: int) -> int:
+        """Remove the fields `args[start:]` of the hash `key`, which is `value`; how many there were."""
+        if len(args) - start >= len(value):
+            names = {field for field in args[start:] if value.get(field) is not None}
+            if len(names) == len(value):
+                self.remove(key)
+                return len(names)
+        old: list[bytes | None] = []
+        removed, change = value.remove(args, start, old)
+        if removed:
+            self.used_bytes += change
+            if self.recording:
+                self.effects += (HASH_DELETE, [key, *old[0::2]])
+                self.undo += (RESTORE_FIELDS, [key, *old])
+            self.dirty += removed
+            if self.watched:
+                self.touch(key)
+        return removed
+
+    def remove(self, key: bytes) -> bool:
+        """Delete `key`; whether it was there."""
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
+        old = self.slots[slot].get(key)  # type: ignore[union-attr]
+        if old is None:
+            return False
+        if self.recording:
+            self.effects += (DELETE, [key])
+            if type(old) is bytes and self.expires[slot] is None:
+                self.undo += (key, old)
+            else:
+                self.undo += (RESTORE, [key, old, self.expiry_of(key)])
+        self.place(slot, key, None, None)
+        self.dirty += 1
+        if self.watched:
+            self.touch(key)
+        return True
+
+    def expire(self, key: bytes) -> None:
+        """Delete a key whose time is over."""
+        self.remove(key)
+        self.expired += 1
+
+    def set_expiry(self, key: bytes, at_ms: int | None) -> None:
+        """Let the existing `key` expire at `at_ms`, or never."""
+        if self.recording:
+            self.effects += (EXPIRE, [key, at_ms])
+            self.undo += (RESTORE_EXPIRY, [key, self.expiry_of(key)])
+        self._set_at(slot_of(key), key, at_ms)
+        self.dirty += 1
+        if self.watched:
+            self.touch(key)
+
+    def rename(self, key: bytes, to: bytes) -> None:
+        """Move the value and expiry of the existing `key` to another key of the slot, over whatever that was."""
+        slot = slot_of(key)
+        value = self.slots[slot][key]  # type: ignore[index]
+        at_ms = self.expiry_of(key)
+        if self.recording:
+            self.undo += (RESTORE, [key, value, at_ms])
+            self.effects += (DELETE, [key])
+            if type(value) is Hash:
+                self.effects += (HASH_PUT, [to, at_ms, *value.pairs()])
+            elif at_ms is None:
+                self.effects += (to, value)
+            else:
+                self.effects += (PUT_EXPIRING, [to, value, at_ms])
+        self.place(slot, key, None, None, keep=True)
+        self.dirty += 1
+        if self.watched:
+            self.touch(key)
+        self._replace(to, value, at_ms)
+
+    def _replace(self, key: bytes, value: Value, at_ms: int | None) -> None:
+        """Put a value whose effect is recorded already."""
+        slot = slot_of(key)
+        if self.recording:
+            old = self.slots[slot].get(key)  # type: ignore[union-attr]
+            self.undo += (RESTORE, [key, old, self.expiry_of(key)])
+        self.place(slot, key, value, at_ms)
+        self.dirty += 1
+        if self.watched:
+            self.touch(key)
+
+    def flush(self) -> None:
+        """Delete every key, as one effect."""
+        if self.recording:
+            self.effects += (CLEAR, [])
+            self.undo += (RESTORE_ALL, [list(self.slots), list(self.expires), self.used_bytes, self.key_count])
+        self.dirty += self.key_count
+        self.clear()
+
+    # -- the books -----------------------------------------------------------------------------------------------
+
+    def place(self, slot: int, key: bytes, value: Value | None, at_ms: int | None, *, keep: bool = False) -> None:
+        """Put (or with None: delete) a key without recording it. `keep`: the old value lives on somewhere else."""
+        values: dict[bytes, Any] = self.slots[slot]  # type: ignore[assignment]
+        old = values.get(key)
+        if old is not None:
+            if type(old) is bytes:
+                self.used_bytes -= len(old)
+            else:
+                self.used_bytes -= old.cost
+                if not keep:
+                    self.discard(old)
+        if value is None:
+            if old is not None:
+                del values[key]
+                self.key_count -= 1
+                self.used_bytes -= KEY_OVERHEAD_BYTES + len(key)
+            at_ms = None
+        else:
+            values[key] = value
+            if old is None:
+                self.key_count += 1
+                self.used_bytes += KEY_OVERHEAD_BYTES + len(key)
+            self.used_bytes += len(value) if type(value) is bytes else value.cost  # type: ignore[union-attr]
+        if at_ms is not None or self.expires[slot] is not None:
+            self._set_at(slot, key, at_ms)
+
+    def _set_at(self, slot: int, key: bytes, at_ms: int | None) -> None:
+        expires = self.expires[slot]
+        if at_ms is not None:
+            if expires is None:
+                expires = self.expires[slot] = {}
+            if key not in expires:
+                self.used_bytes += EXPIRY_OVERHEAD_BYTES + len(key)
+            expires[key] = at_ms
+        elif expires is not None and expires.pop(key, None) is not None:
+            self.used_bytes -= EXPIRY_OVERHEAD_BYTES + len(key)
+            if not expires:
+                self.expires[slot] = None
+
+    def discard(self, value: Value) -> None:
+        """Let a large value that was taken out be freed in slices."""
+        if type(value) is Hash and len(value) > reclaim.SMALL_UNITS:
+            self.garbage.append(value)
+
+    def touch(self, key: bytes) -> None:
+        """Mark those who WATCH `key`."""
+        for watcher in self.watched.get(key, ()):
+            watcher.dirty = True
+
+    def clear(self) -> None:
+        """Forget every key at once, unrecorded; what they held is freed in slices."""
+        for key in self.watched:
+            if key in (self.slots[slot_of(key)] or ()):
+                self.touch(key)
+        for slot in self.owned:
+            values = self.slots[slot]
+            if values:
+                self.garbage.append(values)
+                self.slots[slot] = {}
+                expires = self.expires[slot]
+                if expires is not None:
+                    self.garbage.append(expires)
+                    self.expires[slot] = None
+        self.used_bytes = 0
+        self.key_count = 0
+        self.parts.clear()
+        self.scan_indexes.clear()
+        self.expiry_queue = []
+
+    def take_turn(self) -> tuple[list[Any], list[Any], int]:
+        """The effects and undo records since the last call, and about how many bytes the effects are."""
+        effects, undo = self.effects, self.undo
+        self.effects, self.undo = [], []
+        return effects, undo, size_of(effects)
+
+    def validate(self) -> None:
+        """Check the invariant by counting everything again (tests)."""
+        used = keys = 0
+        for slot, values in enumerate(self.slots):
+            for key, value in (values or {}).items():
+                assert slot_of(key) == slot
+                keys += 1
+                used += KEY_OVERHEAD_BYTES + len(key) + (len(value) if type(value) is bytes else value.cost)
+            expires = self.expires[slot]
+            assert expires is None or expires, f"slot {slot} has an empty expires"
+            for key in expires or ():
+                assert key in (values or {}), f"{key!r} expires but does not exist"
+                used += EXPIRY_OVERHEAD_BYTES + len(key)
+        assert (keys, used) == (self.key_count, self.used_bytes), (keys, used, self.key_count, self.used_bytes)
+
+    # -- what drives it from outside -----------------------------------------------------------------------------
+
+    def apply(self, effects: list[Any]) -> None:
+        """Make committed effects of a log part of the state (backups, and a winner's inheritance)."""
+        replay.apply(self, effects)
+
+    def revert(self, undo: list[Any]) -> None:
+        """Take back what `take_turn` gave with this undo; entries newest first."""
+        replay.revert(self, undo)
+
+    def free_slice(self, budget: int | None = None) -> int:
+        """Free at most `budget` keys or fields of what was thrown away; how many were freed."""
+        return reclaim.free_slice(self.garbage, self.settings.slice_units if budget is None else budget)
+
+    def expire_slice(self, budget: int | None = None) -> int:
+        """Active expiry, on the primary: look at `budget` keys that expire; how many were deleted."""
+        return expiry.expire_slice(self, self.settings.slice_units if budget is None else budget)
+
+    def snapshot(self) -> Iterator[bytes]:
+        """Slices for `load`, cut as they are asked for, while writes go on."""
+        return snapshot.cut(self)
+
+    def load(self, payload: bytes) -> None:
+        """Make a slice of a snapshot part of the state."""
+        snapshot.load(self, payload)
+
+
+def size_of(effects: Iterable[Any]) -> int:
+    """About how many bytes these effects are."""
+    try:
+        return sum(map(len, effects))
+    except TypeError:  # There is a code among them.
+        pass
+    size = 0
+    for item in effects:
+        if type(item) is bytes:
+            size += len(item)
+        elif type(item) is list:
+            for argument in item:
+                size += len(argument) if type(argument) is bytes else 8
+    return size

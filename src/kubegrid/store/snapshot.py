@@ -1,0 +1,99 @@
+"""A copy of the keyspace, cut slice by slice while writes go on, and the loading of it.
+
+A slice is a list of effects (MessagePack) of about `slice_bytes`, so loading it is applying it. It is fuzzy: later slices
+show later states. `effects` says why replaying the log from the beginning of the snapshot makes it exact. Each key that
+was there at the beginning and was not written since is in it exactly once; long strings and large hashes are cut too.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from kubegrid.store import replay
+from kubegrid.store.effects import HASH_PUT, HASH_SET, PUT_EXPIRING, VALUE_PART
+from kubegrid.store.hashes import Hash
+
+if TYPE_CHECKING:
+    from kubegrid.store.keyspace import Keyspace
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Any]).decode
+
+
+def cut(keyspace: "Keyspace") -> Iterator[bytes]:
+    """Each `next` looks at about `slice_units` keys or fields and gives the next slice; the last may be empty."""
+    limit = keyspace.settings.slice_bytes
+    units_max = keyspace.settings.slice_units
+    effects: list[Any] = []
+    size = units = 0
+    for slot in keyspace.owned:
+        units += 1
+        values = keyspace.slots[slot]
+        if not values:
+            continue
+        for key in list(values):
+            # Looked up again: slices may have been cut, and keys changed, since the keys were listed.
+            value = (keyspace.slots[slot] or {}).get(key)
+            if value is None:
+                continue
+            units += 1
+            at_ms = keyspace.expiry_of(key)
+            if type(value) is bytes:
+                if len(value) > limit:
+                    yield from _cut_string(key, value, at_ms, limit)
+                    continue
+                effects += (key, value) if at_ms is None else (PUT_EXPIRING, [key, value, at_ms])
+                size += len(key) + len(value) + 8
+            elif value.shape is not None and value.cost <= limit:
+                effects += (HASH_PUT, [key, at_ms, *value.pairs()])
+                size += len(key) + value.cost
+                units += len(value)
+            else:
+                yield from _cut_hash(keyspace, slot, key, value, limit, units_max)
+                continue
+            if size >= limit or units >= units_max:
+                yield _encode(effects)
+                effects = []
+                size = units = 0
+        if units >= units_max:
+            yield _encode(effects)
+            effects = []
+            size = units = 0
+    yield _encode(effects)
+
+
+def _cut_string(key: bytes, value: bytes, at_ms: int | None, limit: int) -> Iterator[bytes]:
+    """The pieces of one long string, all of the value that it had when the first was cut."""
+    for offset in range(0, len(value), limit):
+        last = offset + limit >= len(value)
+        yield _encode([VALUE_PART, [key, value[offset : offset + limit], last, at_ms]])
+
+
+def _cut_hash(keyspace: "Keyspace", slot: int, key: bytes, value: Hash, limit: int, units_max: int) -> Iterator[bytes]:
+    """The pieces of one large hash, as long as the key holds this very hash: after that, the log says what it is."""
+    args: list[Any] = [key, keyspace.expiry_of(key)]
+    code = HASH_PUT
+    size = position = 0
+    while True:
+        fields, position = value.scan(position)
+        for pair in fields:
+            pair_bytes = len(pair[0]) + len(pair[1])
+            if size and size + pair_bytes > limit:
+                yield _encode([code, args])
+                code, args, size = HASH_SET, [key], 0
+            args += pair
+            size += pair_bytes
+        if position == 0:
+            break
+        if size >= limit or len(args) >= 2 * units_max:
+            yield _encode([code, args])
+            code, args, size = HASH_SET, [key], 0
+        if (keyspace.slots[slot] or {}).get(key) is not value:
+            break
+    yield _encode([code, args])
+
+
+def load(keyspace: "Keyspace", payload: bytes) -> None:
+    """Apply one slice. Slices come in the order in which they were cut."""
+    replay.apply(keyspace, _decode(payload))
