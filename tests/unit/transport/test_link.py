@@ -7,18 +7,12 @@ import struct
 
 import msgspec
 import pytest
-import uvloop
 
 from kubegrid.transport import FrameTooLarge, Hello, Refused, TimedOut, TransportSettings, Unreachable, connect, listen
 
 SERVER = Hello(kind="member", grid="g", name="p0-0", incarnation="s")
 CLIENT = Hello(kind="member", grid="g", name="p0-1", incarnation="c")
 SMALL = TransportSettings(frame_bytes_max=100_000, handshake_timeout_s=0.2, handshakes_max=3)
-
-
-@pytest.fixture(params=[asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy], ids=["asyncio", "uvloop"])
-def event_loop_policy(request):
-    return request.param()
 
 
 class Side:
