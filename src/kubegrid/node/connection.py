@@ -21,20 +21,24 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from kubegrid.node.dispatch import dispatch
-from kubegrid.wire.requests import ProtocolError, RequestReader
 
 from kubegrid.node.turn import ENTRY_BYTES_MAX
-from kubegrid.replication import Gate
 from kubegrid.store import KEY_OVERHEAD_BYTES
+from kubegrid.wire.requests import ProtocolError, RequestReader
 
 if TYPE_CHECKING:
     from kubegrid.node.context import NodeContext
 
     from kubegrid.node.turn import Turn
 
-HOLD = Gate.HOLD
 OK = b"+OK\r\n"
 NIL = b"$-1\r\n"
+NULL = b"_\r\n"
+CRLF = b"\r\n"
+BRACE = ord("{")
+"""As an integer: `in` on bytes looks for an integer at once, and tries that first in vain when given bytes."""
+SMALL_VALUE_BYTES = 1024
+BULK_HEADERS = [b"$%d\r\n" % size for size in range(SMALL_VALUE_BYTES)]
 SMALL_REPLY_BYTES = 4096
 """Replies up to this are not counted one by one against the limit of unread output: a read brings a bounded number."""
 HOT_KEY_BYTES_MAX = 1024
@@ -130,7 +134,7 @@ class Connection(asyncio.Protocol):
         if self.waiting or self.queue:
             self.queue.extend(requests)
             return
-        if turn.gate is HOLD or turn.congested:
+        if turn.stopped:
             self.queue.extend(requests)
             self._wait("gate")
             turn.held.add(self)
@@ -153,7 +157,7 @@ class Connection(asyncio.Protocol):
         turn = self.turn
         if not turn.running:
             turn.begin()
-        if turn.gate is HOLD or turn.congested:
+        if turn.stopped:
             self._wait("gate")
             turn.held.add(self)
             return
@@ -217,7 +221,6 @@ class Connection(asyncio.Protocol):
 
     def _execute(self, requests: list[list[bytes]]) -> None:
         turn = self.turn
-        node = self.node
         if not self.touched:
             self.touched = True
             turn.touched.append(self)
@@ -235,82 +238,89 @@ class Connection(asyncio.Protocol):
         recording = keyspace.recording
         may_write = turn.member.writable and keyspace.used_bytes < keyspace.limit_bytes
         watched = keyspace.watched
-        gets = sets = hits = 0
-        index = 0
+        headers = BULK_HEADERS
+        nil = NIL if self.resp == 2 else NULL
+        gets = hits = sets = created = grown = index = 0
         for args in requests:
+            index += 1
             name = args[0]
             if name == b"GET" and len(args) == 2:
                 key = args[1]
-                if b"{" not in key:
+                if BRACE not in key:
                     slot = crc_hqx(key, 0) & 16383
                     values = slots[slot]
                     if values is not None and expires[slot] is None:
                         value = values.get(key)
                         if type(value) is bytes:
-                            size = len(value)
-                            out.append(b"$%d\r\n%b\r\n" % (size, value))
                             gets += 1
                             hits += 1
-                            index += 1
-                            if size > SMALL_REPLY_BYTES and self._output_full(size):
+                            size = len(value)
+                            if size < SMALL_VALUE_BYTES:
+                                out += (headers[size], value, CRLF)
+                                continue
+                            out += (b"$%d\r\n" % size, value, CRLF)
+                            if self._output_full(size):
                                 break
                             continue
-                        if value is None and self.resp == 2:
-                            out.append(NIL)
+                        if value is None:
+                            out.append(nil)
                             gets += 1
-                            index += 1
                             continue
             elif name == b"SET" and len(args) == 3 and may_write and not watched:
                 key = args[1]
-                if b"{" not in key and len(key) <= HOT_KEY_BYTES_MAX:
+                if BRACE not in key:
                     slot = crc_hqx(key, 0) & 16383
                     values = slots[slot]
                     if values is not None and expires[slot] is None:
                         value = args[2]
                         old = values.get(key)
-                        if old is None:
-                            keyspace.key_count += 1
-                            keyspace.used_bytes += KEY_OVERHEAD_BYTES + len(key) + len(value)
-                        elif type(old) is bytes:
-                            keyspace.used_bytes += len(value) - len(old)
+                        if type(old) is bytes:
+                            grown += len(value) - len(old)
+                        elif old is None and len(key) <= HOT_KEY_BYTES_MAX:
+                            created += 1
+                            grown += len(key) + len(value)
                         else:
-                            index = self._execute_slowly(requests, index)
+                            index = self._execute_slowly(requests, index - 1)
                             break
                         values[key] = value
                         if recording:
-                            effects.append(key)
-                            effects.append(value)
-                            undo.append(key)
-                            undo.append(old)
+                            effects += (key, value)
+                            undo += (key, old)
                         out.append(OK)
                         sets += 1
-                        index += 1
                         continue
-            # Everything else, one request; the state that the loop keeps in locals may have changed after it.
+            # Everything else, one request; what the loop keeps in locals goes back first and is read again after it.
             if sets:
-                keyspace.dirty += sets
-                node.count("set", sets)
-                sets = 0
+                self._account(sets, created, grown)
+                sets = created = grown = 0
             if not self._dispatch_one(args):
-                index += 1
                 break
-            index += 1
             if self.multi is not None or self.reply_mode != "on":
                 index = self._execute_slowly(requests, index)
                 break
             effects = keyspace.effects
             undo = keyspace.undo
+            nil = NIL if self.resp == 2 else NULL
             may_write = turn.member.writable and keyspace.used_bytes < keyspace.limit_bytes
         if gets:
-            node.count("get", gets)
-            node.hits += hits
-            node.misses += gets - hits
+            turn.gets += gets
+            turn.hits += hits
+            self.last_command = b"get"
         if sets:
-            keyspace.dirty += sets
-            node.count("set", sets)
-        self._leave_rest(requests, index)
+            self._account(sets, created, grown)
+        if index < len(requests) or self.protocol_error:
+            self._leave_rest(requests, index)
         if turn.request_bytes > ENTRY_BYTES_MAX:
             turn.cut()
+
+    def _account(self, sets: int, created: int, grown: int) -> None:
+        """What the in-place SETs did to the keyspace's counts."""
+        keyspace = self.turn.keyspace
+        keyspace.dirty += sets
+        keyspace.key_count += created
+        keyspace.used_bytes += grown + created * KEY_OVERHEAD_BYTES
+        self.turn.sets += sets
+        self.last_command = b"set"
 
     def _leave_rest(self, requests: list[list[bytes]], index: int) -> None:
         if self.waiting == "close":

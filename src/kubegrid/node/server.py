@@ -30,6 +30,8 @@ class RespServer:
     def __init__(self, turn: "Turn", node: "NodeContext") -> None:
         self.turn = turn
         self.node = node
+        turn.count = node.count
+        turn.count_hits = node.count_hits
         self.accepted = 0
         self.refused = 0
         self._server: asyncio.Server | None = None

@@ -73,9 +73,15 @@ class Turn:
         self.scheduled = False
         self.gate: Gate = Gate.CLOSED
         self.open_gate = False
+        self.stopped = False
+        """No request may be executed now: a hand-over is going on, or the backups have to catch up."""
         self.request_bytes = 0
         self.executed = 0
         """Requests executed in this turn."""
+        self.gets = self.hits = self.sets = 0
+        """In-place commands of this turn, for the statistics."""
+        self.count: Callable[[str, int], None] = lambda command, times: None
+        self.count_hits: Callable[[int, int], None] = lambda hits, misses: None
         self.touched: list[Connection] = []
         self.pending: deque[tuple[int, float, int, list[tuple[Connection, bytes]]]] = deque()
         self.inputs: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
@@ -99,6 +105,7 @@ class Turn:
         gate = member.gate(member.now_ms())
         self.gate = gate
         self.open_gate = gate is OPEN
+        self.stopped = gate is HOLD or member.backlog_bytes > BACKLOG_BYTES_MAX
         keyspace = self.keyspace
         keyspace.recording = member.recording
         keyspace.now_ms = time.time_ns() // 1_000_000
@@ -146,6 +153,8 @@ class Turn:
             need = self.cut()
             if self.touched:
                 self._collect(need)
+            if self.gets or self.sets:
+                self._count_in_place()
         if self.inputs:
             inputs, self.inputs = self.inputs, []
             for function, args in inputs:
@@ -175,9 +184,10 @@ class Turn:
 
     def _collect(self, need: int) -> None:
         """Move what the connections wrote in this turn into a group, or send it where nothing has to be waited for."""
-        items: list[tuple[Connection, bytes]] = []
         touched, self.touched = self.touched, []
-        open_gate = self.open_gate
+        # Refusals and the like wait for nothing; they only keep their place behind what was executed before.
+        at_once = not self.open_gate or (not self.pending and need <= self.member.releasable(self.member.now_ms()))
+        items: list[tuple[Connection, bytes]] = []
         for connection in touched:
             connection.touched = False
             out = connection.out
@@ -187,18 +197,26 @@ class Turn:
                 continue
             data = b"".join(out) if len(out) > 1 else out[0]
             out.clear()
-            if open_gate:
-                connection.pending_groups += 1
-                items.append((connection, data))
-            elif connection.pending_groups:
-                # Refusals and the like keep their place behind what was executed before.
-                connection.pending_groups += 1
-                items.append((connection, data))
-            else:
+            if at_once and not connection.pending_groups:
                 connection.send(data)
+            else:
+                connection.pending_groups += 1
+                items.append((connection, data))
         if items:
             self.pending.append((need, self.started, self.executed, items))
+        elif self.open_gate:
+            self._observe((time.perf_counter() - self.started) * 1000, self.executed)
         self.executed = 0
+
+    def _count_in_place(self) -> None:
+        self.count("get", self.gets)
+        self.count("set", self.sets)
+        self.count_hits(self.hits, self.gets - self.hits)
+        self.gets = self.hits = self.sets = 0
+
+    def _observe(self, latency_ms: float, requests: int) -> None:
+        self.latency_counts[bisect_left(LATENCY_BOUNDS_MS, latency_ms)] += requests
+        self.latency_sum_ms += latency_ms * requests
 
     # -- release -------------------------------------------------------------------------------------------------
 
@@ -216,9 +234,7 @@ class Turn:
             for connection, data in items:
                 connection.pending_groups -= 1
                 connection.send(data)
-            latency_ms = (clock - started) * 1000
-            self.latency_counts[bisect_left(LATENCY_BOUNDS_MS, latency_ms)] += executed
-            self.latency_sum_ms += latency_ms * executed
+            self._observe((clock - started) * 1000, executed)
 
     def drop_replies(self, reason: str) -> None:
         """R15: replies of a deposed primary are never sent; their connections close, the outcome is unknown."""
@@ -246,13 +262,9 @@ class Turn:
 
     # -- waiting and long work -------------------------------------------------------------------------------------
 
-    @property
-    def congested(self) -> bool:
-        return self.member.backlog_bytes > BACKLOG_BYTES_MAX
-
     def _wake_held(self) -> None:
-        gate = self.member.gate(self.member.now_ms())
-        if gate is HOLD or self.congested:
+        member = self.member
+        if member.gate(member.now_ms()) is HOLD or member.backlog_bytes > BACKLOG_BYTES_MAX:
             return
         held, self.held = self.held, set()
         for connection in sorted(held, key=lambda c: c.id):
