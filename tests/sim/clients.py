@@ -1,0 +1,115 @@
+"""The applications: each has one request open at a time, and is as stubborn as a Redis client that lost its map.
+
+A client stays with the member that answered it and otherwise tries the one the coordinator names, or any: also one
+that has been deposed and does not know, which is where stale reads come from. A request that was refused did not happen
+and is forgotten; one whose connection closed, or that took too long, is of unknown outcome and may still happen.
+Next on the path: `machine.request`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from tests.sim.operations import (
+    COUNTERS,
+    KEYS,
+    KINDS_OF_COUNTER,
+    KINDS_OF_LOG,
+    KINDS_OF_REGISTER,
+    REGISTERS,
+    Operation,
+)
+
+if TYPE_CHECKING:
+    from tests.sim.machine import Machine
+    from tests.sim.world import World
+
+
+class Client:
+    """Invariant: `open` is the one request that is neither answered, nor refused, nor given up."""
+
+    def __init__(self, world: "World", number: int) -> None:
+        self.world = world
+        self.number = number
+        self.open: Operation | None = None
+        self.sent_us = 0
+        self.favourite: Machine | None = None
+        self.asked: Machine | None = None
+        self.seen: dict[str, Any] = {}
+        self.stopped = False
+
+    def act(self) -> None:
+        if self.stopped or self.open is not None:
+            return
+        rng = self.world.rng
+        key = rng.choice(KEYS)
+        self._send(key, *self._choose(key))
+
+    def _choose(self, key: str) -> tuple[str, Any]:
+        world, rng = self.world, self.world.rng
+        if key in COUNTERS:
+            return rng.choice(KINDS_OF_COUNTER), None
+        if key not in REGISTERS:
+            kind = rng.choice(KINDS_OF_LOG)
+            return kind, str(world.operations) if kind == "append" else None
+        kind = rng.choice(KINDS_OF_REGISTER)
+        if kind in ("get", "delete"):
+            return kind, None
+        # A wall clock is a thing that only the executing member knows: replicas must get its effect, not the command.
+        machine = self.favourite
+        text = f"{world.operations}@{machine.wall_ms if machine else 0}"
+        if kind == "cas":
+            return kind, (self.seen.get(key), text)
+        return kind, text
+
+    def read(self, key: str) -> None:
+        """The reading of what is left at the end."""
+        self._send(key, "get", None)
+
+    def _send(self, key: str, kind: str, argument: Any) -> None:
+        world = self.world
+        machine = self._member_to_ask()
+        if machine is None:
+            world.after(20_000, self.act)
+            return
+        operation = Operation(world.operations, self.number, key, kind, argument, world.step)
+        world.operations += 1
+        world.history[key].append(operation)
+        self.open, self.sent_us, self.asked = operation, world.now_us, machine
+        if world.tracing:
+            world.trace(
+                f"client {self.number} asks {machine.member}: {operation.kind} {key} {argument!r} (#{operation.number})"
+            )
+        machine.request(operation)
+
+    def _member_to_ask(self) -> "Machine | None":
+        world, rng = self.world, self.world.rng
+        luck = rng.random()
+        if self.favourite is not None and self.favourite.alive and luck < 0.9:
+            return self.favourite
+        primary = world.coordinator.current.primary
+        if luck < 0.5 and primary in world.machines:
+            return world.machines[primary]
+        machines = list(world.machines.values())
+        return rng.choice(machines) if machines else None
+
+    def answered(self, operation: Operation) -> None:
+        if self.open is operation:
+            self.open = None
+            self.favourite = self.asked
+            result = operation.result
+            if operation.kind == "get":
+                self.seen[operation.key] = result
+            elif operation.kind == "set":
+                self.seen[operation.key] = operation.argument
+            self.world.after(1000 * self.world.rng.randrange(1, self.world.scenario.think_ms), self.act)
+
+    def failed(self, operation: Operation) -> None:
+        """Refused, or its connection closed."""
+        if self.open is operation:
+            self.open = None
+            self.favourite = None
+            self.world.after(self.world.rng.randrange(2000, 30_000), self.act)
+
+    def lose_patience(self) -> None:
+        operation = self.open
+        if operation is not None and self.world.now_us - self.sent_us > self.world.scenario.patience_ms * 1000:
+            self.world.unknown(operation)

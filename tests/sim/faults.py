@@ -1,0 +1,235 @@
+"""The nemesis: what happens to a partition until the network heals, drawn from the scenario's mixture.
+
+Aimed faults ("the primary", "a backup") look at the coordinator's record, as an unlucky world would. Lengths are drawn
+around the times that matter, the lease and the grace. A crash spares the last in-sync member that lives, unless the
+seed is reckless: most seeds must keep every write. Next on the path: `world` carries the faults out.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.sim.machine import Machine
+    from tests.sim.world import World
+
+LENGTHS = (0.2, 0.5, 0.8, 0.95, 1.05, 1.3, 1.8, 3.0)
+"""Of a fault, in graces."""
+
+
+class Nemesis:
+    """Invariant: it acts only until `stop`; every fault it begins ends by itself or by `World.heal`."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.stopped = False
+        faults = world.scenario.faults
+        self.kinds = list(faults)
+        self.weights = list(faults.values())
+
+    def act(self) -> None:
+        if self.stopped:
+            return
+        world = self.world
+        kind = world.rng.choices(self.kinds, self.weights)[0]
+        if getattr(self, kind.replace("-", "_"))():
+            world.counts[f"fault {kind}"] += 1
+            if world.tracing:
+                world.trace(f"nemesis: {kind}")
+        calm_us = world.scenario.calm_ms * 1000
+        world.after(world.rng.randrange(calm_us // 4, calm_us * 2), self.act)
+
+    # -- whom and how long
+
+    def _length_us(self) -> int:
+        grace_us = self.world.scenario.settings.grace_ms * 1000
+        return int(grace_us * self.world.rng.choice(LENGTHS) * self.world.rng.uniform(0.9, 1.1))
+
+    def _anyone(self) -> "Machine | None":
+        machines = [machine for machine in self.world.machines.values() if not machine.leaving]
+        return self.world.rng.choice(machines) if machines else None
+
+    def _primary(self) -> "Machine | None":
+        return self.world.machines.get(self.world.coordinator.current.primary)
+
+    def _backup(self) -> "Machine | None":
+        current = self.world.coordinator.current
+        backups = [self.world.machines[m] for m in current.in_sync if m != current.primary and m in self.world.machines]
+        return self.world.rng.choice(backups) if backups else None
+
+    def _others(self, machine: "Machine") -> list["Machine"]:
+        return [other for other in self.world.machines.values() if other is not machine]
+
+    # -- wires
+
+    def _isolate(self, machine: "Machine | None") -> bool:
+        if machine is None:
+            return False
+        rng, length_us = self.world.rng, self._length_us()
+        directions = rng.choice(("both", "both", "in", "out"))
+        wires = []
+        for other in self._others(machine):
+            if directions != "in":
+                wires.append((machine.address, other.address))
+            if directions != "out":
+                wires.append((other.address, machine.address))
+        self.world.network.cut(wires, length_us)
+        if rng.random() < 0.3:
+            self.world.cut_coordinator(machine, length_us)
+        return bool(wires)
+
+    def isolate_backup(self) -> bool:
+        return self._isolate(self._backup())
+
+    def isolate_primary(self) -> bool:
+        return self._isolate(self._primary())
+
+    def _pair(self) -> tuple[str, str] | None:
+        addresses = [machine.address for machine in self.world.machines.values()]
+        if len(addresses) < 2:
+            return None
+        one, other = self.world.rng.sample(addresses, 2)
+        return one, other
+
+    def cut_pair(self) -> bool:
+        pair = self._pair()
+        if pair is None:
+            return False
+        self.world.network.cut([pair, (pair[1], pair[0])], self._length_us())
+        return True
+
+    def cut_one_way(self) -> bool:
+        pair = self._pair()
+        if pair is None:
+            return False
+        self.world.network.cut([pair], self._length_us())
+        return True
+
+    def split(self) -> bool:
+        world = self.world
+        if len(world.machines) < 3:
+            return False
+        here = {machine.address for machine in world.machines.values() if world.rng.random() < 0.5}
+        there = {machine.address for machine in world.machines.values()} - here
+        wires = [(a, b) for a in sorted(here) for b in sorted(there)]
+        world.network.cut(wires + [(b, a) for a, b in wires], self._length_us())
+        return bool(wires)
+
+    def clog(self) -> bool:
+        pair = self._pair()
+        if pair is None:
+            return False
+        self.world.network.clog(pair, self._length_us())
+        return True
+
+    def disconnect(self) -> bool:
+        """A connection breaks and is made again; both sides notice."""
+        pair = self._pair()
+        if pair is None:
+            return False
+        one, other = (self.world.holders[address] for address in pair)
+        self.world.disconnect(one, other, self.world.rng.randrange(1000, 100_000))
+        return True
+
+    # -- processes
+
+    def _crash(self, machine: "Machine | None") -> bool:
+        world = self.world
+        if machine is None or not (world.scenario.reckless or world.spared(machine)):
+            return False
+        world.crash(machine)
+        fast = world.rng.random() < 0.5
+        world.after(world.rng.randrange(2000, 60_000) if fast else self._length_us(), world.restart, machine.address)
+        return True
+
+    def crash(self) -> bool:
+        return self._crash(self._anyone())
+
+    def crash_primary(self) -> bool:
+        return self._crash(self._primary())
+
+    def replace(self) -> bool:
+        """A process that is out of everybody's reach is replaced while it lives on, a ghost, and comes back into reach."""
+        world = self.world
+        machine = self._anyone()
+        if machine is None or not world.spared(machine):
+            return False
+        world.replace(machine, self._length_us())
+        return True
+
+    def _pause(self, machine: "Machine | None") -> bool:
+        if machine is None:
+            return False
+        machine.freeze(self._length_us())
+        return True
+
+    def pause(self) -> bool:
+        return self._pause(self._anyone())
+
+    def pause_primary(self) -> bool:
+        return self._pause(self._primary())
+
+    def stall_in_turn(self) -> bool:
+        machine = self._primary()
+        if machine is None:
+            return False
+        machine.stall_next_us = self._length_us()
+        return True
+
+    def suspend_all(self) -> bool:
+        length_us = self.world.rng.randrange(300_000, 3_000_000)
+        for machine in self.world.machines.values():
+            machine.freeze(length_us + self.world.rng.randrange(5000))
+        return True
+
+    def wall_clock_jump(self) -> bool:
+        machine = self._anyone()
+        if machine is not None:
+            machine.wall_ms += self.world.rng.randrange(-1_000_000, 1_000_000)
+        return machine is not None
+
+    # -- coordinator
+
+    def coordinator_outage(self) -> bool:
+        coordinator = self.world.coordinator
+        coordinator.out += 1
+        self.world.after(self._length_us(), self._outage_ends)
+        return True
+
+    def _outage_ends(self) -> None:
+        self.world.coordinator.out = max(0, self.world.coordinator.out - 1)
+
+    def coordinator_slow(self) -> bool:
+        self.world.coordinator.slow += 1
+        self.world.after(self._length_us(), self._slowness_ends)
+        return True
+
+    def _slowness_ends(self) -> None:
+        self.world.coordinator.slow = max(0, self.world.coordinator.slow - 1)
+
+    def coordinator_cut(self) -> bool:
+        machine = self._primary() if self.world.rng.random() < 0.5 else self._anyone()
+        if machine is not None:
+            self.world.cut_coordinator(machine, self._length_us())
+        return machine is not None
+
+    # -- orderly changes
+
+    def hand_over(self) -> bool:
+        machine, target = self._primary(), self._backup()
+        if machine is None:
+            return False
+        to = target.member if target is not None and self.world.rng.random() < 0.5 else None
+        machine.input(machine.replica.hand_over, to)
+        return True
+
+    def leave(self) -> bool:
+        machine = self._primary() if self.world.rng.random() < 0.5 else self._anyone()
+        if machine is None or machine.leaving:
+            return False
+        self.world.leave(machine)
+        return True
+
+    def burst(self) -> bool:
+        """Every client asks at once."""
+        for client in self.world.clients:
+            self.world.after(self.world.rng.randrange(500), client.act)
+        return True

@@ -1,0 +1,55 @@
+"""The manager's part in R20: when the whole in-sync set has lost its memory, a person accepts the loss.
+
+It has proof of death, because it is the world: an incarnation without a process is dead for good. The survivor of the
+highest position, or an empty member, becomes primary of the next epoch. What clients saw before and after is judged
+separately from then on. Next on the path: `coordinator.write`.
+"""
+
+from typing import TYPE_CHECKING
+
+from kubegrid.base.configuration import Configuration
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+LOOK_US = 100_000
+
+
+class Manager:
+    """Invariant: it writes only configurations of partitions of which no in-sync incarnation lives."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.patience_us = world.rng.randrange(400_000)
+        self.mourned_since_us: int | None = None
+
+    def look(self) -> None:
+        world = self.world
+        current = world.coordinator.current
+        if any(member in world.machines for member in current.in_sync):
+            self.mourned_since_us = None
+        elif self.mourned_since_us is None:
+            self.mourned_since_us = world.now_us
+        elif world.machines and world.now_us - self.mourned_since_us > self.patience_us:
+            self.mourned_since_us = None
+            self._accept_loss(current)
+        world.after(LOOK_US, self.look)
+
+    def _accept_loss(self, current: Configuration) -> None:
+        world = self.world
+        survivor = max(world.machines.values(), key=lambda machine: (machine.replica.last, machine.member.name))
+        accepted = Configuration(
+            grid=current.grid,
+            partition=current.partition,
+            epoch=current.epoch + 1,
+            primary=survivor.member,
+            in_sync=(survivor.member,),
+            proposer="manager",
+            note="accept-loss",
+        )
+        if world.tracing:
+            world.trace(
+                f"manager accepts the loss of {current.in_sync}; {survivor.member} goes on at {survivor.replica.last}"
+            )
+        world.loss_accepted()
+        world.coordinator.write(accepted)

@@ -1,0 +1,152 @@
+"""The invariants, checked after every turn and at the end, from outside: what was applied, confirmed, answered.
+
+* *One history*: whatever any member applies or confirms at a number is the same entry everywhere (a confirmed write is
+  never replaced), and the store of a backup is exactly the state at its commit point.
+* *Commit points* never go back within a process, unless it threw its data away to join.
+* *Serving*: a primary begins to serve with everything that was ever confirmed.
+* At the end: every acknowledged append is there exactly once, the replicas are equal, every key is linearizable.
+
+No check knows a rule of the protocol. After an accepted loss the history begins anew. Next: `linearizability`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from tests.sim.linearizability import ANYTHING, Unexplained, check
+from tests.sim.operations import KEYS, LOGS, Operation, Value
+
+from kubegrid.base.ids import ORIGIN
+from kubegrid.replication import Entry, Role
+
+if TYPE_CHECKING:
+    from tests.sim.machine import Machine
+    from tests.sim.world import World
+
+
+class Violation(Exception):
+    """Something that must never be seen from outside was. `kind` is a word for it."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(f"{kind}: {text}")
+        self.kind = kind
+
+
+class Observer:
+    """Invariant: `entries` holds, by number, what was applied or confirmed; `states` the store after each of them."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.entries: dict[int, tuple[int, Any]] = {}
+        self.states: dict[int, dict[str, Value]] = {0: {}}
+        self.confirmed_seq = 0
+        self.born_after: dict[str, int] = dict.fromkeys(KEYS, 0)
+
+    def applied(self, machine: "Machine", entry: Entry) -> None:
+        self._committed(machine, entry.seq, entry.epoch, entry.effects)
+
+    def _committed(self, machine: "Machine", seq: int, epoch: int, effects: Any) -> None:
+        known = self.entries.get(seq)
+        mine = (epoch, [(key, value) for key, value in effects or ()])
+        if known is None:
+            self.entries[seq] = mine
+            before = self.states.get(seq - 1)
+            if before is not None:
+                after = dict(before)
+                for key, value in mine[1]:
+                    if value is None:
+                        after.pop(key, None)
+                    else:
+                        after[key] = value
+                self.states[seq] = after
+        elif known != mine:
+            raise Violation("diverged", f"{machine.member} has {mine} at {seq}, where {known} was committed")
+
+    def confirmed(self, machine: "Machine", seq: int) -> None:
+        """A reply of a write at `seq` left. Its entry must be what everybody else has, or will have, there."""
+        mine = machine.executed.get(seq)
+        if mine is None:
+            raise Violation("confirmed what was taken back", f"{machine.member} answers a write at {seq}")
+        self._committed(machine, seq, *mine)
+        self.confirmed_seq = max(self.confirmed_seq, seq)
+
+    def serving(self, machine: "Machine") -> None:
+        commit = machine.replica.commit
+        if commit.seq not in self.states:
+            self.states[commit.seq] = dict(machine.store.data)  # after an accepted loss: this is what there is
+        if commit.seq < self.confirmed_seq:
+            raise Violation(
+                "confirmed write lost", f"{machine.member} serves from {commit}; {self.confirmed_seq} was confirmed"
+            )
+
+    def after_turn(self, machine: "Machine") -> None:
+        replica = machine.replica
+        commit = replica.commit
+        if commit == machine.commit_seen:
+            return
+        if commit < machine.commit_seen and commit != ORIGIN:
+            raise Violation("commit point went back", f"{machine.member} from {machine.commit_seen} to {commit}")
+        for seq in range(machine.commit_seen.seq + 1, commit.seq + 1):
+            mine = machine.executed.get(seq)
+            if mine is not None:
+                self._committed(machine, seq, *mine)
+        machine.commit_seen = commit
+        if replica.role is Role.BACKUP:
+            self._compare_store(machine)
+
+    def _compare_store(self, machine: "Machine") -> None:
+        commit = machine.replica.commit
+        state = self.states.get(commit.seq)
+        if state is not None and machine.store.data != state:
+            raise Violation("wrong store", f"{machine.member} at {commit} holds {machine.store.data}, should {state}")
+
+    def read_on_backup(self, machine: "Machine") -> None:
+        """A READONLY read: committed data, possibly old."""
+        if machine.replica.role is Role.BACKUP and machine.replica.commit != ORIGIN and not machine.frozen:
+            self._compare_store(machine)
+
+    def loss_accepted(self, step: int) -> None:
+        """What was confirmed is gone by decision: judge what clients saw up to here, and begin anew."""
+        self._judge(step)
+        self.entries.clear()
+        self.states.clear()
+        self.confirmed_seq = 0
+        self.born_after = dict.fromkeys(KEYS, step)
+
+    def finish(self, machines: list["Machine"]) -> None:
+        self._replicas_equal(machines)
+        self._judge(self.world.step + 1)
+        if not self.world.losses:
+            self._appended_once(machines[0])
+
+    def _replicas_equal(self, machines: list["Machine"]) -> None:
+        first = machines[0]
+        for other in machines[1:]:
+            if other.store.data != first.store.data or other.replica.commit != first.replica.commit:
+                raise Violation(
+                    "replicas differ",
+                    f"{first.member} at {first.replica.commit} holds {first.store.data}, "
+                    f"{other.member} at {other.replica.commit} holds {other.store.data}",
+                )
+
+    def _appended_once(self, machine: "Machine") -> None:
+        for key in LOGS:
+            there = str(machine.store.data.get(key) or "").split(",")
+            for operation in self.world.history[key]:
+                copies = there.count(operation.argument) if operation.kind == "append" else 1
+                if copies > 1 or (copies == 0 and operation.returned is not None):
+                    raise Violation("not exactly once", f"{operation!r} is there {copies} times: {there}")
+
+    def _judge(self, until: int) -> None:
+        for key in KEYS:
+            since = self.born_after[key]
+            history = [operation for operation in self.world.history[key] if _belongs(operation, since, until)]
+            try:
+                check(history, ANYTHING if since else None)
+            except Unexplained as error:
+                raise Violation("not linearizable", f"{key}: {error}") from None
+
+
+def _belongs(operation: Operation, since: int, until: int) -> bool:
+    """Answered between the two moments; one of unknown outcome belongs wherever it may still have happened."""
+    if operation.state == "refused" or operation.called >= until:
+        return False
+    return operation.returned is None or since <= operation.returned < until
