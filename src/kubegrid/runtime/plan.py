@@ -8,7 +8,7 @@ process or a clock. The rules:
 - The death of a member is reported before it is started again: it is the proof that its memory is gone.
 - Nothing is ever stopped while the grid is wanted: a process that hangs is for the protocol to judge, not for us.
 - Orderly down: the manager is told first; backups go before their primary, so that no backup takes over from a primary
-  that leaves; managers go when no member is left. Who does not go in time is killed.
+  that leaves; managers go when no member is left and they know it. Who does not go in time is killed.
 """
 
 import enum
@@ -35,7 +35,8 @@ class Limits:
     stop_ms: int = 10_000
     """How long a process may take after SIGTERM. A member has nothing to hand over when the whole grid stops."""
     closing_ms: int = 3_000
-    """How long to wait for the manager's word that it recorded the end; a dead manager must not hold up `down`."""
+    """How long to wait for the manager's word that it recorded the end, and after the last member's end for its word
+    that it recorded the deaths; a dead manager must not hold up `down`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ class Observation:
     now_ms: int
     processes: Sequence[Process]
     closing: Closing = field(default_factory=Closing)
+    proofs_pending: bool = False
+    """Whether a death is still to be told to the manager."""
 
 
 def decide(seen: Observation, limits: Limits) -> list[Action]:
@@ -147,6 +150,10 @@ def _stop(seen: Observation, limits: Limits) -> list[Action]:
         and not process.killed
         and seen.now_ms >= process.terminated_ms + limits.stop_ms
     ]
+    if all(process.kind is Kind.MANAGER for process in running) and seen.proofs_pending:
+        ends_ms = [process.ended_ms for process in seen.processes if process.ended_ms is not None]
+        if seen.now_ms < max(ends_ms, default=0) + limits.closing_ms:
+            return actions
     actions += [Terminate(process.name) for process in _next_to_stop(running) if process.terminated_ms is None]
     return actions
 

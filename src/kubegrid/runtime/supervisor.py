@@ -1,0 +1,280 @@
+"""The one process that keeps a grid's processes running: it observes, lets `plan` decide, and acts.
+
+It owns nothing that matters: killed at any moment, it leaves the processes as they are, and the next supervisor finds
+them by their locks. Its clock counts only time in which it ran itself (a laptop's sleep, a SIGSTOP of everything, is not
+held against anybody), and as long as the grid is wanted it never signals a process.
+
+Invariant: at most one RunningProcess per name; `_seen[name].running` exactly if `_processes` holds it.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+
+from kubegrid.base.errors import KubegridError
+from kubegrid.runtime import plan, processes
+from kubegrid.runtime.deaths import Deaths
+from kubegrid.runtime.folder import Folder, SupervisorRecord
+from kubegrid.runtime.grid_view import GridView
+from kubegrid.runtime.plan import Closing, Limits, Observation, Phase, Process
+from kubegrid.runtime.processes import Command, RunningProcess, kubegrid_command
+from kubegrid.runtime.state import GridState, Kind
+
+TICK_S = 0.1
+CLOCK_STEP_MAX_MS = 1000
+"""A longer gap between two looks at the clock means that this process did not run, and then neither did the others."""
+START_BASE_MS = 60_000
+START_PER_PROCESS_MS = 2_000
+"""How long a grid may take to serve with full in-sync sets before the start counts as failed."""
+START_FAILURES_MAX = 4
+"""A process that ends this often in a row during the start will not come up."""
+LOG_TAIL_BYTES = 2000
+
+
+class AwakeClock:
+    """Milliseconds in which this process was running."""
+
+    def __init__(self, monotonic_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000) -> None:
+        self._source = monotonic_ms
+        self._last = monotonic_ms()
+        self._now = 0
+
+    def now_ms(self) -> int:
+        reading = self._source()
+        self._now += min(reading - self._last, CLOCK_STEP_MAX_MS)
+        self._last = reading
+        return self._now
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a person or a log wants to know. `kind` is one of: note, waiting, ready, failed, stopping, stopped."""
+
+    kind: str
+    text: str = ""
+    remedy: str = ""
+
+
+class Supervisor:
+    """Needs the folder's lock to be held by this process for as long as `run` runs."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        grid: GridState,
+        secret: str | None,
+        report: Callable[[Event], None],
+        *,
+        limits: Limits | None = None,
+        command: Command = kubegrid_command,
+        view: GridView | None = None,
+    ) -> None:
+        self._folder = folder
+        self._grid = grid
+        self._report = report
+        self._limits = limits or Limits()
+        self._command = command
+        self._clock = AwakeClock()
+        self._view = view or GridView(folder, grid, secret)
+        self._deaths = Deaths(folder, grid, secret)
+        self._phase = Phase.RUN
+        self._closing = Closing()
+        self._closing_task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._processes: dict[str, RunningProcess] = {}
+        self._seen: dict[str, Process] = {
+            **{manager.name: Process(manager.name, Kind.MANAGER) for manager in grid.managers},
+            **{member.name: Process(member.name, Kind.MEMBER, member.partition) for member in grid.members},
+        }
+        self._adopted = False
+        self._ready = False
+        self._failed = False
+        self._interrupts = 0
+
+    # -- from outside ------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Begin the orderly down. A second call ends the patience with processes that do not go."""
+        self._interrupts += 1
+        if self._interrupts == 1:
+            self._report(Event("stopping", "stopping: backups, then primaries, then the manager"))
+        elif self._interrupts == 2 and self._phase is Phase.STOP:
+            self._report(Event("note", "not waiting any longer"))
+            self._limits = dataclasses.replace(self._limits, stop_ms=0, closing_ms=0)
+        self._phase = Phase.STOP
+        self._wake.set()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the start failed."""
+        return self._failed
+
+    async def run(self) -> None:
+        """Until the grid has been taken down. Raises KubegridError for what makes supervising impossible."""
+        own = psutil.Process()
+        self._folder.write_json(self._folder.supervisor, SupervisorRecord(own.pid, own.create_time()))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self.stop)
+        helpers: list[asyncio.Task[None]] = []
+        try:
+            self._adopt()
+            self._deaths.note_absent([name for name in self._seen if name not in self._processes])
+            helpers = [asyncio.ensure_future(self._watch()), asyncio.ensure_future(self._deaths.deliver_forever())]
+            await self._supervise()
+        finally:
+            for task in helpers:
+                task.cancel()
+            if self._closing_task is not None:
+                self._closing_task.cancel()
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+            self._folder.supervisor.unlink(missing_ok=True)
+
+    # -- observe, decide, act ----------------------------------------------------------------------------------------
+
+    async def _supervise(self) -> None:
+        started_ms = self._clock.now_ms()
+        while True:
+            now_ms = self._clock.now_ms()
+            self._observe(now_ms)
+            for action in plan.decide(
+                Observation(self._phase, now_ms, list(self._seen.values()), self._closing, bool(self._deaths.pending)),
+                self._limits,
+            ):
+                if isinstance(action, plan.Finished):
+                    self._report(Event("stopped", "stopped"))
+                    return
+                self._act(action, now_ms)
+            if not self._ready and not self._failed and self._phase is Phase.RUN:
+                self._judge_start(now_ms - started_ms)
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), TICK_S)
+
+    def _adopt(self) -> None:
+        now_ms = self._clock.now_ms()
+        for name, seen in self._seen.items():
+            running = processes.find(name, seen.kind, self._folder, self._command)
+            if running is not None:
+                self._adopted = True
+                self._processes[name] = running
+                self._seen[name] = dataclasses.replace(seen, running=True, started_ms=now_ms)
+        if self._processes:
+            taken = ", ".join(f"{name} ({process.pid})" for name, process in self._processes.items())
+            self._report(Event("note", f"taking over what runs already: {taken}"))
+
+    def _observe(self, now_ms: int) -> None:
+        for name, process in list(self._processes.items()):
+            if process.is_alive():
+                continue
+            del self._processes[name]
+            seen = self._seen[name]
+            self._seen[name] = dataclasses.replace(
+                seen,
+                running=False,
+                ended_ms=now_ms,
+                failures=plan.failures_after_end(seen, now_ms, self._limits),
+                terminated_ms=None,
+                killed=False,
+                primary=False,
+            )
+            if self._phase is Phase.RUN:
+                self._report(Event("note", f"{name} (process {process.pid}) {process.exit_text()}"))
+            if seen.kind is Kind.MEMBER:
+                self._deaths.note(name)
+        primaries = self._view.primaries
+        for name, seen in self._seen.items():
+            if seen.primary != (name in primaries):
+                self._seen[name] = dataclasses.replace(seen, primary=name in primaries)
+
+    def _act(self, action: plan.Action, now_ms: int) -> None:
+        if isinstance(action, plan.AnnounceClosing):
+            self._closing = Closing(asked_ms=now_ms)
+            self._closing_task = asyncio.ensure_future(self._announce_closing())
+            return
+        if isinstance(action, plan.Finished):
+            return
+        seen = self._seen[action.name]
+        if isinstance(action, plan.Start):
+            self._start(seen, now_ms)
+        elif isinstance(action, plan.Terminate):
+            self._processes[action.name].send(signal.SIGTERM)
+            self._seen[action.name] = dataclasses.replace(seen, terminated_ms=now_ms)
+        else:
+            self._report(
+                Event("note", f"{action.name} did not stop within {self._limits.stop_ms / 1000:g} s: killing it")
+            )
+            self._processes[action.name].send(signal.SIGKILL)
+            self._seen[action.name] = dataclasses.replace(seen, killed=True)
+
+    def _start(self, seen: Process, now_ms: int) -> None:
+        try:
+            process = processes.start(seen.name, seen.kind, self._folder, self._command)
+        except KubegridError as error:
+            self._report(Event("note", f"{seen.name} cannot be started: {error.message}"))
+            self._seen[seen.name] = dataclasses.replace(seen, ended_ms=now_ms, failures=seen.failures + 1)
+            return
+        if seen.ended_ms is not None:
+            self._report(Event("note", f"{seen.name} started again (process {process.pid})"))
+        self._processes[seen.name] = process
+        self._seen[seen.name] = dataclasses.replace(
+            seen, running=True, started_ms=now_ms, terminated_ms=None, killed=False
+        )
+
+    # -- the grid as its manager sees it -----------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Keep the view fresh. In a thread, so that a manager that hangs holds up nothing here."""
+        while True:
+            await asyncio.to_thread(self._view.refresh)
+            await asyncio.sleep(2.0 if self._ready else 0.25)
+
+    async def _announce_closing(self) -> None:
+        await asyncio.to_thread(self._view.refresh)
+        await asyncio.to_thread(self._view.announce_closing)
+        self._closing = dataclasses.replace(self._closing, answered=True)
+        self._wake.set()
+
+    def _judge_start(self, elapsed_ms: int) -> None:
+        missing = self._view.missing()
+        if not missing:
+            self._ready = True
+            self._report(Event("ready", "every partition serves with all its copies in sync"))
+            return
+        self._report(Event("waiting", missing[0]))
+        crashing = next((s for s in self._seen.values() if s.failures >= START_FAILURES_MAX), None)
+        limit_ms = START_BASE_MS + START_PER_PROCESS_MS * len(self._seen)
+        if self._view.waiting_for_person:
+            self._failed = True
+            self._report(Event("failed", "; ".join(missing), f"The grid runs on. {self._view.waiting_for_person}"))
+        elif crashing is not None:
+            why = (
+                f"{crashing.name} ended {crashing.failures} times in a row. Its log ends with:\n{self._tail(crashing)}"
+            )
+            self._give_up(why)
+        elif elapsed_ms >= limit_ms:
+            self._give_up(f"not there after {limit_ms // 1000} s: {'; '.join(missing)}")
+
+    def _give_up(self, why: str) -> None:
+        self._failed = True
+        if self._adopted:
+            self._report(Event("failed", why, "The processes that ran before were taken over and run on."))
+            return
+        self._report(Event("failed", why, f"Everything that was started is being stopped; see {self._folder.logs}."))
+        self.stop()
+
+    def _tail(self, process: Process) -> str:
+        try:
+            with open(self._folder.log(process.name), "rb") as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
+                return log.read().decode(errors="replace").strip()
+        except OSError as error:
+            return f"(no log: {error.strerror})"
