@@ -17,6 +17,7 @@ from tests.sim.operations import (
     REGISTERS,
     Operation,
 )
+from tests.sim.trace import shown
 
 if TYPE_CHECKING:
     from tests.sim.machine import Machine
@@ -76,7 +77,7 @@ class Client:
         self.open, self.sent_us, self.asked = operation, world.now_us, machine
         if world.tracing:
             world.trace(
-                f"client {self.number} asks {machine.member}: {operation.kind} {key} {argument!r} (#{operation.number})"
+                f"client {self.number} asks {shown(machine.member)}: {operation.kind} {key} {argument!r} (#{operation.number})"
             )
         machine.request(operation)
 

@@ -223,7 +223,7 @@ class Nemesis:
 
     def leave(self) -> bool:
         machine = self._primary() if self.world.rng.random() < 0.5 else self._anyone()
-        if machine is None or machine.leaving:
+        if machine is None or machine.leaving or len(self.world.addresses) == 1:
             return False
         self.world.leave(machine)
         return True

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from tests.sim.keyvalue import SLICES, Store
 from tests.sim.operations import Operation, is_read
+from tests.sim.trace import shown
 
 from kubegrid.base.ids import ORIGIN, Member, Position
 from kubegrid.replication import (
@@ -99,7 +100,7 @@ class Machine:
 
     def deliver(self, sender: Member, payload: bytes) -> None:
         if self.world.tracing:
-            self.world.trace(f"{self.member} ← {sender}: {_decode(payload)!r}")
+            self.world.trace(f"{shown(self.member)} ← {shown(sender)}: {shown(_decode(payload))}")
         self.input(self.replica.receive, sender, _decode(payload))
 
     def request(self, operation: Operation) -> None:
@@ -218,7 +219,7 @@ class Machine:
             replica.out.clear()
             for instruction in instructions:
                 if world.tracing:
-                    world.trace(f"{self.member}   {instruction!r}")
+                    world.trace(f"{shown(self.member)}   {shown(instruction)}")
                 self._carry_out(instruction)
 
     def _carry_out(self, instruction: Any) -> None:

@@ -7,6 +7,8 @@ separately from then on. Next on the path: `coordinator.write`.
 
 from typing import TYPE_CHECKING
 
+from tests.sim.trace import shown
+
 from kubegrid.base.configuration import Configuration
 
 if TYPE_CHECKING:
@@ -48,8 +50,7 @@ class Manager:
             note="accept-loss",
         )
         if world.tracing:
-            world.trace(
-                f"manager accepts the loss of {current.in_sync}; {survivor.member} goes on at {survivor.replica.last}"
-            )
+            survived = f"{shown(survivor.member)} at {shown(survivor.replica.last)}"
+            world.trace(f"manager accepts the loss of {shown(current)}; {survived} goes on")
         world.loss_accepted()
         world.coordinator.write(accepted)

@@ -44,7 +44,8 @@ class Operation:
     def __repr__(self) -> str:
         end = self.returned if self.returned is not None else "…"
         shown = "" if self.argument is None else f" {self.argument!r}"
-        return f"#{self.number} client {self.client} {self.kind} {self.key}{shown} → {self.result!r} [{self.called}, {end}] {self.state}"
+        asked = f"#{self.number} client {self.client} {self.kind} {self.key}{shown}"
+        return f"{asked} → {self.result!r} [{self.called}, {end}] {self.state}"
 
 
 def is_read(kind: str) -> bool:

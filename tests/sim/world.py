@@ -22,6 +22,7 @@ from tests.sim.network import Network
 from tests.sim.observer import Observer, Violation
 from tests.sim.operations import KEYS, Operation
 from tests.sim.scenario import Scenario, draw
+from tests.sim.trace import shown
 
 from kubegrid.base.configuration import Configuration
 from kubegrid.base.ids import Member, member_name
@@ -195,12 +196,12 @@ class World:
 
     def describe(self) -> str:
         current = self.coordinator.current
-        lines = [f"epoch {current.epoch} primary {current.primary} in sync {current.in_sync} joining {current.joining}"]
+        lines = [shown(current)]
         for machine in self.machines.values():
             replica = machine.replica
             lines.append(
-                f"{machine.member} {replica.role.name} serving={replica.serving} epoch={replica.epoch} "
-                f"commit={replica.commit} last={replica.last} frozen={machine.frozen} leaving={machine.leaving}"
+                f"{shown(machine.member)} {replica.role.name} serving={replica.serving} epoch={replica.epoch} "
+                f"commit={shown(replica.commit)} last={shown(replica.last)} frozen={machine.frozen} leaving={machine.leaving}"
             )
         return "\n    ".join(lines)
 
@@ -220,7 +221,7 @@ class World:
         self.machines[member] = machine
         self.holders[member.name] = machine
         if self.tracing:
-            self.trace(f"{member} starts, clock rate {rate}")
+            self.trace(f"{shown(member)} starts, clock rate {rate}")
         machine.start()
         for other in list(self.machines.values()):
             if other is not machine:
@@ -234,7 +235,7 @@ class World:
         if not machine.alive:
             return
         if self.tracing:
-            self.trace(f"{machine.member} ends")
+            self.trace(f"{shown(machine.member)} ends")
         self.stats.update(machine.replica.stats)
         machine.stop()
         del self.machines[machine.member]
@@ -354,7 +355,7 @@ class World:
     def configured(self, before: Configuration, after: Configuration, machine: Machine) -> None:
         """A compare-and-swap was applied."""
         if self.tracing:
-            self.trace(f"coordinator: {machine.member} makes {after}")
+            self.trace(f"coordinator: {shown(machine.member)} makes {shown(after)} ({after.proposer})")
         if after.primary != before.primary and after.primary == machine.member:
             self.failovers += 1
         self.counts["joined"] += len(set(after.in_sync) - set(before.in_sync))
