@@ -39,7 +39,7 @@ class Answers(Protocol):
     def not_ready_because(self) -> str: ...
     def metrics_text(self) -> bytes: ...
     def describe(self) -> dict[str, Any]: ...
-    def hand_over(self, to: str | None) -> str: ...
+    async def hand_over(self, to: str | None) -> str: ...
 
 
 class _Server(uvicorn.Server):
@@ -100,12 +100,12 @@ class HttpPort:
     async def _application(self, scope: dict[str, Any], receive: ASGI_REQUEST, send: ASGI_SEND) -> None:
         if scope["type"] != "http":
             return
-        status, kind, body = self._answer(scope)
+        status, kind, body = await self._answer(scope)
         headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    def _answer(self, scope: dict[str, Any]) -> tuple[int, bytes, bytes]:
+    async def _answer(self, scope: dict[str, Any]) -> tuple[int, bytes, bytes]:
         path = scope["path"]
         method = scope["method"]
         wanted = "POST" if path == "/v1/hand-over" else "GET"
@@ -125,7 +125,7 @@ class HttpPort:
         if path == "/v1/member":
             return 200, JSON, msgspec.json.encode(self._answers.describe())
         to = parse_qs(scope["query_string"].decode("latin-1")).get("to", [None])[0]
-        refusal = self._answers.hand_over(to)
+        refusal = await self._answers.hand_over(to)
         if refusal:
             return 409, JSON, msgspec.json.encode({"error": refusal})
         return 202, JSON, msgspec.json.encode({"begun": True, "to": to})

@@ -146,6 +146,9 @@ class MemberDriver:
     def releasable(self, now: int) -> int:
         return self.replica.releasable(now)
 
+    def readable(self, now: int) -> int:
+        return self.replica.readable(now)
+
     def drain(self) -> None:
         """Carry out what the state machine asked for, in order."""
         applying = self.applying
@@ -197,8 +200,16 @@ class MemberDriver:
         """The coordinator's watch says that the partition's configuration may have changed."""
         self.turn.input(lambda: self.replica.changed_hint(self.now_ms()))
 
-    def hand_over(self, to: Member | None) -> None:
-        self.turn.input(lambda: self.replica.hand_over(self.now_ms(), to))
+    def hand_over(self, to: Member | None) -> "asyncio.Future[bool]":
+        """Begin a hand-over to `to`, or to whoever suits; the result says whether it began."""
+        begun: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def ask() -> None:
+            if not begun.cancelled():
+                begun.set_result(self.replica.hand_over(self.now_ms(), to))
+
+        self.turn.input(ask)
+        return begun
 
     def leave(self) -> None:
         """Hand over, and get out of the in-sync set; `replica.left` tells when that is done."""
@@ -223,10 +234,10 @@ class MemberDriver:
         self.turn.drop_replies("this member is no longer the primary")
 
     def _stream_snapshot(self, instruction: StreamSnapshot) -> None:
-        self.snapshots.start(instruction.to, instruction.snapshot_id)
+        self.snapshots.start(instruction.to, instruction.snapshot)
 
     def _stop_snapshot(self, instruction: StopSnapshot) -> None:
-        self.snapshots.stop(instruction.to, instruction.snapshot_id)
+        self.snapshots.stop(instruction.to, instruction.snapshot)
 
     def _reset_store(self, _instruction: ResetStore) -> None:
         log.info("store emptied keys=%d", self.keyspace.key_count)
@@ -243,7 +254,7 @@ class MemberDriver:
         configuration = instruction.configuration
         log.info(
             "role changed role=%s serving=%s epoch=%s configuration=%s",
-            instruction.role.name.lower(),
+            instruction.role.value,
             instruction.serving,
             configuration.epoch if configuration else None,
             describe_configuration(configuration),
@@ -261,6 +272,7 @@ class MemberDriver:
             log.info("replication %s %s", note.kind, note.detail)
 
     def _read_configuration(self, _instruction: ReadConfiguration) -> None:
+        self.coordinator.know(self.replica.epoch)
         self.coordinator.read(self._configuration_read)
 
     def _configuration_read(self, configuration: Configuration | None, token: int) -> None:
@@ -280,7 +292,7 @@ class MemberDriver:
 
     @property
     def role_name(self) -> str:
-        return self.replica.role.name.lower()
+        return self.replica.role.value
 
     def in_sync(self) -> bool:
         configuration = self.replica.configuration

@@ -9,7 +9,6 @@ way. Next on the path of the data: `peers`, and `applying` on the other side.
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from kubegrid.base.ids import Member
 from kubegrid.node.applying import Applying
@@ -21,10 +20,10 @@ log = logging.getLogger("kubegrid.node.snapshots")
 
 
 class _Stream:
-    __slots__ = ("bytes", "iterator", "slices", "snapshot_id")
+    __slots__ = ("bytes", "iterator", "slices", "snapshot")
 
-    def __init__(self, snapshot_id: Any, iterator: Iterator[bytes]) -> None:
-        self.snapshot_id = snapshot_id
+    def __init__(self, snapshot: int, iterator: Iterator[bytes]) -> None:
+        self.snapshot = snapshot
         self.iterator = iterator
         self.slices = 0
         self.bytes = 0
@@ -44,16 +43,16 @@ class SnapshotStreams:
         self.streams: dict[Member, _Stream] = {}
         self._scheduled = False
 
-    def start(self, to: Member, snapshot_id: Any) -> None:
+    def start(self, to: Member, snapshot: int) -> None:
         """Begin streaming to `to`; a stream to it that was under way is given up."""
         self.stop(to)
-        self.streams[to] = _Stream(snapshot_id, self.keyspace.snapshot())
+        self.streams[to] = _Stream(snapshot, self.keyspace.snapshot())
         log.info("snapshot begun to=%s keys=%d bytes=%d", to, self.keyspace.key_count, self.keyspace.used_bytes)
 
-    def stop(self, to: Member, snapshot_id: Any = None) -> None:
+    def stop(self, to: Member, snapshot: int | None = None) -> None:
         """Give up the stream to `to` (any, or the one named)."""
         stream = self.streams.get(to)
-        if stream is not None and snapshot_id in (None, stream.snapshot_id):
+        if stream is not None and snapshot in (None, stream.snapshot):
             del self.streams[to]
             close = getattr(stream.iterator, "close", None)
             if close is not None:
@@ -81,8 +80,8 @@ class SnapshotStreams:
             if payload is None:
                 del self.streams[to]
                 log.info("snapshot sent to=%s slices=%d bytes=%d", to, stream.slices, stream.bytes)
-                self.replica.snapshot_slice(now, to, stream.snapshot_id, b"", True)
+                self.replica.snapshot_slice(now, to, stream.snapshot, b"", True)
             else:
                 stream.slices += 1
                 stream.bytes += len(payload)
-                self.replica.snapshot_slice(now, to, stream.snapshot_id, payload, False)
+                self.replica.snapshot_slice(now, to, stream.snapshot, payload, False)

@@ -1,0 +1,154 @@
+"""`kubegrid node --config FILE`: the process around one `DataPod`.
+
+Reads the configuration, runs the pod on uvloop, and ends it: SIGTERM and SIGINT hand over and leave before they close
+(a second signal closes at once). Exit status: 0 ended as told, 1 failed (one line on stderr says why), 2 a
+configuration that does not hold.
+
+A bug in the state machine ends the process at once (`_Failures`): a member that is not what it believes to be must
+fall silent, and a fresh one joins in its place.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import uvloop
+
+from kubegrid.base.errors import KubegridError, UsageError
+from kubegrid.base.settings import NodeConfig
+from kubegrid.node.housekeeping import tune_collector
+from kubegrid.node.pod import STOP_DEADLINE_S, DataPod
+from kubegrid.transport import TransportError
+
+log = logging.getLogger("kubegrid.node")
+
+LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s"
+LOG_TIME = "%Y-%m-%dT%H:%M:%S"
+FATAL_IN = ("kubegrid.replication", "kubegrid.node.member", "kubegrid.node.applying", "kubegrid.node.snapshots")
+"""An error that passed through one of these leaves the member in a state that nobody knows."""
+EXIT_BUG = 1
+
+
+def run(config_path: str) -> int:
+    """Run a member until it is told to end; the exit status."""
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt=LOG_TIME, stream=sys.stderr)
+    logging.raiseExceptions = False  # a full disk must not reach the serving loop through its log
+    try:
+        config = read_config(Path(config_path))
+        secret = read_secret(config)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(config, secret))
+    except KubegridError as error:
+        print(f"kubegrid node: {error}", file=sys.stderr)
+        return error.exit_status
+    except (OSError, TransportError) as error:
+        print(f"kubegrid node: {error}", file=sys.stderr)
+        return 1
+
+
+def read_config(path: Path) -> NodeConfig:
+    """The configuration in `path`. Raises UsageError."""
+    try:
+        config = msgspec.json.decode(path.read_bytes(), type=NodeConfig)
+        config.replication.check()
+    except OSError as error:
+        raise UsageError(f"the configuration {path} cannot be read: {error.strerror}") from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise UsageError(f"the configuration {path} does not hold: {error}") from error
+    if not 0 <= config.partition < config.partitions:
+        raise UsageError(f"the configuration {path} does not hold: no partition {config.partition} of {config.partitions}")
+    return config
+
+
+def read_secret(config: NodeConfig) -> bytes | None:
+    """The grid's secret, if it has one. Raises UsageError."""
+    if config.secret_file is None:
+        return None
+    try:
+        secret = Path(config.secret_file).read_bytes().strip()
+    except OSError as error:
+        raise UsageError(f"the secret in {config.secret_file} cannot be read: {error.strerror}") from error
+    if not secret:
+        raise UsageError(f"the secret in {config.secret_file} is empty")
+    return secret
+
+
+async def _serve(config: NodeConfig, secret: bytes | None) -> int:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_Failures())
+    pod = DataPod(config, secret)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.put_nowait, signal.Signals(number).name)
+    write_run_file(config, pod.me.incarnation, {})
+    await pod.start()
+    write_run_file(
+        config,
+        pod.me.incarnation,
+        {"resp_port": pod.resp_port, "http_port": pod.http_port, "replication_port": pod.replication_port},
+    )
+    tune_collector()
+    try:
+        name = await told.get()
+        log.info("told to end signal=%s", name)
+        leaving = asyncio.ensure_future(pod.leave(STOP_DEADLINE_S))
+        again = asyncio.ensure_future(told.get())
+        await asyncio.wait((leaving, again), return_when=asyncio.FIRST_COMPLETED)
+        if again.done():
+            log.warning("told to end at once signal=%s", again.result())
+        again.cancel()
+        leaving.cancel()
+    finally:
+        await pod.stop()
+    log.info("member ended name=%s", config.name)
+    return 0
+
+
+def write_run_file(config: NodeConfig, incarnation: str, ports: dict[str, int]) -> None:
+    """Who runs here: `<state_dir>/run.json`, and the incarnation alone. Never deleted: they name the dead."""
+    folder = Path(config.state_dir)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _replace(folder / "incarnation", incarnation.encode())
+    record = {"name": config.name, "grid_id": config.grid_id, "pid": os.getpid(), "incarnation": incarnation, **ports}
+    _replace(folder / "run.json", msgspec.json.encode(record))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        os.replace(partial, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+
+
+class _Failures:
+    """The loop's exception handler: logs, and ends the process when the member's own state may be broken."""
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        log.error("error in the loop: %s", context.get("message", ""), exc_info=error)
+        if error is not None and passed_through(error.__traceback__, FATAL_IN):
+            log.critical("member ends: its state is not known any more")
+            logging.shutdown()
+            os._exit(EXIT_BUG)
+
+
+def passed_through(traceback: TracebackType | None, packages: tuple[str, ...]) -> bool:
+    """Whether an error's way led through a module of one of `packages`."""
+    while traceback is not None:
+        if str(traceback.tb_frame.f_globals.get("__name__", "")).startswith(packages):
+            return True
+        traceback = traceback.tb_next
+    return False

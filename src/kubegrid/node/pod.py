@@ -1,0 +1,310 @@
+"""A data pod put together: store, replication, links, Redis port, HTTP port and the registration with the managers.
+
+`DataPod` is everything of `kubegrid node` but the process: several can live in one loop, which is what the integration
+tests do. `main` adds the process: signals, files, exit status. Nothing is decided here; the parts are made, introduced
+to each other, started in order, and stopped in the opposite one.
+
+Next on the path of the data: `server` (clients) and `peers` (members).
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+import uuid
+from typing import Any
+
+import msgspec
+
+from kubegrid.base.configuration import Configuration
+from kubegrid.base.ids import Member, slots_of_partition
+from kubegrid.base.settings import MIB, NodeConfig
+from kubegrid.coordination import HandOver, ManagerClient, MemberRecord
+from kubegrid.node.context import NodeContext
+from kubegrid.node.coordinator_link import CoordinatorLink
+from kubegrid.node.housekeeping import Housekeeping, MemoryWatch
+from kubegrid.node.http import HttpPort
+from kubegrid.node.member import MemberDriver
+from kubegrid.node.metrics import NodeMetrics
+from kubegrid.node.peers import Peers
+from kubegrid.node.server import RespServer
+from kubegrid.node.topology import Topology, node_id
+from kubegrid.node.turn import Turn
+from kubegrid.replication import Gate, Replica, Role
+from kubegrid.store import Keyspace
+from kubegrid.transport import Hello
+
+log = logging.getLogger("kubegrid.node")
+
+STOP_DEADLINE_S = 20.0
+"""How long a member that was told to stop tries to hand over and leave before it ends anyway."""
+LAST_REPLIES_S = 0.25
+"""After leaving, replies that were written have this long to reach their clients."""
+LEFT_POLL_S = 0.01
+REGISTER_INTERVAL_S = 0.5
+LOG_PART = 8
+"""The log kept for members that return is at most this part of the member's memory (1/8)."""
+RESERVE_PART = 6
+"""Kept free of records for the log, frames on their way and replies nobody has read (1/6 of the memory)."""
+
+
+class DataPod:
+    """One member, running. Invariant: parts are stopped in the opposite order of their start; `stop` may be called twice."""
+
+    def __init__(self, config: NodeConfig, secret: bytes | None = None) -> None:
+        log_bytes_max = min(config.replication.log_bytes_max, config.memory_bytes // LOG_PART)
+        config.replication = msgspec.structs.replace(config.replication, log_bytes_max=log_bytes_max)
+        self.config = config
+        self.secret = secret
+        self.me = Member(config.name, uuid.uuid4().hex)
+        self.started_at = time.time()
+        self.resp_port = 0
+        self.http_port = 0
+        self.replication_port = 0
+        first, last = slots_of_partition(config.partition, config.partitions)
+        self.keyspace = Keyspace(config.store, first, last, random=secrets.randbelow)
+        self.replica = Replica(
+            self.me, config.partition, config.replication, grid=config.grid_id, preferred=config.preferred
+        )
+        self.member = MemberDriver(config, self.replica, self.me, self.keyspace)
+        self.turn: Turn
+        self.topology: Topology
+        self.context: NodeContext
+        self.server: RespServer
+        self.housekeeping: Housekeeping
+        self.client: ManagerClient
+        self.coordinator: CoordinatorLink
+        self.peers: Peers
+        self.http: HttpPort
+        self.metrics: NodeMetrics
+        self._register_timer: asyncio.TimerHandle | None = None
+        self._stopped = False
+
+    # -- starting --------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen everywhere, register, begin. Raises OSError or TransportError when an address cannot be had."""
+        config = self.config
+        loop = asyncio.get_running_loop()
+        hello = Hello(kind="member", grid=config.grid_id, name=config.name, incarnation=self.me.incarnation)
+        member = self.member
+        self.turn = Turn(loop, self.keyspace, member, config.clients)
+        self.peers = Peers(
+            self.me,
+            config.partition,
+            hello,
+            self.secret,
+            member.frame_received,
+            member.peer_connected,
+            member.peer_disconnected,
+        )
+        self.client = ManagerClient(config.managers, hello, self.secret, self._topology_pushed, self._commanded)
+        self.coordinator = CoordinatorLink(self.client, config.grid_id, config.partition)
+        member.wire(self.turn, self.peers, self.coordinator)
+        memory = MemoryWatch(config.memory_bytes, config.memory_bytes // RESERVE_PART)
+        self.housekeeping = Housekeeping(
+            self.keyspace,
+            self.turn,
+            config.store,
+            memory,
+            lambda: self.replica.backlog_bytes,
+            config.clients.request_timeout_ms,
+        )
+        self.topology = Topology(config.grid_id, config.partitions, self._record())
+        self.context = self._make_context()
+        self.server = RespServer(self.turn, self.context)
+        self.http = HttpPort(self, self.secret)
+        self.metrics = NodeMetrics(member, self.turn, self.context, self.server, self.housekeeping)
+        try:
+            self.replication_port = await self.peers.listen(config.bind, config.replication_port)
+            self.resp_port = await self.server.listen(config.bind, config.resp_port)
+            self.http_port = await self.http.listen(config.bind, config.http_port)
+        except BaseException:
+            await self.stop()
+            raise
+        self.topology.learn_me(self._record())
+        member.role_listeners.append(self._role_changed)
+        self.client.start()
+        self.coordinator.watch(member.configuration_hint)
+        self._register()
+        self.housekeeping.start()
+        member.start()
+        log.info(
+            "member started name=%s incarnation=%s resp=%s:%d http=%d replication=%d limit_mib=%d",
+            config.name,
+            self.me.incarnation,
+            config.bind,
+            self.resp_port,
+            self.http_port,
+            self.replication_port,
+            memory.limit_bytes // MIB,
+        )
+
+    def _make_context(self) -> NodeContext:
+        config = self.config
+        return NodeContext(
+            keyspace=self.keyspace,
+            replica=self.replica,
+            topology=self.topology,
+            name=config.name,
+            grid=config.grid,
+            run_id=node_id(config.grid_id, self.me),
+            secret=self.secret,
+            memory_bytes=config.memory_bytes,
+            client_settings=config.clients,
+            store_settings=config.store,
+        )
+
+    # -- registration and topology ---------------------------------------------------------------------------------
+
+    def _record(self) -> MemberRecord:
+        """What the managers, and through them everybody, are told of this member."""
+        config = self.config
+        replica = self.replica
+        last = replica.last
+        return MemberRecord(
+            name=config.name,
+            incarnation=self.me.incarnation,
+            partition=config.partition,
+            ordinal=config.ordinal,
+            role=replica.role.value,
+            serving=replica.serving,
+            epoch=replica.epoch,
+            commit=replica.commit.seq,
+            address=config.advertise,
+            resp_port=self.resp_port,
+            http_port=self.http_port,
+            replication_port=self.replication_port,
+            host=config.host,
+            zone=config.zone,
+            pid=os.getpid(),
+            memory_bytes=self.keyspace.used_bytes,
+            started_at=self.started_at,
+            last_epoch=last.epoch,
+            last_seq=last.seq,
+            complete=replica.role in (Role.PRIMARY, Role.BACKUP) or last.epoch > 0,
+        )
+
+    def _register(self) -> None:
+        """Tell the managers, now and every `REGISTER_INTERVAL_S`."""
+        if self._register_timer is not None:
+            self._register_timer.cancel()
+        if not self._stopped:
+            self.client.register(self._record(), self.replica.configuration)
+            self._register_timer = asyncio.get_running_loop().call_later(REGISTER_INTERVAL_S, self._register)
+
+    def _role_changed(self) -> None:
+        self.coordinator.know(self.replica.epoch)
+        self.topology.learn_me(self._record())
+        if self.replica.configuration is not None:
+            self.topology.learn_configuration(self.replica.configuration)
+        self._register()
+
+    def _topology_pushed(self, snapshot: Any) -> None:
+        self.topology.learn_snapshot(snapshot)
+        self.peers.set_addresses(self.topology.addresses(self.config.partition))
+
+    # -- commands from outside -------------------------------------------------------------------------------------
+
+    def _commanded(self, command: HandOver, answer: Any) -> None:
+        """A manager asks for a hand-over on behalf of a person."""
+
+        async def carry_out() -> None:
+            refusal = await self._hand_over(command.to)
+            answer(not refusal, refusal)
+
+        asyncio.ensure_future(carry_out())
+
+    async def _hand_over(self, to: Member | None) -> str:
+        if self.replica.role is not Role.PRIMARY:
+            return f"{self.me.name} is not the primary of partition {self.config.partition}"
+        if await self.member.hand_over(to):
+            log.info("hand-over begun to=%s", to or "any backup")
+            return ""
+        return (
+            f"{self.me.name} cannot hand over to {to.name if to else 'any backup'} now: "
+            "it does not serve, the target is not in sync, or another change is under way"
+        )
+
+    async def hand_over(self, to: str | None) -> str:
+        """For HTTP: begin a hand-over; empty, or why not."""
+        configuration = self.replica.configuration
+        if to is None or configuration is None:
+            return await self._hand_over(None)
+        target = next((member for member in configuration.in_sync if member.name == to), None)
+        if target is None:
+            return f"{to!r} is not in the in-sync set of partition {self.config.partition}"
+        return await self._hand_over(target)
+
+    def not_ready_because(self) -> str:
+        return self.member.not_ready_because()
+
+    def metrics_text(self) -> bytes:
+        return self.metrics.text()
+
+    def describe(self) -> dict[str, Any]:
+        """`/v1/member`: the record, flat, and more: enough for `kubegrid status` when every manager is dead."""
+        configuration = self.replica.configuration
+        reason = self.not_ready_because()
+        return {
+            **msgspec.to_builtins(self._record()),
+            "grid": self.config.grid,
+            "id": self.config.grid_id,
+            "partitions": self.config.partitions,
+            "slots": self.topology.partitions[self.config.partition].slots,
+            "ready": not reason,
+            "not_ready_because": reason or None,
+            "open": self.member.open(),
+            "configuration": None if configuration is None else _as_object(configuration),
+            "managers_connected": self.client.connected,
+            "coordinator_complaint": self.coordinator.complaint or None,
+            "limit_bytes": self.keyspace.limit_bytes,
+            "rss_bytes": self.housekeeping.memory.rss_bytes,
+            "keys": self.keyspace.key_count,
+            "loop_turn_longest_ms": round(self.housekeeping.loop_watch.longest_ms, 3),
+            "events": dict(self.replica.stats),
+        }
+
+    # -- stopping --------------------------------------------------------------------------------------------------
+
+    async def leave(self, deadline_s: float = STOP_DEADLINE_S) -> bool:
+        """Hand over and get out of the in-sync set while serving goes on; whether that was done in time."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + deadline_s
+        self.member.leave()
+        while not self.replica.left and loop.time() < until:
+            await asyncio.sleep(LEFT_POLL_S)
+        if not self.replica.left:
+            log.warning("left without handing over deadline_s=%.0f", deadline_s)
+            return False
+        # What was confirmed before is on its way to the clients; new requests are told where to go.
+        while self.turn.pending and loop.time() < until:
+            await asyncio.sleep(LEFT_POLL_S)
+        await asyncio.sleep(LAST_REPLIES_S)
+        return True
+
+    async def stop(self) -> None:
+        """Close everything, in the opposite order of `start`."""
+        if self._stopped:
+            return
+        self._stopped = True
+        if self._register_timer is not None:
+            self._register_timer.cancel()
+            self.client.leave()
+        await self.server.close()
+        await self.http.close()
+        self.member.stop()
+        self.coordinator.close()
+        self.peers.close()
+        self.housekeeping.stop()
+        await self.client.close()
+
+    def serving(self) -> bool:
+        """Whether commands are executed here now."""
+        return self.member.gate(self.member.now_ms()) is Gate.OPEN
+
+
+def _as_object(configuration: Configuration) -> dict[str, Any]:
+    """With names, unlike on the wire; a member is `[name, incarnation]`."""
+    return {name: getattr(configuration, name) for name in configuration.__struct_fields__}

@@ -1,0 +1,236 @@
+"""Real processes for the tests of data pods: one manager and the members of one or more partitions, on loopback."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import redis
+
+from kubegrid.base.ids import member_name
+from kubegrid.base.settings import ManagerConfig, NodeConfig, ReplicationSettings
+
+NODE = "import sys; from kubegrid.node.main import run; sys.exit(run(sys.argv[1]))"
+MANAGER = "import sys; from kubegrid.manager.main import run; sys.exit(run(sys.argv[1]))"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now; all are held until all are known, so that they differ."""
+    with contextlib.ExitStack() as stack:
+        ports = []
+        for _ in range(count):
+            held = stack.enter_context(socket.socket())
+            held.bind(("127.0.0.1", 0))
+            ports.append(held.getsockname()[1])
+        return ports
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = 15.0, what: str = "") -> Any:
+    """The first truthy answer of `condition`."""
+    until = time.monotonic() + timeout_s
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {timeout_s} s: {what or condition}")
+        time.sleep(0.02)
+
+
+class GridProcesses:
+    """A manager and members. Every process is reported dead to nobody: tests that need that do it themselves."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        partitions: int = 1,
+        copies: int = 2,
+        secret: str | None = None,
+        memory_bytes: int = 256 * 2**20,
+        replication: ReplicationSettings | None = None,
+    ) -> None:
+        self.folder = folder
+        self.partitions = partitions
+        self.copies = copies
+        self.grid_id = str(uuid.uuid4())
+        self.secret = secret
+        self.memory_bytes = memory_bytes
+        self.replication = replication or ReplicationSettings(copies=copies)
+        self.names = [member_name(p, o) for p in range(partitions) for o in range(copies)]
+        ports = free_ports(2 + 3 * len(self.names))
+        self.manager_http, self.manager_port = ports[:2]
+        self.ports = {name: ports[2 + 3 * i : 5 + 3 * i] for i, name in enumerate(self.names)}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    # -- processes ---------------------------------------------------------------------------------------------------
+
+    def start_manager(self) -> None:
+        state = self.folder / "m0"
+        if not state.exists():
+            state.mkdir(parents=True)
+            (state / "new-grid").write_text(self.grid_id)
+        config = ManagerConfig(
+            grid="test",
+            grid_id=self.grid_id,
+            name="m0",
+            bind="127.0.0.1",
+            advertise="127.0.0.1",
+            http_port=self.manager_http,
+            coordination_port=self.manager_port,
+            state_dir=str(state),
+            partitions=self.partitions,
+            copies=self.copies,
+            on_loss="wait",
+            first_primaries={str(p): member_name(p, 0) for p in range(self.partitions)},
+            spec={},
+            secret_file=self._secret_file(),
+        )
+        self._start("m0", MANAGER, msgspec.json.encode(config))
+
+    def start_member(self, name: str, **changes: Any) -> None:
+        partition, ordinal = map(int, name[1:].split("-"))
+        resp, http, replication = self.ports[name]
+        config = NodeConfig(
+            grid="test",
+            grid_id=self.grid_id,
+            name=name,
+            partition=partition,
+            ordinal=ordinal,
+            partitions=self.partitions,
+            preferred=ordinal == 0,
+            bind="127.0.0.1",
+            advertise="127.0.0.1",
+            resp_port=resp,
+            http_port=http,
+            replication_port=replication,
+            managers=[f"127.0.0.1:{self.manager_port}"],
+            memory_bytes=self.memory_bytes,
+            state_dir=str(self.folder / name),
+            secret_file=self._secret_file(),
+            replication=self.replication,
+        )
+        for key, value in changes.items():
+            setattr(config, key, value)
+        self._start(name, NODE, msgspec.json.encode(config))
+
+    def start(self) -> "GridProcesses":
+        """Everything, until every partition serves with all its copies in sync."""
+        self.start_manager()
+        for name in self.names:
+            self.start_member(name)
+        for partition in range(self.partitions):
+            self.wait_whole(partition)
+        return self
+
+    def _secret_file(self) -> str | None:
+        if self.secret is None:
+            return None
+        path = self.folder / "secret"
+        path.write_text(self.secret)
+        return str(path)
+
+    def _start(self, name: str, program: str, config: bytes) -> None:
+        path = self.folder / f"{name}.json"
+        path.write_bytes(config)
+        with open(self.folder / f"{name}.log", "ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-c", program, str(path)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        os.kill(self.processes[name].pid, number)
+
+    def kill(self, name: str) -> None:
+        self.signal(name, signal.SIGKILL)
+        self.processes[name].wait(10)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.kill()
+                process.wait(10)
+
+    # -- questions ---------------------------------------------------------------------------------------------------
+
+    def get(self, name: str, path: str, method: str = "GET", timeout_s: float = 2.0) -> tuple[int, bytes]:
+        """An answer of the member's HTTP port."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.ports[name][1]}{path}", method=method)
+        if self.secret is not None:
+            request.add_header("Authorization", f"Bearer {self.secret}")
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def describe(self, name: str) -> dict[str, Any] | None:
+        """What the member says of itself; None when it does not answer."""
+        try:
+            return json.loads(self.get(name, "/v1/member")[1])
+        except (OSError, ValueError):
+            return None
+
+    def members(self, partition: int = 0) -> list[str]:
+        return [member_name(partition, ordinal) for ordinal in range(self.copies)]
+
+    def primary(self, partition: int = 0) -> str | None:
+        """The member that serves the partition now."""
+        for name in self.members(partition):
+            if self.processes.get(name) is not None and self.processes[name].poll() is None:
+                described = self.describe(name)
+                if described and described["role"] == "primary" and described["open"]:
+                    return name
+        return None
+
+    def whole(self, partition: int = 0, copies: int | None = None) -> str | None:
+        """The serving primary's name, if the in-sync set is complete."""
+        name = self.primary(partition)
+        described = name and self.describe(name)
+        if described and described["configuration"]:
+            configuration = described["configuration"]
+            if len(configuration["in_sync"]) == (copies or self.copies) and not configuration["joining"]:
+                return name
+        return None
+
+    def wait_whole(self, partition: int = 0, copies: int | None = None, timeout_s: float = 20.0) -> str:
+        try:
+            return wait_until(lambda: self.whole(partition, copies), timeout_s, f"partition {partition} whole")
+        except AssertionError:
+            for name in [*self.members(partition), "m0"]:
+                print(f"--- {name}\n{self.log(name)[-4000:]}", self.describe(name) if name != "m0" else "")
+            raise
+
+    def wait_primary(self, partition: int = 0, timeout_s: float = 10.0, other_than: str | None = None) -> str:
+        return wait_until(
+            lambda: (found := self.primary(partition)) and found != other_than and found, timeout_s, "a primary"
+        )
+
+    def client(self, name: str, **options: Any) -> "redis.Redis[bytes]":
+        """A connection to one member, which does not retry."""
+        options.setdefault("socket_timeout", 10)
+        return redis.Redis(
+            port=self.ports[name][0], password=self.secret, retry=None, single_connection_client=True, **options
+        )
+
+
+@contextlib.contextmanager
+def grid_processes(folder: Path, **options: Any) -> Iterator[GridProcesses]:
+    grid = GridProcesses(folder, **options)
+    try:
+        yield grid
+    finally:
+        grid.close()
