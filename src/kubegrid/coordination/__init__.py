@@ -1,0 +1,53 @@
+"""Who is where, and who may be primary: the coordinator and the lookup service (DESIGN section 6).
+
+`coordinator` states the three calls; `embedded` keeps them in a single manager (on `database`, watched over by
+`marker`); `remote` is a member's way to the managers, and also registers it with the `lookup` service.
+"""
+
+from kubegrid.coordination.coordinator import (
+    CLOSING_KEY,
+    DEATHS_KEY,
+    GRID_KEY,
+    CasResult,
+    Coordinator,
+    CoordinatorError,
+    CoordinatorUnavailable,
+    DataLost,
+    Outcome,
+    StorageFailing,
+    Versioned,
+    partition_key,
+)
+from kubegrid.coordination.embedded import EmbeddedCoordinator
+from kubegrid.coordination.lookup import Lookup, LookupFull
+from kubegrid.coordination.messages import HandOver
+from kubegrid.coordination.records import Closing, Death, GridRecord, MemberRecord, TopologySnapshot
+from kubegrid.coordination.remote import ManagerClient, SwapResult
+from kubegrid.coordination.settings import ManagerClientSettings
+
+__all__ = [
+    "CLOSING_KEY",
+    "DEATHS_KEY",
+    "GRID_KEY",
+    "CasResult",
+    "Closing",
+    "Coordinator",
+    "CoordinatorError",
+    "CoordinatorUnavailable",
+    "DataLost",
+    "Death",
+    "EmbeddedCoordinator",
+    "GridRecord",
+    "HandOver",
+    "Lookup",
+    "LookupFull",
+    "ManagerClient",
+    "ManagerClientSettings",
+    "MemberRecord",
+    "Outcome",
+    "StorageFailing",
+    "SwapResult",
+    "TopologySnapshot",
+    "Versioned",
+    "partition_key",
+]
