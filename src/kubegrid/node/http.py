@@ -73,6 +73,8 @@ class HttpPort:
         listener.setblocking(False)
         config = uvicorn.Config(
             self._application,
+            interface="asgi3",
+            proxy_headers=False,
             loop="none",
             http="h11",
             ws="none",

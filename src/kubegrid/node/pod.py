@@ -79,6 +79,7 @@ class DataPod:
         self.http: HttpPort
         self.metrics: NodeMetrics
         self._register_timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
 
     # -- starting --------------------------------------------------------------------------------------------------
@@ -214,7 +215,9 @@ class DataPod:
             refusal = await self._hand_over(command.to)
             answer(not refusal, refusal)
 
-        asyncio.ensure_future(carry_out())
+        task = asyncio.ensure_future(carry_out())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _hand_over(self, to: Member | None) -> str:
         if self.replica.role is not Role.PRIMARY:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from kubegrid.base.configuration import Configuration
 from kubegrid.base.ids import SLOT_COUNT, Member, slots_of_partition
-from kubegrid.coordination.lookup import MemberRecord, TopologySnapshot
+from kubegrid.coordination import MemberRecord, TopologySnapshot
 
 MEMBERS_KEPT_MAX = 20_000
 """Records of members that are kept; beyond it those that no configuration names are forgotten."""

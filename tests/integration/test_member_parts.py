@@ -1,0 +1,185 @@
+"""Parts of a data pod, alone: the bounded queue in front of the store, the memory limit, the HTTP port."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from kubegrid.base.settings import MIB, StoreSettings
+from kubegrid.node.applying import UNITS_PER_TURN, Applying
+from kubegrid.node.housekeeping import FULL_MARK, HARD_MARK, LoopWatch, MemoryWatch
+from kubegrid.node.http import HttpPort
+from kubegrid.store import Keyspace
+
+
+def keyspace() -> Keyspace:
+    return Keyspace(StoreSettings(), 0, 16383, random=lambda n: 0)
+
+
+# -- applying --------------------------------------------------------------------------------------------------------
+
+
+def test_a_long_log_is_applied_over_several_turns_and_in_order() -> None:
+    store = keyspace()
+    applying = Applying(store)
+    entries = [[item for i in range(1000) for item in (b"k%d" % i, b"%d" % seq)] for seq in range(100)]
+    for seq, effects in enumerate(entries):
+        applying.apply(seq, effects)
+    assert applying.busy
+    turns = 0
+    while applying.busy:
+        assert applying.units <= UNITS_PER_TURN + 1000
+        applying.begin_turn()
+        applying.go_on()
+        turns += 1
+    assert turns >= 100 * 1000 // (UNITS_PER_TURN + 1000)
+    assert store.key_count == 1000
+    assert store.find(b"k7") == b"99"
+    store.validate()
+
+
+def test_emptying_the_store_makes_what_was_queued_for_it_moot() -> None:
+    store = keyspace()
+    applying = Applying(store)
+    for seq in range(30):
+        applying.apply(seq, [item for i in range(1000) for item in (b"k%d" % i, b"old")])
+    assert applying.busy
+    applying.reset()
+    assert not applying.busy
+    assert store.key_count == 0
+    applying.begin_turn()
+    applying.go_on()
+    assert store.key_count == 0
+
+
+def test_what_comes_while_the_queue_is_not_empty_waits_behind_it() -> None:
+    store = keyspace()
+    applying = Applying(store)
+    applying.apply(1, [item for i in range(UNITS_PER_TURN) for item in (b"k%d" % i, b"a")])
+    applying.apply(2, [b"k0", b"b"])
+    applying.begin_turn()
+    applying.revert([b"k0", b"a"])
+    assert applying.busy
+    assert store.find(b"k0") == b"a"
+    applying.go_on()
+    assert store.find(b"k0") == b"a"
+    assert not applying.busy
+
+
+# -- memory ----------------------------------------------------------------------------------------------------------
+
+
+class ResidentSize(MemoryWatch):
+    """A memory watch that is told the resident size."""
+
+    told = 50 * MIB
+
+    def _resident(self) -> int:
+        return self.told
+
+
+def test_records_get_what_the_process_and_its_reserve_leave() -> None:
+    watch = ResidentSize(500 * MIB, 100 * MIB)
+    assert watch.limit_bytes == int(500 * MIB * FULL_MARK) - 150 * MIB
+
+
+def test_resident_bytes_above_the_counted_ones_lower_the_limit() -> None:
+    watch = ResidentSize(500 * MIB, 100 * MIB)
+    before = watch.limit_bytes
+    watch.told = 50 * MIB + 150 * MIB
+    assert watch.look(used_bytes=100 * MIB, log_bytes=0) == int(before / 1.5)
+
+
+def test_memory_that_was_freed_may_be_used_again() -> None:
+    watch = ResidentSize(500 * MIB, 100 * MIB)
+    watch.told = 50 * MIB + 240 * MIB
+    full = watch.look(used_bytes=200 * MIB, log_bytes=0)
+    assert watch.look(used_bytes=20 * MIB, log_bytes=0) == full
+
+
+def test_past_the_hard_mark_nothing_may_grow_whatever_the_count_says() -> None:
+    watch = ResidentSize(500 * MIB, 100 * MIB)
+    watch.told = int(500 * MIB * HARD_MARK) + MIB
+    assert watch.look(used_bytes=5 * MIB, log_bytes=0) <= 5 * MIB
+    watch.told = 300 * MIB
+    assert watch.look(used_bytes=5 * MIB, log_bytes=0) > 100 * MIB
+
+
+def test_even_the_smallest_member_accepts_its_first_keys() -> None:
+    assert ResidentSize(40 * MIB, 10 * MIB).limit_bytes == 4 * MIB
+
+
+def test_the_longest_turn_is_remembered_for_a_while() -> None:
+    watch = LoopWatch()
+    for turn_ms in (1.0, 30.0, 2.0):
+        watch.note(turn_ms)
+    assert watch.longest_ms == watch.longest_ever_ms == 30.0
+
+
+# -- HTTP ------------------------------------------------------------------------------------------------------------
+
+
+class Answers:
+    """A member that is ready or not."""
+
+    reason = ""
+
+    def not_ready_because(self) -> str:
+        return self.reason
+
+    def metrics_text(self) -> bytes:
+        return b"kubegrid_epoch 3.0\n"
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "p0-0", "configuration": None}
+
+    async def hand_over(self, to: str | None) -> str:
+        await asyncio.sleep(0)
+        return "" if to == "p0-1" else f"{to} is not in sync"
+
+
+@pytest.fixture
+async def answers() -> Answers:
+    return Answers()
+
+
+async def test_probes_metrics_and_the_members_record(answers: Answers) -> None:
+    port = HttpPort(answers, None)
+    number = await port.listen("127.0.0.1", 0)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{number}") as client:
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200
+        answers.reason = "joining"
+        refused = await client.get("/readyz")
+        assert (refused.status_code, refused.text) == (503, "joining\n")
+        assert "kubegrid_epoch 3.0" in (await client.get("/metrics")).text
+        assert json.loads((await client.get("/v1/member")).text)["name"] == "p0-0"
+        assert (await client.post("/v1/hand-over?to=p0-1")).status_code == 202
+        assert (await client.post("/v1/hand-over?to=p0-9")).json() == {"error": "p0-9 is not in sync"}
+        assert (await client.get("/v1/hand-over")).status_code == 405
+        assert (await client.get("/nothing")).status_code == 404
+        assert (await client.head("/livez")).status_code == 200
+    await port.close()
+
+
+async def test_with_a_secret_only_its_bearer_reads_the_record(answers: Answers) -> None:
+    port = HttpPort(answers, b"s3cret")
+    number = await port.listen("127.0.0.1", 0)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{number}") as client:
+        assert (await client.get("/v1/member")).status_code == 401
+        assert (await client.get("/v1/member", headers={"Authorization": "Bearer wrong"})).status_code == 401
+        assert (await client.get("/v1/member", headers={"Authorization": "Bearer s3cret"})).status_code == 200
+        assert (await client.post("/v1/hand-over?to=p0-1")).status_code == 401
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.get("/metrics")).status_code == 200
+    await port.close()
+
+
+async def test_a_taken_port_is_an_error_at_once(answers: Answers) -> None:
+    port = HttpPort(answers, None)
+    number = await port.listen("127.0.0.1", 0)
+    with pytest.raises(OSError, match="in use"):
+        await HttpPort(answers, None).listen("127.0.0.1", number)
+    await port.close()
