@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -180,7 +181,7 @@ class GridProcesses:
     def describe(self, name: str) -> dict[str, Any] | None:
         """What the member says of itself; None when it does not answer."""
         try:
-            return json.loads(self.get(name, "/v1/member")[1])
+            return json.loads(self.get(name, "/v1/member", timeout_s=0.5)[1])
         except (OSError, ValueError):
             return None
 

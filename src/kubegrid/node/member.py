@@ -61,9 +61,11 @@ class MemberDriver:
         self.replica = replica
         self.me = me
         self.keyspace = keyspace
-        self.started_at_ms = time.time_ns() // 1_000_000
         self.promotions = 0
         self.role_listeners: list[Callable[[], None]] = []
+        """Called after every visible change."""
+        self.primary_listeners: list[Callable[[], None]] = []
+        """Called when this member became the primary, or ceased to be it."""
         self.applying = Applying(keyspace)
         self.peers: Peers
         self.turn: Turn
@@ -248,9 +250,11 @@ class MemberDriver:
 
     def _role_changed(self, instruction: RoleChanged) -> None:
         primary = instruction.role is Role.PRIMARY
-        if primary and not self.keyspace.primary:
-            self.promotions += 1
-        self.keyspace.primary = primary
+        if primary is not self.keyspace.primary:
+            self.promotions += primary
+            self.keyspace.primary = primary
+            for listener in self.primary_listeners:
+                listener()
         configuration = instruction.configuration
         log.info(
             "role changed role=%s serving=%s epoch=%s configuration=%s",

@@ -52,7 +52,7 @@ class NodeMetrics(Collector):
         )
         info.add_metric(
             [
-                self.node.config_grid if hasattr(self.node, "config_grid") else member.config.grid,
+                self.node.grid,
                 member.me.name,
                 str(member.config.partition),
                 member.me.incarnation,
@@ -70,7 +70,8 @@ class NodeMetrics(Collector):
         turn = self.turn
         operations = CounterMetricFamily("kubegrid_operations", "Commands executed, by name.", labels=["command"])
         for name, count in sorted(self.node.operations.items()):
-            operations.add_metric([name], count)
+            if count:
+                operations.add_metric([name], count)
         yield operations
         latency = HistogramMetricFamily(
             "kubegrid_operation_latency_seconds", "From the execution of a command to the leaving of its reply."
@@ -131,11 +132,7 @@ class NodeMetrics(Collector):
         yield _counter("kubegrid_keys_expired", "Keys deleted by active expiry.", self.housekeeping.expired)
         yield _counter("kubegrid_keyspace_hits", "Reads that found their key.", self.node.hits)
         yield _counter("kubegrid_keyspace_misses", "Reads that did not.", self.node.misses)
-        yield _gauge("kubegrid_start_time_seconds", "When the member started, in Unix time.", member_started(self.member))
-
-
-def member_started(member: "MemberDriver") -> float:
-    return member.started_at_ms / 1000
+        yield _gauge("kubegrid_start_time_seconds", "When the member started, in Unix time.", self.node.started_at)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -126,6 +126,7 @@ class DataPod:
             raise
         self.topology.learn_me(self._record())
         member.role_listeners.append(self._role_changed)
+        member.primary_listeners.append(self.context.role_changed)
         self.client.start()
         self.coordinator.watch(member.configuration_hint)
         self._register()
