@@ -3,9 +3,20 @@
 No I/O, no clock, no randomness: the time of the turn and a source of random numbers are given.
 """
 
-from kubegrid.store.commands import COMMANDS, Command, Reply
+from kubegrid.store.commands import COMMANDS, DENY_OOM, Command, Reply
+from kubegrid.store.commands_keys import encoding_of, memory_usage
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.memory import KEY_OVERHEAD_BYTES
 from kubegrid.store.slots import slot_of
 
-__all__ = ["COMMANDS", "KEY_OVERHEAD_BYTES", "Command", "Keyspace", "Reply", "slot_of"]
+__all__ = [
+    "COMMANDS",
+    "DENY_OOM",
+    "KEY_OVERHEAD_BYTES",
+    "Command",
+    "Keyspace",
+    "Reply",
+    "encoding_of",
+    "memory_usage",
+    "slot_of",
+]
