@@ -53,6 +53,7 @@ class Replicator(Protocol):
     def append(self, now: int, effects: list[Any] | None, undo: list[Any] | None, size: int) -> int: ...
     def drain(self) -> None: ...
     def releasable(self, now: int) -> int: ...
+    def readable(self, now: int) -> int: ...
 
 
 class Turn:
@@ -226,15 +227,37 @@ class Turn:
         if not pending:
             return
         upto = self.member.releasable(now)
-        if pending[0][0] > upto:
-            return
-        clock = time.perf_counter()
-        while pending and pending[0][0] <= upto:
-            _, started, executed, items = pending.popleft()
-            for connection, data in items:
+        if pending[0][0] <= upto:
+            clock = time.perf_counter()
+            while pending and pending[0][0] <= upto:
+                _, started, executed, items = pending.popleft()
+                for connection, data in items:
+                    connection.pending_groups -= 1
+                    connection.send(data)
+                self._observe((clock - started) * 1000, executed)
+        if pending and (readable := self.member.readable(now)) > upto:
+            self._release_reads(readable)
+
+    def _release_reads(self, upto: int) -> None:
+        """Too few copies for writes to be confirmed (R9): replies of reads need not wait for that, save behind a write.
+
+        Under this condition no write is executed, so a group whose need is not above the group's before it only read.
+        """
+        blocked: set[Connection] = set()
+        kept: deque[tuple[int, float, int, list[tuple[Connection, bytes]]]] = deque()
+        seen = -1
+        for need, started, executed, items in self.pending:
+            only_read = need == seen and need <= upto
+            seen = need
+            free = [item for item in items if only_read and item[0] not in blocked]
+            for connection, data in free:
                 connection.pending_groups -= 1
                 connection.send(data)
-            self._observe((clock - started) * 1000, executed)
+            if len(free) < len(items):
+                rest = [item for item in items if item not in free] if free else items
+                blocked.update(connection for connection, _ in rest)
+                kept.append((need, started, executed, rest))
+        self.pending = kept
 
     def drop_replies(self, reason: str) -> None:
         """R15: replies of a deposed primary are never sent; their connections close, the outcome is unknown."""
