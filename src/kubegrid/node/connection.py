@@ -15,21 +15,22 @@ Not here: what a command means (`dispatch`, `store`), and when a reply may leave
 """
 
 import asyncio
+import logging
 from binascii import crc_hqx
 from collections import deque
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from kubegrid.node.dispatch import dispatch
-
 from kubegrid.node.turn import ENTRY_BYTES_MAX
 from kubegrid.store import KEY_OVERHEAD_BYTES
 from kubegrid.wire.requests import ProtocolError, RequestReader
 
 if TYPE_CHECKING:
     from kubegrid.node.context import NodeContext
-
     from kubegrid.node.turn import Turn
+
+log = logging.getLogger("kubegrid.node.connection")
 
 OK = b"+OK\r\n"
 NIL = b"$-1\r\n"
@@ -77,7 +78,8 @@ class Connection(asyncio.Protocol):
         self.lib_name = b""
         self.lib_ver = b""
         self.readonly = False
-        self.multi: list[list[bytes]] | None = None
+        self.multi: list[Any] | None = None
+        self.multi_bytes = 0
         self.multi_failed = False
         self.watching: set[bytes] | None = None
         self.dirty = False
@@ -342,8 +344,15 @@ class Connection(asyncio.Protocol):
 
     def _dispatch_one(self, args: list[bytes]) -> bool:
         """Execute one request; whether the next one may follow at once."""
-        reply = dispatch(self, args)
-        if type(reply) is bytes:
+        try:
+            reply = dispatch(self, args)
+        except Exception:
+            # A defect of ours. What the command did so far is in the turn's effects, so an error reply could be taken
+            # for "not done": the outcome is unknown, and that is said by closing.
+            log.exception("command %r failed; its client's connection is closed", args[0][:32])
+            self.abort("a command failed")
+            return False
+        if isinstance(reply, bytes):
             return self._reply(reply)
         self._wait("task")
         self.turn.start_task(self, reply)

@@ -17,6 +17,7 @@ writes needs what it could have seen, which is the end of the log. Next on the p
 """
 
 import asyncio
+import logging
 import time
 from bisect import bisect_left
 from collections import deque
@@ -34,7 +35,11 @@ ENTRY_BYTES_MAX = 1024 * 1024
 """Bytes of requests after which a turn's effects are cut into an entry of their own: no frame grows without bound."""
 BACKLOG_BYTES_MAX = 32 * 1024 * 1024
 """Unconfirmed bytes at which no more requests are read until the backups have caught up."""
+TASK_PAUSE_S = 0.005
+"""How soon to look again at long commands that asked for a pause."""
 LATENCY_BOUNDS_MS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+log = logging.getLogger("kubegrid.node.turn")
 
 OPEN = Gate.OPEN
 HOLD = Gate.HOLD
@@ -43,17 +48,35 @@ HOLD = Gate.HOLD
 class Replicator(Protocol):
     """What the turn needs of the member that drives replication."""
 
-    recording: bool
-    writable: bool
-    last_seq: int
-    backlog_bytes: int
-
+    @property
+    def recording(self) -> bool: ...
+    @property
+    def writable(self) -> bool: ...
+    @property
+    def last_seq(self) -> int: ...
+    @property
+    def backlog_bytes(self) -> int: ...
     def now_ms(self) -> int: ...
     def gate(self, now: int) -> Gate: ...
     def append(self, now: int, effects: list[Any] | None, undo: list[Any] | None, size: int) -> int: ...
     def drain(self) -> None: ...
     def releasable(self, now: int) -> int: ...
     def readable(self, now: int) -> int: ...
+
+
+Steps = Generator[int | None, None, bytes]
+
+
+class Task:
+    """A long command: its client, its steps, and whether it was begun under an open gate (it may write) or on a backup."""
+
+    __slots__ = ("connection", "due_ms", "may_write", "steps")
+
+    def __init__(self, connection: "Connection", steps: Steps, may_write: bool) -> None:
+        self.connection = connection
+        self.steps = steps
+        self.may_write = may_write
+        self.due_ms = 0
 
 
 class Turn:
@@ -88,8 +111,8 @@ class Turn:
         self.inputs: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self.held: set[Connection] = set()
         """Connections whose requests wait for a hand-over to end or for the backups to catch up."""
-        self.tasks: deque[tuple[Connection, Generator[None, None, Any], bool]] = deque()
-        """Long commands, one slice a turn; whether each was begun under an open gate (it may write), or on a backup."""
+        self.tasks: deque[Task] = deque()
+        """Long commands, one slice a turn."""
         self.dirty_seen = 0
         self.started = 0.0
         self.longest_ms = 0.0
@@ -173,10 +196,18 @@ class Turn:
 
     def _schedule_tasks(self) -> None:
         """Go on with long commands in the next turn; those that may not go on now wait for the next tick's turn."""
-        self.open_gate = self.member.gate(self.member.now_ms()) is OPEN
-        if any(self._may_run(may_write) for _, _, may_write in self.tasks):
+        member = self.member
+        now = member.now_ms()
+        self.open_gate = member.gate(now) is OPEN
+        if any(task.due_ms <= now and self._may_run(task) for task in self.tasks):
             self.scheduled = True
             self.loop.call_soon(self._turn_for_tasks)
+        elif any(task.due_ms for task in self.tasks):
+            self.loop.call_later(TASK_PAUSE_S, self._look_at_tasks)
+
+    def _look_at_tasks(self) -> None:
+        if self.tasks and not self.scheduled:
+            self._schedule_tasks()
 
     def _turn_for_tasks(self) -> None:
         self.scheduled = False
@@ -263,7 +294,7 @@ class Turn:
         """R15: replies of a deposed primary are never sent; their connections close, the outcome is unknown."""
         dropped = {connection for _, _, _, items in self.pending for connection, _ in items}
         self.pending.clear()
-        dropped.update(connection for connection, _, _ in self.tasks)
+        dropped.update(task.connection for task in self.tasks)
         self.tasks.clear()
         for connection in sorted(dropped, key=lambda c: c.id):
             connection.abort(reason)
@@ -293,25 +324,33 @@ class Turn:
         for connection in sorted(held, key=lambda c: c.id):
             connection.resume()
 
-    def start_task(self, connection: "Connection", task: Generator[None, None, Any]) -> None:
-        """Run `task` one slice a turn; its return value is the reply."""
-        self.tasks.append((connection, task, self.open_gate))
+    def start_task(self, connection: "Connection", steps: Steps) -> None:
+        """Run `steps` one slice a turn; its return value is the reply.
 
-    def _may_run(self, may_write: bool) -> bool:
-        return self.open_gate or not may_write
+        A step that yields an integer has nothing to do for so many milliseconds; one that yields None has more to do.
+        """
+        self.tasks.append(Task(connection, steps, self.open_gate))
+
+    def _may_run(self, task: Task) -> bool:
+        return self.open_gate or not task.may_write
 
     def _run_tasks(self) -> None:
+        now = self.member.now_ms()
         for _ in range(len(self.tasks)):
-            connection, task, may_write = self.tasks.popleft()
-            if connection.closed:
-                task.close()
+            task = self.tasks.popleft()
+            if task.connection.closed:
+                task.steps.close()
                 continue
-            if not self._may_run(may_write):
-                self.tasks.append((connection, task, may_write))
+            if task.due_ms > now or not self._may_run(task):
+                self.tasks.append(task)
                 continue
             try:
-                next(task)
+                pause_ms = next(task.steps)
             except StopIteration as done:
-                connection.finish_task(done.value)
+                task.connection.finish_task(done.value)
+            except Exception:
+                log.exception("a long command failed; its client's connection is closed")
+                task.connection.abort("a long command failed")
             else:
-                self.tasks.append((connection, task, may_write))
+                task.due_ms = now + pause_ms if pause_ms else 0
+                self.tasks.append(task)
