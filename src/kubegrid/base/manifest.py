@@ -55,7 +55,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     spec: GridSpec
     given: dict[str, Any]
-    """`spec` as it was written, command line options included, without the secret's text."""
+    """`spec` as it was written, command line options included, without the secret and its place."""
     secret: str | None = None
     secret_file: str | None = None
 
@@ -86,7 +86,7 @@ def parse(text: str, *, options: Mapping[str, Any] | None = None, name: str | No
     auth = values.pop("auth", None) or {}
     plain = Node(given).plain()
     if isinstance(plain.get("auth"), dict):
-        plain["auth"].pop("secret", None)
+        plain["auth"] = {key: value for key, value in plain["auth"].items() if key not in ("secret", "secretFile")}
     fields = {_FIELD[key]: value for key, value in values.items() if key in _FIELD}
     fields["failback"] = values.get("failback", "auto") == "auto"
     return Manifest(

@@ -27,8 +27,6 @@ class Request:
     """What the user asked for; None where nothing was said, so that an existing grid keeps what it has."""
 
     manifest: Manifest
-    spec_given: bool = True
-    """Whether a manifest or an option said anything about the spec."""
     port: int | None = None
     bind: str | None = None
     advertise: str | None = None
@@ -119,8 +117,7 @@ def _revised(old: GridState, request: Request, port: int, bind: str, running: li
         raise DifferentGridError(
             f"the folder holds the grid {old.name!r}, not {request.manifest.name!r}", "Choose another --dir or --name."
         )
-    spec = request.manifest.spec if request.spec_given else old.spec
-    given = request.manifest.given if request.spec_given else old.given
+    spec, given = request.manifest.spec, request.manifest.given
     _check_same(
         (label, getattr(old.spec, label), getattr(spec, label)) for label in ("partitions", "backups", "managers")
     )
@@ -152,6 +149,6 @@ def _notes(request: Request, old: GridState | None, effective_secret: str | None
     notes = []
     if request.manifest.spec.auth_enabled and effective_secret is None:
         notes.append("spec.auth.enabled has no effect here without a secret: no password, loopback only.")
-    if running and old is not None and request.spec_given and old.spec != request.manifest.spec:
+    if running and old is not None and old.spec != request.manifest.spec:
         notes.append("Changed settings reach each process at its next start; those that run keep theirs until then.")
     return notes

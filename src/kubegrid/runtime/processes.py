@@ -11,6 +11,7 @@ A child has a session of its own: neither Ctrl-C nor the supervisor's death reac
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from kubegrid.runtime.folder import Folder, Lock, is_held
 from kubegrid.runtime.state import Kind
 
 LOG_BYTES_MAX = 32 * 2**20
-"""At a start a longer log is moved aside, replacing the one that was moved before."""
+"""A longer log is copied aside, replacing the copy made before, and begins anew."""
 CREATE_TIME_SLACK_S = 10.0
 """psutil derives start times from the boot time, which moves when the wall clock is set."""
 
@@ -90,7 +91,6 @@ def start(name: str, kind: Kind, folder: Folder, command: Command = kubegrid_com
         raise BusyError(f"a process of {name} runs already in {folder.root}")
     try:
         with told_as_disk_error(folder.root):
-            _move_long_log(folder, name)
             log = os.open(folder.log(name), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 child = subprocess.Popen(
@@ -159,7 +159,10 @@ def _searched(arguments: list[str]) -> psutil.Process | None:
     return None
 
 
-def _move_long_log(folder: Folder, name: str) -> None:
+def bound_log(folder: Folder, name: str) -> None:
+    """Keep a log within its limit. It is cut, not renamed: the process has it open, for appending."""
     log = folder.log(name)
-    if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
-        os.replace(log, log.with_suffix(".log.1"))
+    with contextlib.suppress(OSError):
+        if log.stat().st_size > LOG_BYTES_MAX:
+            shutil.copyfile(log, log.with_suffix(".log.1"))
+            os.truncate(log, 0)

@@ -14,7 +14,7 @@ from kubegrid.base.manifest_rules import SECRET_CHARS_MAX
 from kubegrid.runtime.folder import Folder
 
 ENVIRONMENT = "KUBEGRID_SECRET"
-HOW_TO_SET = f"Set one with --secret-file FILE, the environment variable {ENVIRONMENT}, or auth.secretFile in the manifest's spec."
+HOW_TO_SET = f"Set one with --secret-file FILE, the variable {ENVIRONMENT}, or auth.secretFile in the manifest's spec."
 
 
 def given(manifest: Manifest, option_file: Path | None, manifest_folder: Path) -> str | None:

@@ -180,7 +180,5 @@ def missing(status: Status, copies: int) -> list[str]:
                 if member["name"] not in partition["in_sync"]
             ]
             lacks.append(f"{label} has {len(partition['in_sync'])} of {copies} copies in sync ({', '.join(away)})")
-    for manager in status["managers"]:
-        if manager["pid"] is None or not manager.get("leader", True):
-            lacks.append(f"manager {manager['name']} does not answer")
-    return lacks
+    dead = [m["name"] for m in status["managers"] if m["pid"] is None or not m.get("leader", True)]
+    return lacks + [f"manager {name} does not answer" for name in dead]

@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import psutil
 
 from kubegrid.base.errors import KubegridError
-from kubegrid.runtime import plan, processes
+from kubegrid.runtime import plan, processes, state
 from kubegrid.runtime.deaths import Deaths
 from kubegrid.runtime.folder import Folder, SupervisorRecord
 from kubegrid.runtime.grid_view import GridView
@@ -35,7 +36,10 @@ START_PER_PROCESS_MS = 2_000
 """How long a grid may take to serve with full in-sync sets before the start counts as failed."""
 START_FAILURES_MAX = 4
 """A process that ends this often in a row during the start will not come up."""
+PERSON_MS = 3_000
+"""A partition that waits this long for a person's decision while everything runs will not come up by itself."""
 LOG_TAIL_BYTES = 2000
+LOG_CHECK_S = 10.0
 
 
 class AwakeClock:
@@ -60,6 +64,8 @@ class Event:
     kind: str
     text: str = ""
     remedy: str = ""
+    stays: bool = False
+    """Of `failed`: whether the processes run on."""
 
 
 class Supervisor:
@@ -97,12 +103,16 @@ class Supervisor:
         self._ready = False
         self._failed = False
         self._interrupts = 0
+        self._waiting_since_ms: int | None = None
+        self.interrupted = False
+        """Whether Ctrl-C ended it."""
 
     # -- from outside ------------------------------------------------------------------------------------------------
 
-    def stop(self) -> None:
+    def stop(self, by: signal.Signals | None = None) -> None:
         """Begin the orderly down. A second call ends the patience with processes that do not go."""
         self._interrupts += 1
+        self.interrupted = self.interrupted or by is signal.SIGINT
         if self._interrupts == 1:
             self._report(Event("stopping", "stopping: backups, then primaries, then the manager"))
         elif self._interrupts == 2 and self._phase is Phase.STOP:
@@ -122,12 +132,13 @@ class Supervisor:
         self._folder.write_json(self._folder.supervisor, SupervisorRecord(own.pid, own.create_time()))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self.stop)
+            loop.add_signal_handler(number, self.stop, number)
         helpers: list[asyncio.Task[None]] = []
         try:
             self._adopt()
             self._deaths.note_absent([name for name in self._seen if name not in self._processes])
-            helpers = [asyncio.ensure_future(self._watch()), asyncio.ensure_future(self._deaths.deliver_forever())]
+            duties = (self._watch(), self._deaths.deliver_forever(), self._bound_logs())
+            helpers = [asyncio.ensure_future(duty) for duty in duties]
             await self._supervise()
         finally:
             for task in helpers:
@@ -150,7 +161,8 @@ class Supervisor:
                 self._limits,
             ):
                 if isinstance(action, plan.Finished):
-                    self._report(Event("stopped", "stopped"))
+                    state.save(self._folder, msgspec.structs.replace(self._grid, memory_ended=True))
+                    self._report(Event("stopped", "stopped; what the members held in memory ended with them"))
                     return
                 self._act(action, now_ms)
             if not self._ready and not self._failed and self._phase is Phase.RUN:
@@ -237,6 +249,12 @@ class Supervisor:
             await asyncio.to_thread(self._view.refresh)
             await asyncio.sleep(2.0 if self._ready else 0.25)
 
+    async def _bound_logs(self) -> None:
+        while True:
+            for name in self._seen:
+                processes.bound_log(self._folder, name)
+            await asyncio.sleep(LOG_CHECK_S)
+
     async def _announce_closing(self) -> None:
         await asyncio.to_thread(self._view.refresh)
         await asyncio.to_thread(self._view.announce_closing)
@@ -252,9 +270,10 @@ class Supervisor:
         self._report(Event("waiting", missing[0]))
         crashing = next((s for s in self._seen.values() if s.failures >= START_FAILURES_MAX), None)
         limit_ms = START_BASE_MS + START_PER_PROCESS_MS * len(self._seen)
-        if self._view.waiting_for_person:
+        if self._person_is_needed():
             self._failed = True
-            self._report(Event("failed", "; ".join(missing), f"The grid runs on. {self._view.waiting_for_person}"))
+            remedy = f"The grid runs on. {self._view.waiting_for_person}"
+            self._report(Event("failed", "; ".join(missing), remedy, stays=True))
         elif crashing is not None:
             why = (
                 f"{crashing.name} ended {crashing.failures} times in a row. Its log ends with:\n{self._tail(crashing)}"
@@ -263,10 +282,19 @@ class Supervisor:
         elif elapsed_ms >= limit_ms:
             self._give_up(f"not there after {limit_ms // 1000} s: {'; '.join(missing)}")
 
+    def _person_is_needed(self) -> bool:
+        """Whether a partition has been waiting for a decision for a while: not just for a member that is on its way."""
+        now_ms = self._clock.now_ms()
+        if not self._view.waiting_for_person:
+            self._waiting_since_ms = None
+        elif self._waiting_since_ms is None:
+            self._waiting_since_ms = now_ms
+        return self._waiting_since_ms is not None and now_ms - self._waiting_since_ms >= PERSON_MS
+
     def _give_up(self, why: str) -> None:
         self._failed = True
         if self._adopted:
-            self._report(Event("failed", why, "The processes that ran before were taken over and run on."))
+            self._report(Event("failed", why, "The processes that ran before were taken over and run on.", stays=True))
             return
         self._report(Event("failed", why, f"Everything that was started is being stopped; see {self._folder.logs}."))
         self.stop()
