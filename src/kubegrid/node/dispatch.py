@@ -1,0 +1,132 @@
+"""From a request to its reply: finds the command, checks whether it may run here and now, runs it or queues it.
+
+**Hot path**: speed beats form here; measure every change with `bench/`.
+
+`dispatch(session, args)` answers with
+
+- `bytes`: the complete reply. Empty when there is nothing to say (CLIENT REPLY SKIP).
+- a generator: a long command, cut into slices. The connection executes nothing else of this client until it is done, and
+  the turn resumes it once a turn. It yields `None` when it wants to go on, or an `int`: nothing to do for that many
+  milliseconds (WAIT). Its return value is the complete reply. It may be closed when the connection is gone.
+
+The checks come in the order of Redis: does the command exist, has it the right number of arguments, is the client
+authenticated, may this member serve the slot, is there room and redundancy for a write, is a transaction open. A refusal
+makes an open transaction void. HOLD never gets here: the connection keeps requests back meanwhile.
+
+What data commands do is in `store`, what the others do in the `session_*` modules, which register themselves in
+`COMMANDS` below. Next on the path of the data: `store.commands`.
+"""
+
+from binascii import crc_hqx
+from collections.abc import Callable, Generator
+from typing import Any
+
+from kubegrid import store
+from kubegrid.node import (
+    routing,
+    session_clients,
+    session_cluster,
+    session_commands,
+    session_connection,
+    session_server,
+    session_settings,
+    transactions,
+)
+from kubegrid.node.context import Session
+from kubegrid.node.executable import Executable
+from kubegrid.store import slot_of
+from kubegrid.wire import command_table, resp
+from kubegrid.wire.command_table import CommandInfo
+
+Reply = bytes | Generator[int | None, None, bytes]
+
+_SESSION_COMMANDS: dict[str, Callable[[Session, list[bytes]], Any]] = {
+    **session_connection.HANDLERS,
+    **session_clients.HANDLERS,
+    **session_commands.HANDLERS,
+    **session_server.HANDLERS,
+    **session_settings.HANDLERS,
+    **session_cluster.HANDLERS,
+    **transactions.HANDLERS,
+}
+
+
+def _build(info: CommandInfo) -> Executable:
+    container = info.name.partition("|")[0]
+    data = store.COMMANDS.get(container.upper().encode())
+    executable = Executable(info, _SESSION_COMMANDS.get(info.name), data)
+    executable.subcommands = {name: _build(sub) for name, sub in info.subcommands.items()}
+    return executable
+
+
+_BY_LOWER_NAME: dict[bytes, Executable] = {name: _build(info) for name, info in command_table.COMMANDS.items()}
+COMMANDS: dict[bytes, Executable] = {
+    spelling: command
+    for name, command in _BY_LOWER_NAME.items()
+    for spelling in (name, name.upper(), name.capitalize())
+}
+"""By the spellings that clients use; others take one step more."""
+
+
+def dispatch(session: Session, args: list[bytes]) -> Reply:
+    """Execute one request, or refuse it, or queue it. Never raises for anything that a client can send."""
+    command = COMMANDS.get(args[0]) or _BY_LOWER_NAME.get(args[0].lower())
+    if command is None:
+        return _refuse(session, command_table.unknown_command(args))
+    count = len(args)
+    if command.subcommands and count > 1:
+        subcommand = command.subcommands.get(args[1]) or command.subcommands.get(args[1].lower())
+        if subcommand is None:
+            return _refuse(session, command_table.unknown_subcommand(args))
+        command = subcommand
+    if count != command.arity and (command.arity >= 0 or count < -command.arity):
+        return _refuse(session, command.info.arity_error(), command)
+    if not session.authenticated and not command.no_auth:
+        return _refuse(session, resp.ERR_NOAUTH, command)
+    node = session.node
+    if command.first_key:
+        key = args[command.first_key]
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
+        if not command.single_key:
+            for other in command.info.keys(args):
+                if slot_of(other) != slot:
+                    return _refuse(session, resp.ERR_CROSSSLOT)
+        if not session.turn.open_gate or node.keyspace.slots[slot] is None:
+            refusal = routing.refuse_slot(session, slot, command.reads_only)
+            if refusal is not None:
+                return _refuse(session, refusal)
+    elif command.whole_keyspace and not session.turn.open_gate:
+        refusal = routing.refuse_everywhere(session, command.reads_only)
+        if refusal is not None:
+            return _refuse(session, refusal)
+    if command.write:
+        if not session.turn.member.writable:
+            return _refuse(session, resp.ERR_NOREPLICAS)
+        if command.denied_when_full and node.keyspace.used_bytes >= node.keyspace.limit_bytes:
+            return _refuse(session, resp.ERR_OOM)
+    if session.multi is not None and not command.immediate:
+        return transactions.queue(session, command, args)
+    session.last_command = command.name
+    node.operations[command.label] += 1
+    data = command.data
+    reply: Reply
+    if data is None:
+        reply = command.run(session, args)
+        return reply
+    reply = data(node.keyspace, args, session.resp == 3)
+    if command.counts_hits:
+        if reply == resp.NULL_BULK or reply == resp.NULL3:
+            node.misses += 1
+        else:
+            node.hits += 1
+    return reply
+
+
+def _refuse(session: Session, error: bytes, command: Executable | None = None) -> bytes:
+    """Answer with an error without executing anything; an open transaction can then only be given up."""
+    session.node.count_error(error)
+    if command is not None and command.label == "exec":
+        return transactions.abort(session, error)
+    if session.multi is not None:
+        session.multi_failed = True
+    return error

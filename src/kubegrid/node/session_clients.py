@@ -1,0 +1,241 @@
+"""CLIENT: the connections of this member, this one and the others."""
+
+import time
+from collections.abc import Callable
+
+from kubegrid.node.context import Session
+from kubegrid.node.session_connection import name_error
+from kubegrid.store.numbers import parse_int64
+from kubegrid.wire import resp
+
+_HELP = (
+    "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "GETNAME",
+    "    The name of this connection.",
+    "ID",
+    "    The number of this connection.",
+    "INFO",
+    "    The line of CLIENT LIST for this connection.",
+    "KILL <ip:port>",
+    "    Close the connection from this address.",
+    "KILL <option> <value> [<option> <value> [...]]",
+    "    Close connections that fit all options:",
+    "    * ID <client-id>",
+    "    * ADDR <ip:port>",
+    "    * LADDR <ip:port>",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "    * USER <username>",
+    "    * SKIPME (YES|NO)",
+    "      Whether to spare this connection (default: yes).",
+    "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB)] [ID <client-id> [...]]",
+    "    The open connections, one a line.",
+    "NO-EVICT (ON|OFF)",
+    "    Exempt this connection from eviction.",
+    "NO-TOUCH (ON|OFF)",
+    "    Let the reads of this connection leave idle times alone.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Whether this connection is sent replies.",
+    "SETINFO (LIB-NAME|LIB-VER) <value>",
+    "    Record the client library.",
+    "SETNAME <name>",
+    "    Name this connection.",
+    "HELP",
+    "    This text.",
+)
+_TYPES = {b"normal": True, b"master": False, b"replica": False, b"slave": False, b"pubsub": False}
+"""The types of clients that Redis knows, and whether connections to this server are of it."""
+_NO_SUCH_CLIENT = b"-ERR No such client\r\n"
+_BAD_INFO = b"-ERR %b cannot contain spaces, newlines or special characters.\r\n"
+
+Test = Callable[[Session], bool]
+
+
+def _id(session: Session, args: list[bytes]) -> bytes:
+    return resp.integer(session.id)
+
+
+def _setname(session: Session, args: list[bytes]) -> bytes:
+    refusal = name_error(args[2])
+    if refusal is not None:
+        return refusal
+    session.name = args[2]
+    return resp.OK
+
+
+def _getname(session: Session, args: list[bytes]) -> bytes:
+    return resp.bulk_or_null(session.name or None, session.resp == 3)
+
+
+def _setinfo(session: Session, args: list[bytes]) -> bytes:
+    option = args[2].lower()
+    if option not in (b"lib-name", b"lib-ver"):
+        return resp.error(b"ERR Unrecognized option '%b'" % args[2])
+    if name_error(args[3]) is not None:
+        return _BAD_INFO % option
+    if option == b"lib-name":
+        session.lib_name = args[3]
+    else:
+        session.lib_ver = args[3]
+    return resp.OK
+
+
+def _switch(word: bytes) -> bool | None:
+    """ON and OFF; None for anything else."""
+    return {b"on": True, b"off": False}.get(word.lower())
+
+
+def _no_evict(session: Session, args: list[bytes]) -> bytes:
+    value = _switch(args[2])
+    if value is None:
+        return resp.ERR_SYNTAX
+    session.no_evict = value
+    return resp.OK
+
+
+def _no_touch(session: Session, args: list[bytes]) -> bytes:
+    value = _switch(args[2])
+    if value is None:
+        return resp.ERR_SYNTAX
+    session.no_touch = value
+    return resp.OK
+
+
+def _reply(session: Session, args: list[bytes]) -> bytes:
+    mode = args[2].lower()
+    if mode == b"on":
+        session.reply_mode = "on"
+        return resp.OK
+    if mode == b"off":
+        session.reply_mode = "off"
+        return b""
+    if mode == b"skip":
+        if session.reply_mode != "off":
+            session.reply_mode = "skip-next"
+        return b""
+    return resp.ERR_SYNTAX
+
+
+def _line(session: Session, client: Session) -> bytes:
+    """One connection as a line of `name=value` words. What this server does not keep is 0."""
+    now_ms = time.monotonic_ns() // 1_000_000
+    age_s = max(0, (now_ms - client.created_ms) // 1000)
+    idle_s = min(age_s, max(0, (session.node.keyspace.now_ms - client.active_ms) // 1000))
+    flags = (
+        ("x" if client.multi is not None else "") + ("r" if client.readonly else "") + ("e" if client.no_evict else "")
+    )
+    flags += ("d" if client.dirty else "") + ("T" if client.no_touch else "")
+    multi = -1 if client.multi is None else len(client.multi)
+    words = (
+        f"id={client.id} addr={client.peer} laddr={client.laddr} fd={client.id} name={client.name.decode('ascii')} "
+        f"age={age_s} idle={idle_s} flags={flags or 'N'} db={client.db} sub=0 psub=0 ssub=0 multi={multi} "
+        f"qbuf=0 qbuf-free=0 argv-mem=0 multi-mem={client.multi_bytes} rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 "
+        f"events=r cmd={client.last_command.decode('ascii') or 'NULL'} user=default redir=-1 resp={client.resp} "
+        f"lib-name={client.lib_name.decode('ascii')} lib-ver={client.lib_ver.decode('ascii')}\n"
+    )
+    return words.encode()
+
+
+def _info(session: Session, args: list[bytes]) -> bytes:
+    return resp.verbatim(_line(session, session), session.resp == 3)
+
+
+def _list(session: Session, args: list[bytes]) -> bytes:
+    clients = [client for _, client in sorted(session.node.sessions.items())]
+    if len(args) == 4 and args[2].lower() == b"type":
+        is_normal = _TYPES.get(args[3].lower())
+        if is_normal is None:
+            return _unknown_type(args[3])
+        if not is_normal:
+            clients = []
+    elif len(args) > 3 and args[2].lower() == b"id":
+        wanted = {parse_int64(word) for word in args[3:]}
+        if None in wanted:
+            return resp.error("ERR Invalid client ID")
+        clients = [client for client in clients if client.id in wanted]
+    elif len(args) != 2:
+        return resp.ERR_SYNTAX
+    return resp.verbatim(b"".join([_line(session, client) for client in clients]), session.resp == 3)
+
+
+def _unknown_type(name: bytes) -> bytes:
+    return resp.error(b"ERR Unknown client type '%b'" % name)
+
+
+def _kill(session: Session, args: list[bytes]) -> bytes:
+    if len(args) == 3:
+        address = args[2].decode("latin-1")
+        killed = _close(session, [lambda client: client.peer == address], spare_me=False)
+        return resp.OK if killed else _NO_SUCH_CLIENT
+    if len(args) % 2:
+        return resp.ERR_SYNTAX
+    tests: list[Test] = []
+    spare_me = True
+    for option, value in zip(args[2::2], args[3::2], strict=True):
+        name = option.lower()
+        if name == b"skipme":
+            choice = {b"yes": True, b"no": False}.get(value.lower())
+            if choice is None:
+                return resp.ERR_SYNTAX
+            spare_me = choice
+            continue
+        test = _kill_test(name, value)
+        if isinstance(test, bytes):
+            return test
+        tests.append(test)
+    return resp.integer(_close(session, tests, spare_me))
+
+
+def _kill_test(option: bytes, value: bytes) -> Test | bytes:
+    """Whether a connection fits one option of CLIENT KILL, or the error."""
+    text = value.decode("latin-1")
+    if option == b"id":
+        number = parse_int64(value)
+        if number is None or number <= 0:
+            return resp.error("ERR client-id should be greater than 0")
+        return lambda client: client.id == number
+    if option == b"addr":
+        return lambda client: client.peer == text
+    if option == b"laddr":
+        return lambda client: client.laddr == text
+    if option == b"user":
+        if value != b"default":
+            return resp.error(b"ERR No such user '%b'" % value)
+        return lambda client: client.authenticated
+    if option == b"type":
+        is_normal = _TYPES.get(value.lower())
+        return _unknown_type(value) if is_normal is None else lambda client: is_normal
+    return resp.ERR_SYNTAX
+
+
+def _close(session: Session, tests: list[Test], spare_me: bool) -> int:
+    """Close the connections that fit; this one only after its reply. How many there were."""
+    fitting = [client for client in session.node.sessions.values() if all(test(client) for test in tests)]
+    killed = 0
+    for client in fitting:
+        if client is not session:
+            client.close()
+        elif spare_me:
+            continue
+        else:
+            session.close_after_reply = True
+        killed += 1
+    return killed
+
+
+def _help(session: Session, args: list[bytes]) -> bytes:
+    return resp.lines(_HELP)
+
+
+HANDLERS = {
+    "client|id": _id,
+    "client|setname": _setname,
+    "client|getname": _getname,
+    "client|setinfo": _setinfo,
+    "client|list": _list,
+    "client|info": _info,
+    "client|kill": _kill,
+    "client|no-evict": _no_evict,
+    "client|no-touch": _no_touch,
+    "client|reply": _reply,
+    "client|help": _help,
+}

@@ -1,0 +1,253 @@
+"""INFO, TIME and MEMORY: what this member is and how it does, in the words that Redis tools expect.
+
+Fields that Redis has and this server has no counterpart for are left out, save those that common tools refuse to do
+without. `redis_version` names the version whose behaviour clients may expect, `kubegrid_version` ours.
+"""
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+from kubegrid.node.context import REDIS_VERSION, NodeContext, Session
+from kubegrid.replication import Role
+from kubegrid.store import KEY_OVERHEAD_BYTES
+from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES
+from kubegrid.store.numbers import parse_int64
+from kubegrid.wire import resp
+
+Fields = dict[str, object]
+
+_PAGE_BYTES = resource.getpagesize()
+_MEMORY_HELP = (
+    "MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "USAGE <key> [SAMPLES <count>]",
+    "    Bytes that the key and its value occupy, as this server counts them. SAMPLES is accepted and",
+    "    not needed: every value knows its size.",
+    "HELP",
+    "    This text.",
+)
+
+
+def resident_bytes() -> int:
+    """The resident size of this process; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE_BYTES
+    except OSError:
+        return 0
+
+
+def _human(number: float) -> str:
+    """Bytes as INFO shows them to people: `1.50M`."""
+    for unit in ("B", "K", "M", "G"):
+        if number < 1024:
+            return f"{number:.2f}{unit}" if unit != "B" else f"{int(number)}B"
+        number /= 1024
+    return f"{number:.2f}T"
+
+
+def _server(node: NodeContext) -> Fields:
+    uptime_s = int(time.time() - node.started_at)
+    system = os.uname()
+    return {
+        "redis_version": REDIS_VERSION,
+        "kubegrid_version": node.version,
+        "redis_git_sha1": "00000000",
+        "redis_git_dirty": 0,
+        "redis_build_id": node.run_id[:16],
+        "redis_mode": "cluster",
+        "os": f"{system.sysname} {system.release} {system.machine}",
+        "arch_bits": 64,
+        "python_version": sys.version.split()[0],
+        "process_id": os.getpid(),
+        "run_id": node.run_id,
+        "tcp_port": node.topology.me.port,
+        "server_time_usec": time.time_ns() // 1000,
+        "uptime_in_seconds": uptime_s,
+        "uptime_in_days": uptime_s // 86400,
+        "kubegrid_grid": node.grid,
+        "kubegrid_member": node.name,
+    }
+
+
+def _clients(node: NodeContext) -> Fields:
+    return {
+        "connected_clients": len(node.sessions),
+        "cluster_connections": 0,
+        "maxclients": node.client_settings.clients_max,
+        "blocked_clients": 0,
+    }
+
+
+def _memory(node: NodeContext) -> Fields:
+    keyspace = node.keyspace
+    resident = resident_bytes()
+    return {
+        "used_memory": keyspace.used_bytes,
+        "used_memory_human": _human(keyspace.used_bytes),
+        "used_memory_rss": resident,
+        "used_memory_rss_human": _human(resident),
+        "used_memory_dataset": keyspace.used_bytes,
+        "total_system_memory": node.memory_bytes,
+        "total_system_memory_human": _human(node.memory_bytes),
+        "maxmemory": keyspace.limit_bytes,
+        "maxmemory_human": _human(keyspace.limit_bytes),
+        "maxmemory_policy": "noeviction",
+        "mem_fragmentation_ratio": f"{resident / max(1, keyspace.used_bytes):.2f}",
+        "lazyfree_pending_objects": len(keyspace.garbage),
+    }
+
+
+def _persistence(node: NodeContext) -> Fields:
+    return {
+        "loading": int(node.replica.role is Role.JOINING),
+        "async_loading": 0,
+        "rdb_changes_since_last_save": node.keyspace.dirty,
+        "rdb_bgsave_in_progress": 0,
+        "aof_enabled": 0,
+        "aof_rewrite_in_progress": 0,
+    }
+
+
+def _stats(node: NodeContext) -> Fields:
+    return {
+        "total_connections_received": max(node.sessions, default=0),
+        "total_commands_processed": sum(node.operations.values()),
+        "rejected_connections": 0,
+        "expired_keys": node.keyspace.expired,
+        "evicted_keys": 0,
+        "keyspace_hits": node.hits,
+        "keyspace_misses": node.misses,
+        "pubsub_channels": 0,
+        "pubsub_patterns": 0,
+        "total_error_replies": sum(node.errors.values()),
+    }
+
+
+def _replication(node: NodeContext) -> Fields:
+    replica = node.replica
+    topology = node.topology
+    partition = next((p for p in topology.partitions if p.id == getattr(topology.me, "partition", -1)), None)
+    fields: Fields = {}
+    if replica.role is Role.PRIMARY:
+        backups = [] if partition is None else list(partition.backups)
+        fields["role"] = "master"
+        fields["connected_slaves"] = len(backups)
+        for number, member in enumerate(backups):
+            fields[f"slave{number}"] = f"ip={member.host},port={member.port},state=online,offset={member.commit},lag=0"
+    else:
+        primary = None if partition is None else partition.primary
+        fields["role"] = "slave"
+        fields["master_host"] = "" if primary is None else primary.host
+        fields["master_port"] = 0 if primary is None else primary.port
+        fields["master_link_status"] = "up" if replica.role is Role.BACKUP else "down"
+        fields["master_sync_in_progress"] = int(replica.role is Role.JOINING)
+        fields["slave_repl_offset"] = replica.commit.seq
+        fields["slave_read_only"] = 1
+        fields["connected_slaves"] = 0
+    fields["master_failover_state"] = "no-failover"
+    fields["master_replid"] = node.run_id
+    fields["master_repl_offset"] = replica.commit.seq
+    fields["kubegrid_role"] = replica.role.value
+    fields["kubegrid_epoch"] = replica.epoch
+    fields["kubegrid_in_sync"] = 0 if replica.configuration is None else len(replica.configuration.in_sync)
+    return fields
+
+
+def _cpu(node: NodeContext) -> Fields:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {"used_cpu_sys": f"{usage.ru_stime:.6f}", "used_cpu_user": f"{usage.ru_utime:.6f}"}
+
+
+def _commandstats(node: NodeContext) -> Fields:
+    return {
+        f"cmdstat_{name}": f"calls={calls},usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0"
+        for name, calls in node.operations.items()
+        if calls
+    }
+
+
+def _errorstats(node: NodeContext) -> Fields:
+    return {f"errorstat_{code}": f"count={count}" for code, count in sorted(node.errors.items())}
+
+
+def _cluster(node: NodeContext) -> Fields:
+    return {"cluster_enabled": 1}
+
+
+def _keyspace(node: NodeContext) -> Fields:
+    keyspace = node.keyspace
+    if not keyspace.key_count:
+        return {}
+    expiring = sum(len(expires) for expires in keyspace.expires if expires is not None)
+    return {"db0": f"keys={keyspace.key_count},expires={expiring},avg_ttl=0"}
+
+
+_SECTIONS: dict[str, Callable[[NodeContext], Fields]] = {
+    "Server": _server,
+    "Clients": _clients,
+    "Memory": _memory,
+    "Persistence": _persistence,
+    "Stats": _stats,
+    "Replication": _replication,
+    "CPU": _cpu,
+    "Modules": lambda node: {},
+    "Commandstats": _commandstats,
+    "Errorstats": _errorstats,
+    "Cluster": _cluster,
+    "Keyspace": _keyspace,
+}
+_ONLY_WHEN_ASKED = {"Commandstats"}
+_EVERYTHING = {b"all", b"everything"}
+
+
+def _info(session: Session, args: list[bytes]) -> bytes:
+    wanted = {word.lower() for word in args[1:]} or {b"default"}
+    texts: list[str] = []
+    for title, section in _SECTIONS.items():
+        by_default = b"default" in wanted and title not in _ONLY_WHEN_ASKED
+        if by_default or wanted & _EVERYTHING or title.lower().encode() in wanted:
+            fields = section(session.node)
+            texts.append(f"# {title}\r\n" + "".join(f"{name}:{value}\r\n" for name, value in fields.items()))
+    return resp.verbatim("\r\n".join(texts).encode(), session.resp == 3)
+
+
+def _time(session: Session, args: list[bytes]) -> bytes:
+    now_us = time.time_ns() // 1000
+    return resp.array_of_bulks([b"%d" % (now_us // 1_000_000), b"%d" % (now_us % 1_000_000)])
+
+
+def _memory_usage(session: Session, args: list[bytes]) -> bytes:
+    index = 3
+    while index < len(args):
+        if args[index].lower() != b"samples" or index + 1 >= len(args):
+            return resp.ERR_SYNTAX
+        samples = parse_int64(args[index + 1])
+        if samples is None:
+            return resp.ERR_NOT_INTEGER
+        if samples < 0:
+            return resp.ERR_SYNTAX
+        index += 2
+    key = args[2]
+    keyspace = session.node.keyspace
+    value = keyspace.find(key)
+    if value is None:
+        return resp.null(session.resp == 3)
+    size = KEY_OVERHEAD_BYTES + len(key) + (len(value) if isinstance(value, bytes) else value.cost)
+    if keyspace.expiry_of(key) is not None:
+        size += EXPIRY_OVERHEAD_BYTES
+    return resp.integer(size)
+
+
+def _memory_help(session: Session, args: list[bytes]) -> bytes:
+    return resp.lines(_MEMORY_HELP)
+
+
+HANDLERS = {
+    "info": _info,
+    "time": _time,
+    "memory|usage": _memory_usage,
+    "memory|help": _memory_help,
+}

@@ -1,0 +1,134 @@
+"""CONFIG: the settings of this member under the names that Redis gives them.
+
+Only what has a true value here is shown, and only what really takes effect can be set: names that tools ask for at
+their start (`save`, `appendonly`) are answered with what is the case. CONFIG SET is all or nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from kubegrid.node.context import NodeContext, Session
+from kubegrid.store.glob import matcher
+from kubegrid.store.numbers import parse_int64
+from kubegrid.wire import resp
+
+_HELP = (
+    "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "GET <pattern> [<pattern> ...]",
+    "    Settings whose names match, with their values.",
+    "SET <directive> <value> [<directive> <value> ...]",
+    "    Change settings of the running server.",
+    "RESETSTAT",
+    "    Set the counters of INFO back to zero.",
+    "HELP",
+    "    This text.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One setting: how it is read, and for those that can be set, how a text is checked and taken over."""
+
+    read: Callable[[NodeContext], object]
+    check: Callable[[bytes], str] | None = None
+    """Why a text is no value for it; empty when it is one. None: cannot be set."""
+    change: Callable[[NodeContext, bytes], None] = lambda node, text: None
+
+
+def _number_between(low: int, high: int) -> Callable[[bytes], str]:
+    def check(text: bytes) -> str:
+        number = parse_int64(text)
+        if number is None:
+            return "argument couldn't be parsed into an integer"
+        return "" if low <= number <= high else f"argument must be between {low} and {high} inclusive"
+
+    return check
+
+
+def _one_of(*choices: bytes) -> Callable[[bytes], str]:
+    def check(text: bytes) -> str:
+        if text.lower() in choices:
+            return ""
+        return "argument(s) must be one of the following: " + ", ".join(choice.decode() for choice in choices)
+
+    return check
+
+
+def _change_clients_max(node: NodeContext, text: bytes) -> None:
+    node.client_settings = msgspec.structs.replace(node.client_settings, clients_max=int(text))
+
+
+_PARAMETERS: dict[str, Parameter] = {
+    "appendonly": Parameter(lambda node: "no"),
+    "client-query-buffer-limit": Parameter(lambda node: node.client_settings.query_bytes_max),
+    "cluster-enabled": Parameter(lambda node: "yes"),
+    "cluster-require-full-coverage": Parameter(lambda node: "no"),
+    "cluster-allow-reads-when-down": Parameter(lambda node: "no"),
+    "databases": Parameter(lambda node: 1),
+    "maxclients": Parameter(
+        lambda node: node.client_settings.clients_max, _number_between(1, 1_000_000), _change_clients_max
+    ),
+    "maxmemory": Parameter(lambda node: node.keyspace.limit_bytes),
+    "maxmemory-policy": Parameter(lambda node: "noeviction", _one_of(b"noeviction")),
+    "port": Parameter(lambda node: node.topology.me.port),
+    "proto-max-bulk-len": Parameter(lambda node: node.store_settings.value_bytes_max),
+    "replica-read-only": Parameter(lambda node: "yes"),
+    "replica-serve-stale-data": Parameter(lambda node: "yes"),
+    "save": Parameter(lambda node: ""),
+    "timeout": Parameter(lambda node: 0),
+}
+
+
+def _get(session: Session, args: list[bytes]) -> bytes:
+    tests = [matcher(pattern.lower()) for pattern in args[2:]]
+    parts: list[bytes] = []
+    for name, parameter in _PARAMETERS.items():
+        text = name.encode()
+        if any(test is None or test(text) for test in tests):
+            parts += (resp.bulk(text), resp.bulk(str(parameter.read(session.node)).encode()))
+    return resp.map_of(parts, session.resp == 3)
+
+
+def _set(session: Session, args: list[bytes]) -> bytes:
+    if len(args) % 2:
+        return resp.ERR_SYNTAX
+    changes: dict[str, bytes] = {}
+    for raw, value in zip(args[2::2], args[3::2], strict=True):
+        name = raw.lower().decode("latin-1")
+        parameter = _PARAMETERS.get(name)
+        if parameter is None:
+            return resp.error(b"ERR Unknown option or number of arguments for CONFIG SET - '%b'" % raw)
+        if parameter.check is None:
+            return _failed(name, "can't set immutable config")
+        if name in changes:
+            return _failed(name, "duplicate parameter")
+        complaint = parameter.check(value)
+        if complaint:
+            return _failed(name, complaint)
+        changes[name] = value
+    for name, value in changes.items():
+        _PARAMETERS[name].change(session.node, value)
+    return resp.OK
+
+
+def _failed(name: str, why: str) -> bytes:
+    return resp.error(f"ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
+
+
+def _resetstat(session: Session, args: list[bytes]) -> bytes:
+    session.node.reset_statistics()
+    return resp.OK
+
+
+def _help(session: Session, args: list[bytes]) -> bytes:
+    return resp.lines(_HELP)
+
+
+HANDLERS = {
+    "config|get": _get,
+    "config|set": _set,
+    "config|resetstat": _resetstat,
+    "config|help": _help,
+}

@@ -1,0 +1,185 @@
+"""MULTI, EXEC, DISCARD, WATCH, UNWATCH: several commands of one slot, executed within one turn of the loop.
+
+Nothing else runs between the commands of an EXEC, and what they changed becomes part of one log entry, so a transaction
+is atomic in the log: a backup has all of it or nothing. That is why it has limits: a number of queued commands, their
+bytes, and the size of what a single command may touch.
+
+WATCH registers the session with the keyspace, which marks it `dirty` when a watched key changes.
+"""
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from kubegrid.node import routing, session_cluster
+from kubegrid.node.context import Session
+from kubegrid.store import slot_of
+from kubegrid.wire import resp
+
+if TYPE_CHECKING:
+    from kubegrid.node.executable import Executable
+
+_TOO_MANY = b"-ERR transaction exceeds the limit of queued commands or bytes\r\n"
+_TOO_LARGE = b"-ERR too many keys for this command inside of a transaction\r\n"
+_UNBOUNDED = {"keys", "flushdb", "flushall"}
+"""Commands whose work grows with the whole keyspace: outside of a transaction they are cut into slices."""
+
+
+def _multi(session: Session, args: list[bytes]) -> bytes:
+    if session.multi is not None:
+        return resp.error("ERR MULTI calls can not be nested")
+    session.multi = []
+    session.multi_failed = False
+    session.multi_bytes = 0
+    return resp.OK
+
+
+def queue(session: Session, command: "Executable", args: list[bytes]) -> bytes:
+    """Remember a request that was found fit for execution."""
+    queued = session.multi
+    assert queued is not None
+    node = session.node
+    session.multi_bytes += sum(map(len, args))
+    if (
+        len(queued) >= node.store_settings.transaction_commands_max
+        or session.multi_bytes > node.client_settings.query_bytes_max
+    ):
+        session.multi_failed = True
+        return _TOO_MANY
+    queued.append((command, args))
+    return resp.QUEUED
+
+
+def _exec(session: Session, args: list[bytes]) -> bytes:
+    queued = session.multi
+    if queued is None:
+        return resp.error("ERR EXEC without MULTI")
+    refusal = _refusal(session, queued)
+    if refusal is not None:
+        session.node.count_error(refusal)
+        _end(session)
+        return refusal
+    if session.multi_failed:
+        _end(session)
+        return resp.ERR_EXECABORT
+    if _watched_changed(session):
+        _end(session)
+        return resp.null_array(session.resp == 3)
+    refusal = _write_refusal(session, queued)
+    if refusal is not None:
+        session.node.count_error(refusal)
+        return abort(session, refusal)
+    _end(session)
+    return resp.array([_execute(session, command, request) for command, request in queued])
+
+
+def _refusal(session: Session, queued: list[tuple["Executable", list[bytes]]]) -> bytes | None:
+    """Whether the keys of the whole transaction lie in one slot, and this member may serve it now."""
+    slot = -1
+    reads_only = True
+    whole_keyspace = False
+    for command, request in queued:
+        reads_only = reads_only and not command.write
+        whole_keyspace = whole_keyspace or command.whole_keyspace
+        for key in command.info.keys(request):
+            other = slot_of(key)
+            if slot >= 0 and other != slot:
+                return resp.ERR_CROSSSLOT
+            slot = other
+    if slot >= 0:
+        refusal = routing.refuse_slot(session, slot, reads_only)
+        if refusal is not None:
+            return refusal
+    return routing.refuse_everywhere(session, reads_only) if whole_keyspace else None
+
+
+def _write_refusal(session: Session, queued: list[tuple["Executable", list[bytes]]]) -> bytes | None:
+    if any(command.write for command, _ in queued):
+        if not session.turn.member.writable:
+            return resp.ERR_NOREPLICAS
+        keyspace = session.node.keyspace
+        if keyspace.used_bytes >= keyspace.limit_bytes and any(command.denied_when_full for command, _ in queued):
+            return resp.ERR_OOM
+    return None
+
+
+def _watched_changed(session: Session) -> bool:
+    """Whether a watched key changed; one whose time is over meanwhile is expired now, which counts as a change."""
+    if session.watching and not session.dirty:
+        for key in session.watching:
+            session.node.keyspace.find(key)
+    return session.dirty
+
+
+def _execute(session: Session, command: "Executable", request: list[bytes]) -> bytes:
+    """One queued command, to its end: what is cut into slices elsewhere runs in one go here."""
+    node = session.node
+    if command.label in _UNBOUNDED and node.keyspace.key_count > node.store_settings.atomic_units_max:
+        return _TOO_LARGE
+    node.operations[command.label] += 1
+    reply: Any
+    if command.label == "wait":
+        return session_cluster.wait_in_transaction(session, request)
+    if command.data is None:
+        reply = command.run(session, request)
+    else:
+        reply = command.data(node.keyspace, request, session.resp == 3)
+    return reply if type(reply) is bytes else _finish(reply)
+
+
+def _finish(slices: Generator[Any, None, bytes]) -> bytes:
+    while True:
+        try:
+            next(slices)
+        except StopIteration as done:
+            reply: bytes = done.value
+            return reply
+
+
+def abort(session: Session, error: bytes) -> bytes:
+    """EXEC itself is refused: the transaction is over, and the reply says why."""
+    _end(session)
+    reason = error.removeprefix(b"-").removeprefix(b"ERR ")
+    return b"-EXECABORT Transaction discarded because of: " + reason
+
+
+def _end(session: Session) -> None:
+    session.multi = None
+    session.multi_failed = False
+    session.multi_bytes = 0
+    session.node.forget_watches(session)
+
+
+def _discard(session: Session, args: list[bytes]) -> bytes:
+    if session.multi is None:
+        return resp.error("ERR DISCARD without MULTI")
+    _end(session)
+    return resp.OK
+
+
+def _watch(session: Session, args: list[bytes]) -> bytes:
+    if session.multi is not None:
+        return resp.error("ERR WATCH inside MULTI is not allowed")
+    keyspace = session.node.keyspace
+    if session.watching is None:
+        session.watching = set()
+    if len(session.watching) + len(args) > session.node.store_settings.atomic_units_max:
+        return resp.error("ERR too many watched keys")
+    for key in args[1:]:
+        keyspace.find(key)
+        keyspace.watched.setdefault(key, set()).add(session)
+        session.watching.add(key)
+    return resp.OK
+
+
+def _unwatch(session: Session, args: list[bytes]) -> bytes:
+    session.node.forget_watches(session)
+    return resp.OK
+
+
+HANDLERS = {
+    "multi": _multi,
+    "exec": _exec,
+    "discard": _discard,
+    "watch": _watch,
+    "unwatch": _unwatch,
+}
