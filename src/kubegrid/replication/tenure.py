@@ -1,0 +1,345 @@
+"""One primary's unbroken time: streams to the others, leases from them, and the commit point.
+
+A tenure begins when a configuration of a higher epoch names this member as primary, and ends when one names another. It
+answers when three things hold: the promises this member gave to others have run out (R12, `answering`), every in-sync
+member has acknowledged the log that it inherited (R13, `equal`), and each has given it a lease (R8). If it can't get there,
+or loses its leases and can't remove who withholds them, it falls silent so that another may try (R17).
+Who belongs to the configuration is decided in `membership`; giving the tenure away is `hand_over`.
+"""
+
+from typing import Any
+
+from kubegrid.base.ids import Member
+from kubegrid.replication import messages
+from kubegrid.replication.instructions import Apply, Send
+from kubegrid.replication.member import MemberState
+from kubegrid.replication.promises import Promises
+from kubegrid.replication.proposals import Proposals
+from kubegrid.replication.stream import Phase, Stream
+
+FOREVER = 1 << 62
+
+
+class Tenure:
+    """Invariant: `union` is R3's, without me, and each of it has a stream; `lease_until` is the shortest lease in it;
+    nothing is committed in this tenure that one of the union has not acknowledged to it."""
+
+    def __init__(
+        self,
+        state: MemberState,
+        proposals: Proposals,
+        promises: Promises,
+        now: int,
+        first_stream: int,
+        carried_leases: dict[Member, int],
+    ) -> None:
+        self._state = state
+        self._proposals = proposals
+        self._promises = promises
+        self._carried_leases = carried_leases
+        self.epoch = state.epoch
+        self.next_stream = first_stream
+        self.streams: dict[Member, Stream] = {}
+        self.union: tuple[Stream, ...] = ()
+        self.adding: Member | None = None
+        """A joiner for which the union has been opened (R3)."""
+        self.barrier_seq = -1
+        """What was confirmed before the union opened."""
+        self.lease_until = 0
+        self.inherited_seq = state.log.last_seq
+        self.inherited_commit_seq = state.log.commit_seq
+        self.answering = False
+        self.equal = False
+        self.silent = False
+        self.missing: tuple[Member, ...] = ()
+        """Who kept a silent primary from finishing (R17)."""
+        self.stuck_ms = now
+        self._beacon_ms = now - state.settings.beacon_ms
+        self.refresh(now)
+        self._try_answering(now)
+
+    # -- questions
+
+    @property
+    def serving(self) -> bool:
+        return self.answering and not self.silent and (self.equal or not self._state.rules.equal_before_serving)
+
+    def releasable(self, now: int) -> int:
+        return self._state.log.commit_seq if now < self.lease_until and self.serving else -1
+
+    # -- the hot path
+
+    def append(self, now: int, effects: Any, undo: Any, size_bytes: int) -> int:
+        """What one turn executed. Once per turn, to all whose window is open, as one message."""
+        state = self._state
+        log = state.log
+        if effects is None:
+            return self._append_unrecorded(now)
+        seq = log.append(state.epoch, effects, undo, size_bytes).seq
+        to = []
+        inflight_bytes_max = state.settings.inflight_bytes_max
+        for stream in self.streams.values():
+            if stream.next_seq == seq and stream.phase is Phase.LOG and stream.inflight_bytes < inflight_bytes_max:
+                if stream.acked_seq == seq - 1:
+                    stream.progress_ms = now
+                stream.next_seq = seq + 1
+                stream.sent_ms = now
+                to.append(stream.member)
+        if to:
+            entries = [(state.epoch, seq, size_bytes, effects)]
+            append = messages.Append(state.known, self.epoch, seq - 1, log.commit_seq, entries)
+            state.out.append(Send(tuple(to), append))
+        if not self.union or not state.rules.confirm_by_all:
+            self._advance(now)
+        return seq
+
+    def _append_unrecorded(self, now: int) -> int:
+        """A lone member's turn, of which nothing is kept. A joiner that was just taken up begins again behind it."""
+        if self.union:
+            raise ValueError("a member with in-sync backups has to record its effects")
+        seq = self._state.log.skip(self._state.epoch)
+        for member, stream in list(self.streams.items()):
+            stream.stop()
+            self.streams[member] = self._open(now, member)
+        return seq
+
+    def acknowledged(self, now: int, sender: Member, message: messages.Ack) -> None:
+        stream = self.streams.get(sender)
+        if stream is None:
+            return
+        if (message.tenure != self.epoch or message.stream != stream.number) and self._counts_not(message):
+            self._state.count("stale_acks")
+            return
+        stream.heard_ms = now
+        seq = message.seq
+        if seq <= stream.acked_seq:
+            return
+        if stream.phase is not Phase.LOG or seq > self._state.log.last_seq:
+            return
+        stream.acknowledged(now, seq)
+        self._advance(now)
+        if stream.next_seq <= self._state.log.last_seq:
+            stream.pump(now)
+
+    def _counts_not(self, message: messages.Ack) -> bool:
+        rules = self._state.rules
+        return rules.acks_by_tenure and (rules.fencing or message.tenure != self.epoch or message.stream >= 0)
+
+    # -- the commit point (R6, R13)
+
+    def _advance(self, now: int) -> None:
+        state = self._state
+        log = state.log
+        seq = log.last_seq
+        if state.rules.confirm_by_all or not self.equal:
+            for stream in self.union:
+                if stream.acked_seq < seq:
+                    seq = stream.acked_seq
+        if not self.equal:
+            if not state.rules.inherited_uncommitted and log.commit_seq < self.inherited_seq:
+                state.out.append(Apply(log.commit_to(self.inherited_seq)))
+            if seq < self.inherited_seq:
+                return
+            self.equal = True
+            self.stuck_ms = now
+            inherited = log.between(log.commit_seq, self.inherited_seq)
+            if inherited:
+                state.count("r13_inherited")
+                log.commit_to(self.inherited_seq)
+                state.out.append(Apply(inherited))
+        if seq <= log.commit_seq:
+            return
+        for entry in log.commit_to(seq):
+            entry.undo = None
+        settings = state.settings
+        if log.crowded(settings.log_bytes_max, settings.log_entries_max):
+            log.trim(self.pinned_seq(), settings.log_bytes_max, settings.log_entries_max)
+
+    def pinned_seq(self) -> int:
+        """R19: no log is forgotten above the lowest acknowledgement in sync, nor what a joiner still needs."""
+        floor = self._state.log.commit_seq
+        for stream in self.union:
+            floor = min(floor, stream.acked_seq)
+        for stream in self.streams.values():
+            pinned_seq = stream.pinned_seq
+            if pinned_seq is not None:
+                floor = min(floor, pinned_seq)
+        return floor
+
+    def ahead_seq(self) -> int:
+        """Entries behind this number were executed here ahead of their confirmation: a deposed primary takes them back."""
+        return max(self._state.log.commit_seq, self.inherited_seq)
+
+    # -- leases and beacons (R8)
+
+    def beacon_acknowledged(self, now: int, sender: Member, message: messages.BeaconAck) -> None:
+        if message.tenure != self.epoch:
+            return
+        self.stopped(now, sender)
+        stream = self.streams.get(sender)
+        if stream is None:
+            return
+        stream.heard_ms = now
+        stream.preferred = message.preferred
+        rules = self._state.rules
+        lease_ms = self._state.settings.lease_ms
+        until = (message.sent_ms if rules.lease_from_sending else now) + lease_ms
+        if until > stream.lease_until and not self.silent:
+            stream.lease_until = until
+            self._measure_lease()
+
+    def stopped(self, now: int, sender: Member) -> None:
+        """A former primary knows this tenure's epoch, or a higher one, and answers nothing any more (R12)."""
+        self._promises.stopped(sender)
+        self._try_answering(now)
+
+    def _try_answering(self, now: int) -> None:
+        if self.answering:
+            return
+        if not self._promises.kept(now) or not self._state.rules.other_leases_awaited:
+            self.answering = True
+            self.stuck_ms = now
+
+    def _measure_lease(self) -> None:
+        rules = self._state.rules
+        leases = [stream.lease_until for stream in self.union]
+        if not leases or not rules.lease_checked:
+            self.lease_until = FOREVER
+        else:
+            self.lease_until = min(leases) if rules.lease_from_each else max(leases)
+
+    def beacon(self, now: int) -> None:
+        """To everybody, joiners too; and the question about its log to those who have not answered it."""
+        state = self._state
+        self._beacon_ms = now
+        if not self.streams:
+            return
+        log = state.log
+        beacon = messages.Beacon(state.known, self.epoch, now, log.commit_seq)
+        state.out.append(Send(tuple(self.streams), beacon))
+        for stream in self.streams.values():
+            if stream.phase is Phase.MATCHING:
+                stream.ask()
+            stream.caught_up = stream.phase is Phase.LOG and stream.acked_seq >= stream.mark_seq >= 0
+            stream.mark_seq = log.last_seq if stream.phase is Phase.LOG else -1
+
+    # -- who is in the union (R3)
+
+    def refresh(self, now: int) -> None:
+        """The configuration or the open proposals changed: bring streams and union in line."""
+        state = self._state
+        rules = state.rules
+        known = state.known
+        union = dict.fromkeys(known.in_sync)
+        for proposal in self._proposals.open:
+            if rules.joiner_in_union:
+                union.update(dict.fromkeys(proposal.configuration.in_sync))
+            if not rules.removal_known:
+                for member in known.in_sync:
+                    if member not in proposal.configuration.in_sync:
+                        union.pop(member, None)
+        if self.adding is not None and rules.joiner_in_union:
+            union[self.adding] = None
+        union.pop(state.me, None)
+        wanted = dict.fromkeys([*known.in_sync, *union, *known.joining])
+        wanted.pop(state.me, None)
+        for member in [m for m in self.streams if m not in wanted]:
+            self.streams.pop(member).stop()
+            state.send(member, messages.News(known))
+        for member in wanted:
+            if member not in self.streams:
+                self.streams[member] = self._open(now, member)
+        self.union = tuple(self.streams[member] for member in union)
+        self._measure_lease()
+        self._advance(now)
+
+    def _open(self, now: int, member: Member) -> Stream:
+        stream = Stream(self._state, member, self.take_number(), self.epoch, now)
+        stream.lease_until = self._carried_leases.get(member, 0)
+        stream.ask()
+        return stream
+
+    def take_number(self) -> int:
+        self.next_stream += 1
+        return self.next_stream
+
+    # -- time (R12, R17)
+
+    def tick(self, now: int) -> None:
+        state = self._state
+        settings = state.settings
+        self._try_answering(now)
+        if not self.silent and now - self._beacon_ms >= settings.beacon_ms:
+            self.beacon(now)
+        if self.streams:
+            for stream in self.streams.values():
+                stream.tick(now)
+            self._watch_progress(now)
+
+    def _watch_progress(self, now: int) -> None:
+        """R17: fall silent when nothing moves for too long."""
+        if self.silent or not self.answering:
+            return
+        holding_up = self.holding_up(now)
+        if self.equal and not holding_up:
+            self.stuck_ms = now
+            return
+        if not self.equal:
+            self.stuck_ms = max([self.stuck_ms, *(stream.progress_ms for stream in self.union)])
+        if now - self.stuck_ms < self._state.settings.finish_ms:
+            return
+        self.silent = True
+        self.missing = tuple(stream.member for stream in holding_up)
+        self._state.note("r17_silent", "waiting for " + ", ".join(map(str, self.missing)))
+        for stream in self.streams.values():
+            stream.lease_until = 0
+        self._measure_lease()
+
+    def holding_up(self, now: int) -> list[Stream]:
+        stall_ms = self._state.settings.join_stall_ms
+        return [
+            stream
+            for stream in self.union
+            if stream.lease_until <= now
+            or stream.acked_seq < self.inherited_seq
+            or ((since := stream.stalled_since) is not None and now - since > stall_ms)
+        ]
+
+    def changed(self, now: int) -> None:
+        """A change of membership of this tenure's own is known to have succeeded."""
+        if self.adding is not None and self.adding not in self._state.known.joining:
+            self.adding = None
+        if self.silent:
+            self._state.count("r17_resumed")
+            self.silent = False
+            self.missing = ()
+            for stream in self.streams.values():
+                stream.heard_ms = stream.progress_ms = now
+        self.stuck_ms = now
+        self.refresh(now)
+        self.beacon(now)
+
+    def shift(self, gap_ms: int) -> None:
+        """This process stood still: what the others said meanwhile has still to be read, so don't hold it against them."""
+        self.stuck_ms += gap_ms
+        for stream in self.streams.values():
+            stream.heard_ms += gap_ms
+            stream.progress_ms += gap_ms
+
+    def end(self) -> None:
+        for stream in self.streams.values():
+            stream.stop()
+
+    def leases(self) -> dict[Member, int]:
+        return {member: stream.lease_until for member, stream in self.streams.items()}
+
+    def validate(self) -> None:
+        state = self._state
+        members = {stream.member for stream in self.union}
+        assert state.me not in members and state.me not in self.streams
+        if state.rules.removal_known:
+            assert members >= {m for m in state.known.in_sync if m != state.me}
+        for stream in self.streams.values():
+            stream.validate()
+            assert self.streams[stream.member] is stream
+        assert self.lease_until == FOREVER or any(s.lease_until == self.lease_until for s in self.union)

@@ -1,0 +1,435 @@
+"""A small stage for scenarios of the replication protocol: members by letter, a network and a coordinator that obey.
+
+    stage = Stage("A", "B", "C")            # A is primary, B and C are in sync
+    w1 = stage.write("A", "k", "1")         # executed at once, confirmed when all have it
+    stage.run(20)                           # milliseconds pass: every member ticks, every message takes one
+    assert w1.confirmed
+    stage.cut("A", "B")                     # from now on nothing passes between them
+    stage.coordinator.reachable = False
+
+Nothing here checks the protocol by itself; scenarios assert what an observer outside could see: replies, what stores
+hold, and what the coordinator has.
+"""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubegrid import replication
+from kubegrid.base.configuration import Configuration
+from kubegrid.base.ids import Member
+from kubegrid.base.settings import ReplicationSettings
+from kubegrid.replication import CasOutcome, Gate, Replica, Role, Rules
+
+GRID = "11111111-1111-1111-1111-111111111111"
+SETTINGS = ReplicationSettings(copies=3)
+TICK_MS = 10
+SLICE_KEYS = 2
+
+
+@dataclass
+class Reply:
+    """One client's request: what became of it."""
+
+    key: str
+    value: str | None
+    is_write: bool
+    seq: int = -1
+    state: str = "waiting"
+
+    @property
+    def confirmed(self) -> bool:
+        return self.state == "answered"
+
+    answered = confirmed
+
+    @property
+    def dropped(self) -> bool:
+        return self.state == "dropped"
+
+    @property
+    def refused(self) -> bool:
+        return self.state == "refused"
+
+    @property
+    def held(self) -> bool:
+        return self.state == "held"
+
+    @property
+    def waiting(self) -> bool:
+        return self.state == "waiting"
+
+
+@dataclass
+class Cas:
+    """A compare-and-swap on its way to the coordinator."""
+
+    asker: "Actor"
+    instruction: replication.CompareAndSwap
+
+
+class Coordinator:
+    """Holds one versioned configuration. It can be cut off, swallow answers, or keep requests back until told."""
+
+    def __init__(self, stage: "Stage") -> None:
+        self._stage = stage
+        self.value: Configuration | None = None
+        self.token = 0
+        self.reachable = True
+        self.loses_answers = False
+        self.holds_requests = False
+        self.stale: tuple[Configuration | None, int] | None = None
+        self.held: list[Cas] = []
+
+    def put(self, configuration: Configuration | None) -> None:
+        self.value = configuration
+        self.token += 1
+
+    def read(self, asker: "Actor") -> None:
+        if self.reachable:
+            value, token = self.stale or (self.value, self.token)
+            self._stage.later(1, lambda: asker.input(lambda r, now: r.configuration_read(now, value, token)))
+
+    def swap(self, cas: Cas) -> None:
+        if self.holds_requests:
+            self.held.append(cas)
+        elif self.reachable:
+            self._stage.later(1, lambda: self.carry_out(cas))
+        else:
+            self._answer(cas, CasOutcome.UNKNOWN, None, 0)
+
+    def release(self) -> None:
+        """Carry out, now, the requests that were kept back."""
+        held, self.held = self.held, []
+        self.holds_requests = False
+        for cas in held:
+            self.carry_out(cas)
+
+    def carry_out(self, cas: Cas) -> None:
+        token = cas.instruction.token
+        if token in (self.token, replication.ANY_TOKEN):
+            self.put(cas.instruction.proposed)
+            outcome, value = CasOutcome.APPLIED, None
+        else:
+            outcome, value = CasOutcome.CONFLICT, self.value
+        if self.loses_answers:
+            outcome, value = CasOutcome.UNKNOWN, None
+        self._answer(cas, outcome, value, self.token)
+
+    def _answer(self, cas: Cas, outcome: CasOutcome, value: Configuration | None, token: int) -> None:
+        attempt = cas.instruction.attempt
+        self._stage.later(1, lambda: cas.asker.input(lambda r, now: r.cas_answered(now, attempt, outcome, value, token)))
+
+
+@dataclass
+class Actor:
+    """One member: its replica, its store, and the replies that have not left."""
+
+    stage: "Stage"
+    letter: str
+    replica: Replica
+    store: dict[str, str] = field(default_factory=dict)
+    replies: list[Reply] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    snapshots: dict[tuple[Member, int], list[str]] = field(default_factory=dict)
+    up: bool = True
+    paused: bool = False
+    backlog: list[Callable[[], None]] = field(default_factory=list)
+
+    # -- what happens to it
+
+    def input(self, give: Callable[[Replica, int], Any]) -> Any:
+        if not self.up:
+            return None
+        if self.paused:
+            self.backlog.append(lambda: self.input(give))
+            return None
+        answer = give(self.replica, self.stage.now)
+        self._obey()
+        self._cut_slices()
+        self._release()
+        if self.stage.validating:
+            self.replica.validate()
+        return answer
+
+    def _obey(self) -> None:
+        out = self.replica.out
+        while out:
+            batch = list(out)
+            out.clear()
+            for instruction in batch:
+                self._carry_out(instruction)
+
+    def _carry_out(self, instruction: replication.Instruction) -> None:
+        match instruction:
+            case replication.Send(to, message):
+                for member in to:
+                    self.stage.post(self, member, message)
+            case replication.ReadConfiguration():
+                self.stage.coordinator.read(self)
+            case replication.CompareAndSwap():
+                self.stage.coordinator.swap(Cas(self, instruction))
+            case replication.Apply(entries):
+                for entry in entries:
+                    for key, value in entry.effects:
+                        self.store[key] = value
+            case replication.Revert(entries):
+                for entry in entries:
+                    for key, value in entry.undo:
+                        if value is None:
+                            self.store.pop(key, None)
+                        else:
+                            self.store[key] = value
+            case replication.DropReplies():
+                for reply in self.replies:
+                    reply.state = "dropped"
+                self.replies.clear()
+            case replication.StreamSnapshot(to, snapshot):
+                self.snapshots[to, snapshot] = sorted(self.store)
+            case replication.StopSnapshot(to, snapshot):
+                self.snapshots.pop((to, snapshot), None)
+            case replication.ResetStore():
+                self.store.clear()
+            case replication.LoadSlice(payload):
+                for pair in payload.decode().split(";"):
+                    if pair:
+                        key, value = pair.split("=")
+                        self.store[key] = value
+            case replication.Note(kind, detail):
+                self.notes.append(kind)
+                self.stage.history.append(f"{self.stage.now:6} {self.letter} {kind}: {detail}")
+
+    def _cut_slices(self) -> None:
+        for (to, snapshot), keys in list(self.snapshots.items()):
+            while self.replica.snapshot_window(to) > 0 and (to, snapshot) in self.snapshots:
+                piece, rest = keys[:SLICE_KEYS], keys[SLICE_KEYS:]
+                payload = ";".join(f"{key}={self.store[key]}" for key in piece if key in self.store)
+                self.replica.snapshot_slice(self.stage.now, to, snapshot, payload.encode(), not rest)
+                keys = self.snapshots[to, snapshot] = rest
+                if not rest:
+                    del self.snapshots[to, snapshot]
+                self._obey()
+
+    def _release(self) -> None:
+        writes, reads = self.replica.releasable(self.stage.now), self.replica.readable(self.stage.now)
+        for reply in list(self.replies):
+            if reply.seq <= (writes if reply.is_write else reads):
+                reply.state = "answered"
+                self.replies.remove(reply)
+
+    # -- what clients do
+
+    def execute(self, key: str, value: str | None, is_write: bool) -> Reply:
+        reply = Reply(key, value, is_write)
+        gate = self.replica.gate(self.stage.now) if self.up and not self.paused else Gate.CLOSED
+        if gate is Gate.HOLD:
+            reply.state = "held"
+        elif gate is Gate.CLOSED or (is_write and (gate is Gate.READS or not self.replica.writable)):
+            reply.state = "refused"
+        elif is_write:
+            undo = [(key, self.store.get(key))]
+            assert value is not None
+            self.store[key] = value
+            reply.seq = self.input(lambda r, now: r.append(now, [(key, value)], undo, len(key) + len(value)))
+            self.replies.append(reply)
+        else:
+            reply.value = self.store.get(key)
+            reply.seq = self.replica.last_seq
+            self.replies.append(reply)
+        self.input(lambda r, now: None)
+        return reply
+
+
+class Stage:
+    def __init__(
+        self,
+        *letters: str,
+        settings: ReplicationSettings = SETTINGS,
+        rules: Rules = replication.ALL,
+        spare: str = "",
+        preferred: str = "",
+        validating: bool | None = None,
+    ) -> None:
+        """The first letter is the primary, the others are in sync; `spare` are members outside the configuration."""
+        self.now = 1000
+        self.settings = settings
+        self.rules = rules
+        self.preferred = preferred
+        self.validating = rules == replication.ALL if validating is None else validating
+        self.history: list[str] = []
+        self.said: list[tuple[str, str, Any]] = []
+        self.coordinator = Coordinator(self)
+        self._actors: dict[str, Actor] = {}
+        self._by_member: dict[Member, Actor] = {}
+        self._lives: dict[str, int] = {}
+        self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = 0
+        self._cut: set[tuple[str, str]] = set()
+        self._kept: dict[tuple[str, str, type], list[tuple[Actor, Member, Any]]] = {}
+        self.delays: dict[tuple[str, str], int] = {}
+        for letter in [*letters, *spare]:
+            self._make(letter)
+        members = tuple(self[letter].replica.me for letter in letters)
+        self.coordinator.put(Configuration(GRID, 0, 1, members[0], members))
+        for actor in self._actors.values():
+            actor.input(lambda r, now: r.start(now))
+        self.later(TICK_MS, self._tick)
+        self.run(100)
+
+    def _make(self, letter: str) -> Actor:
+        life = self._lives[letter] = self._lives.get(letter, 0) + 1
+        me = Member(letter, f"{letter}{life}")
+        replica = Replica(me, 0, self.settings, grid=GRID, preferred=letter in self.preferred, rules=self.rules)
+        actor = Actor(self, letter, replica)
+        self._actors[letter] = actor
+        self._by_member[replica.me] = actor
+        return actor
+
+    def __getitem__(self, letter: str) -> Actor:
+        return self._actors[letter]
+
+    # -- time
+
+    def later(self, ms: int, what: Callable[[], None]) -> None:
+        self._order += 1
+        heapq.heappush(self._events, (self.now + ms, self._order, what))
+
+    def _tick(self) -> None:
+        for actor in list(self._actors.values()):
+            if actor.up and not actor.paused:
+                actor.input(lambda r, now: r.tick(now))
+        self.later(TICK_MS, self._tick)
+
+    def run(self, ms: int) -> None:
+        """Let time pass."""
+        end = self.now + ms
+        while self._events and self._events[0][0] <= end:
+            self.now, _, what = heapq.heappop(self._events)
+            what()
+        self.now = end
+
+    def until(self, condition: Callable[[], Any], limit_ms: int = 20_000) -> int:
+        """Let time pass until something is so; answers how long it took."""
+        began = self.now
+        while not condition():
+            assert self.now - began < limit_ms, "it did not come about:\n" + "\n".join(self.history[-40:])
+            self.run(TICK_MS)
+        return self.now - began
+
+    # -- the network
+
+    def post(self, sender: Actor, to: Member, message: Any) -> None:
+        receiver = self._by_member.get(to)
+        if not receiver:
+            return
+        self.said.append((sender.letter, receiver.letter, message))
+        kept = self._kept.get((sender.letter, receiver.letter, type(message)))
+        if kept is not None:
+            kept.append((sender, to, message))
+            return
+        self._carry(sender, receiver, message)
+
+    def _carry(self, sender: Actor, receiver: Actor, message: Any) -> None:
+        pair = (sender.letter, receiver.letter)
+        me = Member(sender.letter, sender.replica._state.me.incarnation)
+
+        def arrive() -> None:
+            if pair not in self._cut:
+                receiver.input(lambda r, now: r.receive(now, me, message))
+
+        if pair not in self._cut:
+            self.later(self.delays.get(pair, 1), arrive)
+
+    def keep_back(self, sender: str, receiver: str, kind: type) -> None:
+        """Messages of this kind stay on the way until `let_through`."""
+        self._kept.setdefault((sender, receiver, kind), [])
+
+    def let_through(self, sender: str, receiver: str, kind: type, *, lose: bool = False) -> None:
+        for actor, to, message in self._kept.pop((sender, receiver, kind), []):
+            if not lose:
+                self._carry(actor, self._by_member[to], message)
+
+    def cut(self, one: str, *others: str) -> None:
+        """Nothing passes between `one` and the others (all, if none is named)."""
+        for other in others or [x for x in self._actors if x != one]:
+            self._cut |= {(one, other), (other, one)}
+
+    def cut_one_way(self, sender: str, receiver: str) -> None:
+        self._cut.add((sender, receiver))
+
+    def heal(self) -> None:
+        self._cut.clear()
+
+    # -- fates
+
+    def crash(self, letter: str) -> None:
+        """The process is gone, with its memory; connections close."""
+        actor = self[letter]
+        actor.up = False
+        for reply in actor.replies:
+            reply.state = "dropped"
+        for other in self._actors.values():
+            if other is not actor and other.up:
+                other.input(lambda r, now: r.disconnected(now, actor.replica.me))
+
+    def crash_silently(self, letter: str) -> None:
+        """The machine is gone: nobody's connection closes."""
+        self[letter].up = False
+
+    def restart(self, letter: str) -> None:
+        """The same name, empty memory."""
+        actor = self._make(letter)
+        actor.input(lambda r, now: r.start(now))
+
+    def pause(self, letter: str) -> None:
+        self[letter].paused = True
+
+    def resume(self, letter: str) -> None:
+        """The process goes on: it first ticks, then finds what was sent to it meanwhile."""
+        actor = self[letter]
+        actor.paused = False
+        backlog, actor.backlog = actor.backlog, []
+        actor.input(lambda r, now: r.tick(now))
+        for deliver in backlog:
+            deliver()
+
+    # -- clients
+
+    def write(self, letter: str, key: str, value: str) -> Reply:
+        return self[letter].execute(key, value, True)
+
+    def read(self, letter: str, key: str) -> Reply:
+        return self[letter].execute(key, None, False)
+
+    # -- what can be seen
+
+    @property
+    def primary(self) -> str:
+        """The letter of the member that answers; empty if none does."""
+        open_now = [a.letter for a in self._actors.values() if a.up and a.replica.gate(self.now) is Gate.OPEN]
+        assert len(open_now) <= 1 or not self.validating, f"two answer: {open_now}"
+        return open_now[0] if open_now else ""
+
+    def in_sync(self) -> str:
+        """Letters of the in-sync set, as the coordinator has it, in order of name."""
+        value = self.coordinator.value
+        assert value is not None
+        return "".join(sorted(m.name for m in value.in_sync))
+
+    def whole(self, letters: str) -> bool:
+        """These, and only these, are in sync, in their present incarnations, and one of them answers."""
+        value = self.coordinator.value
+        assert value is not None
+        present = {self[letter].replica.me for letter in letters}
+        return set(value.in_sync) == present and self.primary != ""
+
+    def stores(self, letters: str) -> list[dict[str, str]]:
+        return [self[letter].store for letter in letters]
+
+    def equal(self, letters: str) -> bool:
+        first, *rest = self.stores(letters)
+        return all(store == first for store in rest)
+
+    def role(self, letter: str) -> Role:
+        return self[letter].replica.role
