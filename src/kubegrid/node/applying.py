@@ -31,6 +31,8 @@ class Applying:
     def __init__(self, keyspace: Keyspace) -> None:
         self.keyspace = keyspace
         self.busy = False
+        self.reverting = False
+        """Entries that were taken back are still in the store: not even a backup's readers may see them."""
         self.units = 0
         """Units of work done in the running loop turn."""
         self.applied_seq = 0
@@ -49,11 +51,12 @@ class Applying:
         """Take an executed entry back."""
         if undo:
             self._do(len(undo) // 2, self.keyspace.revert, undo)
+            self.reverting = self.busy
 
     def reset(self) -> None:
         """Throw the store away; what was queued for it is moot."""
         self._queue.clear()
-        self.busy = False
+        self.busy = self.reverting = False
         self.units += RESET_UNITS
         self.keyspace.clear()
 
@@ -78,3 +81,4 @@ class Applying:
             self.units += units
             work(argument)
         self.busy = bool(queue)
+        self.reverting = self.reverting and self.busy

@@ -15,6 +15,7 @@ A plain ASGI application, because five routes need no framework in a process who
 import asyncio
 import contextlib
 import hmac
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Protocol
@@ -71,6 +72,7 @@ class HttpPort:
             listener.close()
             raise
         listener.setblocking(False)
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         config = uvicorn.Config(
             self._application,
             interface="asgi3",

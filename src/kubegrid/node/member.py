@@ -118,7 +118,8 @@ class MemberDriver:
 
     def gate(self, now: int) -> Gate:
         gate = self.replica.gate(now)
-        if self.applying.busy and gate is Gate.OPEN:
+        applying = self.applying
+        if applying.busy and (gate is Gate.OPEN or applying.reverting):
             return Gate.HOLD
         return gate
 

@@ -43,8 +43,8 @@ LAST_REPLIES_S = 0.25
 """After leaving, replies that were written have this long to reach their clients."""
 LEFT_POLL_S = 0.01
 REGISTER_INTERVAL_S = 0.5
-LOG_PART = 8
-"""The log kept for members that return is at most this part of the member's memory (1/8)."""
+LOG_PART = 16
+"""The log kept for members that return is at most 1/16 of the memory by its count, and about twice that in fact."""
 RESERVE_PART = 6
 """Kept free of records for the log, frames on their way and replies nobody has read (1/6 of the memory)."""
 
@@ -65,7 +65,7 @@ class DataPod:
         first, last = slots_of_partition(config.partition, config.partitions)
         self.keyspace = Keyspace(config.store, first, last, random=secrets.randbelow)
         self.replica = Replica(
-            self.me, config.partition, config.replication, grid=config.grid_id, preferred=config.preferred
+            self.me, config.partition, config.replication, grid=config.grid_id, preferred=config.preferred and config.failback
         )
         self.member = MemberDriver(config, self.replica, self.me, self.keyspace)
         self.turn: Turn
