@@ -117,8 +117,8 @@ def text(check: Check, node: Node, path: str) -> str | None:
 
 
 def secret(check: Check, node: Node, path: str) -> str | None:
-    if isinstance(node.value, str) and 0 < len(node.value) <= SECRET_CHARS_MAX and node.value.isprintable():
-        return node.value
+    if isinstance(node.value, str) and node.value.isprintable() and 0 < len(node.value.strip()) <= SECRET_CHARS_MAX:
+        return node.value.strip()
     check.problem(path, node, f"must be printable text in one line, 1 to {SECRET_CHARS_MAX} characters, in quotes")
     return None
 

@@ -38,7 +38,7 @@ class LineClient:
     def _exchange(self, address: Address, arguments: list[str]) -> Any:
         try:
             connection, reader = self._connect(address)
-            connection.sendall(hiredis.pack_command(tuple(arguments))  # type: ignore[arg-type]  # its stub allows one element)
+            connection.sendall(hiredis.pack_command(tuple(arguments)))  # type: ignore[arg-type]  # its stub allows one
             while (reply := reader.gets()) is False:
                 data = connection.recv(CHUNK_BYTES)
                 if not data:

@@ -38,8 +38,7 @@ class GridView:
     def waiting_for_person(self) -> str:
         """What a person has to decide before the grid can serve; empty when nothing."""
         for partition in self._status["partitions"] if self._status else ():
-            explanation = str(partition.get("explanation") or "")
-            if partition["state"] != "serving" and "accept-loss" in explanation:
+            if partition["state"] != "serving" and partition.get("waiting_for") == "accept-loss":
                 return f"`kubegrid partition accept-loss {partition['id']} --name {self._grid.name}` starts it empty."
         return ""
 

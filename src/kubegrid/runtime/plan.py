@@ -32,6 +32,9 @@ class Limits:
     backoff_max_ms: int = 10_000
     stable_ms: int = 10_000
     """Who ran this long has recovered: its next end is answered at once again."""
+    hurry_ms: int = 500
+    """After this a process gets a second SIGTERM: a member that leaves alone would wait for a successor, and there will
+    be none when the whole grid stops."""
     stop_ms: int = 10_000
     """How long a process may take after SIGTERM. A member has nothing to hand over when the whole grid stops."""
     closing_ms: int = 3_000
@@ -55,6 +58,7 @@ class Process:
     """Ends in a row of which each came before `stable_ms`."""
     terminated_ms: int | None = None
     """When SIGTERM was sent to the running process."""
+    hurried: bool = False
     killed: bool = False
 
 
@@ -77,6 +81,13 @@ class Terminate:
 
 
 @dataclass(frozen=True, slots=True)
+class Hurry:
+    """SIGTERM once more: end now, without an orderly leave."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
     name: str
 
@@ -91,7 +102,7 @@ class Finished:
     """Nothing runs any more; the supervisor's work is done."""
 
 
-Action = Start | Terminate | Kill | AnnounceClosing | Finished
+Action = Start | Terminate | Hurry | Kill | AnnounceClosing | Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +154,15 @@ def _stop(seen: Observation, limits: Limits) -> list[Action]:
         return [AnnounceClosing()]
     if not seen.closing.answered and seen.now_ms < seen.closing.asked_ms + limits.closing_ms:
         return []
-    actions: list[Action] = [
-        Kill(process.name)
-        for process in running
-        if process.terminated_ms is not None
-        and not process.killed
-        and seen.now_ms >= process.terminated_ms + limits.stop_ms
-    ]
+    actions: list[Action] = []
+    for process in running:
+        if process.terminated_ms is None or process.killed:
+            continue
+        waited_ms = seen.now_ms - process.terminated_ms
+        if waited_ms >= limits.stop_ms:
+            actions.append(Kill(process.name))
+        elif waited_ms >= limits.hurry_ms and not process.hurried:
+            actions.append(Hurry(process.name))
     if all(process.kind is Kind.MANAGER for process in running) and seen.proofs_pending:
         ends_ms = [process.ended_ms for process in seen.processes if process.ended_ms is not None]
         if seen.now_ms < max(ends_ms, default=0) + limits.closing_ms:

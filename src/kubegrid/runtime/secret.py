@@ -45,10 +45,12 @@ def read_file(path: Path) -> str:
             text = file.read(4 * SECRET_CHARS_MAX)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the secret cannot be read from {path}: {error}") from error
-    return _checked(text.strip("\r\n"), str(path))
+    return _checked(text, str(path))
 
 
 def _checked(text: str, source: str) -> str:
+    """Without the white space around it, which no editor shows and every process here ignores."""
+    text = text.strip()
     if not 0 < len(text) <= SECRET_CHARS_MAX or not text.isprintable():
         raise UsageError(f"the secret in {source} must be one printable line of 1 to {SECRET_CHARS_MAX} characters")
     return text

@@ -195,6 +195,7 @@ class Supervisor:
                 ended_ms=now_ms,
                 failures=plan.failures_after_end(seen, now_ms, self._limits),
                 terminated_ms=None,
+                hurried=False,
                 killed=False,
                 primary=False,
             )
@@ -220,6 +221,9 @@ class Supervisor:
         elif isinstance(action, plan.Terminate):
             self._processes[action.name].send(signal.SIGTERM)
             self._seen[action.name] = dataclasses.replace(seen, terminated_ms=now_ms)
+        elif isinstance(action, plan.Hurry):
+            self._processes[action.name].send(signal.SIGTERM)
+            self._seen[action.name] = dataclasses.replace(seen, hurried=True)
         else:
             self._report(
                 Event("note", f"{action.name} did not stop within {self._limits.stop_ms / 1000:g} s: killing it")
@@ -238,7 +242,7 @@ class Supervisor:
             self._report(Event("note", f"{seen.name} started again (process {process.pid})"))
         self._processes[seen.name] = process
         self._seen[seen.name] = dataclasses.replace(
-            seen, running=True, started_ms=now_ms, terminated_ms=None, killed=False
+            seen, running=True, started_ms=now_ms, terminated_ms=None, hurried=False, killed=False
         )
 
     # -- the grid as its manager sees it -----------------------------------------------------------------------------

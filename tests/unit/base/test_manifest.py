@@ -66,7 +66,10 @@ def test_without_backups_a_loss_starts_empty_unless_said_otherwise() -> None:
         ("  memory: 512Mo\n", "line 5: spec.memory '512Mo' is not an amount of memory such as 512Mi or 2Gi"),
         ("  memory: 1Mi\n", "line 5: spec.memory is 1Mi; it must be from 64Mi to 16Ti"),
         ("  failbackAfter: 30\n", "line 5: spec.failbackAfter '30' is not a duration such as 500ms, 30s or 5m"),
-        ("  onLoss: startempty\n", "line 5: spec.onLoss is 'startempty'; it must be wait or startEmpty; did you mean 'startEmpty'?"),
+        (
+            "  onLoss: startempty\n",
+            "line 5: spec.onLoss is 'startempty'; it must be wait or startEmpty; did you mean 'startEmpty'?",
+        ),
         ("  primaries: {1: p0-1}\n", "line 5: spec.primaries.1 is 'p0-1'; the members of partition 1 are p1-0, p1-1"),
         ("  primaries: {7: p7-0}\n", "line 5: spec.primaries.7 there is no partition 7: they are numbered 0 to 2"),
         ("  tables: [{name: t}]\n", "line 5: spec.tables tables are not supported yet; take them out, or leave it []"),
@@ -110,7 +113,9 @@ def test_another_kind_or_version_is_refused() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["- a", "a", "a: b: c", "\t", "a: *b", "---\n---\n", "!!python/object:os.x {}", "? [a]\n: b"])
+@pytest.mark.parametrize(
+    "text", ["- a", "a", "a: b: c", "\t", "a: *b", "---\n---\n", "!!python/object:os.x {}", "? [a]\n: b"]
+)
 def test_what_is_no_manifest_is_refused_without_a_traceback(text: str) -> None:
     with pytest.raises(ManifestError):
         manifest.parse(text)

@@ -3,7 +3,19 @@
 import pytest
 
 from kubegrid.runtime import plan
-from kubegrid.runtime.plan import AnnounceClosing, Closing, Finished, Kill, Limits, Observation, Phase, Process, Start, Terminate
+from kubegrid.runtime.plan import (
+    AnnounceClosing,
+    Closing,
+    Finished,
+    Hurry,
+    Kill,
+    Limits,
+    Observation,
+    Phase,
+    Process,
+    Start,
+    Terminate,
+)
 from kubegrid.runtime.state import Kind
 
 LIMITS = Limits()
@@ -18,7 +30,9 @@ def manager(**facts: object) -> Process:
     return Process("m0", Kind.MANAGER, **facts)  # type: ignore[arg-type]
 
 
-def decide(phase: Phase, *seen: Process, now_ms: int = 0, closing: Closing = TOLD, proofs: bool = False) -> list[plan.Action]:
+def decide(
+    phase: Phase, *seen: Process, now_ms: int = 0, closing: Closing = TOLD, proofs: bool = False
+) -> list[plan.Action]:
     return plan.decide(Observation(phase, now_ms, seen, closing, proofs), LIMITS)
 
 
@@ -74,7 +88,9 @@ def test_the_manager_stays_until_it_has_heard_of_the_deaths_but_not_for_ever() -
 
 def test_who_does_not_go_in_time_is_killed_once() -> None:
     late = member("p0-0", running=True, terminated_ms=0)
-    assert decide(Phase.STOP, late, now_ms=LIMITS.stop_ms - 1) == []
+    assert decide(Phase.STOP, late, now_ms=LIMITS.hurry_ms) == [Hurry("p0-0")]
+    hurried = member("p0-0", running=True, terminated_ms=0, hurried=True)
+    assert decide(Phase.STOP, hurried, now_ms=LIMITS.stop_ms - 1) == []
     assert decide(Phase.STOP, late, now_ms=LIMITS.stop_ms) == [Kill("p0-0")]
     assert decide(Phase.STOP, member("p0-0", running=True, terminated_ms=0, killed=True), now_ms=10**6) == []
 
