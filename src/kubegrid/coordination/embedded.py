@@ -271,9 +271,10 @@ class EmbeddedCoordinator:
             else:
                 log.exception("the coordinator could not write")
                 error = StorageFailing(f"unexpected: {error!r}", outcome_known=False)
-            for _, answer in applied:
+            for key, answer in applied:
                 if not answer.done():
                     answer.set_exception(error)
+                self._changed(key)  # it may be there nevertheless
             return
         self.commits += 1
         self.writes += len(applied)

@@ -52,11 +52,18 @@ class Lookup:
         self.entries[record.member] = Entry(record, configuration, now_ms + self.lease_ms)
         return changed
 
-    def disconnected(self, member: Member) -> None:
-        """Its link broke; it keeps its lease, for it may only be changing links."""
+    def disconnected(self, member: Member) -> bool:
+        """Its link broke: it keeps its lease, for it may only be changing links, but does not count as serving."""
         entry = self.entries.get(member)
-        if entry is not None:
-            entry.connected = False
+        if entry is None:
+            return False
+        entry.connected = False
+        entry.record = msgspec.structs.replace(entry.record, serving=False)
+        return True
+
+    def connected(self) -> set[Member]:
+        """Those whose link is there."""
+        return {member for member, entry in self.entries.items() if entry.connected}
 
     def remove(self, member: Member) -> bool:
         """It left, or is proven dead."""
@@ -98,7 +105,7 @@ class Lookup:
         return self.entries[record.member].connected, record.started_at
 
     def configurations(self) -> Iterator[tuple[Member, Configuration]]:
-        """What members follow, for comparing with the coordinator and for rebuilding it."""
+        """What connected members follow, for comparing with the coordinator and for rebuilding it."""
         for member, entry in self.entries.items():
-            if entry.configuration is not None:
+            if entry.connected and entry.configuration is not None:
                 yield member, entry.configuration

@@ -73,6 +73,8 @@ class TopologySnapshot(msgspec.Struct, frozen=True):
     """Rises with every snapshot of one manager process."""
     partitions: dict[int, Configuration]
     members: list[MemberRecord]
+    closing: bool = False
+    """An orderly down was begun: whoever is told to stop need not wait for anybody to take over."""
 
 
 class GridRecord(msgspec.Struct, frozen=True):
@@ -86,9 +88,13 @@ class GridRecord(msgspec.Struct, frozen=True):
 
 
 class Closing(msgspec.Struct, frozen=True):
-    """An orderly down was begun: memory without durable storage ends with it (R20)."""
+    """An orderly down was begun: memory without durable storage ends with it (R20).
+
+    It covers the incarnations that were known then, and no later one.
+    """
 
     at: float
+    members: list[Member]
 
 
 class Death(msgspec.Struct, frozen=True):

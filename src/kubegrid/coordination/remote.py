@@ -24,6 +24,8 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from kubegrid import transport
 from kubegrid.base.configuration import Configuration
 from kubegrid.coordination import messages, records
@@ -107,7 +109,8 @@ class _Manager:
         if len(self.calls) >= settings.calls_max:
             raise CoordinatorUnavailable("too many calls wait for the manager")
         loop = asyncio.get_running_loop()
-        answer = self.calls[message.id] = loop.create_future()
+        answer: asyncio.Future[messages.ReadAnswer | messages.SwapAnswer] = loop.create_future()
+        self.calls[message.id] = answer
         try:
             self.send(message)
             async with asyncio.timeout(settings.call_timeout_s):
@@ -235,7 +238,7 @@ class ManagerClient:
     async def read_configuration(self, partition: int) -> tuple[Configuration | None, int]:
         """The stored configuration and its token; (None, 0) when there is none. Raises CoordinatorUnavailable."""
         found = await self.read(partition_key(partition))
-        return (None, 0) if found is None else (records.decode_configuration(found.value), found.token)
+        return (None, 0) if found is None else (_configuration(found), found.token)
 
     async def swap_configuration(self, proposed: Configuration, token: int | None) -> SwapResult:
         """Replace the configuration that `token` belongs to. Never raises."""
@@ -243,7 +246,10 @@ class ManagerClient:
         result = await self.compare_and_swap(key, records.encode(proposed), token)
         if result.outcome is Outcome.UNKNOWN or result.current is None:
             return SwapResult(result.outcome, None, 0)
-        return SwapResult(result.outcome, records.decode_configuration(result.current.value), result.current.token)
+        try:
+            return SwapResult(result.outcome, _configuration(result.current), result.current.token)
+        except CoordinatorUnavailable:
+            return SwapResult(Outcome.UNKNOWN, None, 0)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -292,6 +298,13 @@ class ManagerClient:
                 link.send(messages.encode(messages.CommandAnswer(number, accepted, reason)))
 
             self._on_command(message, answer)
+
+
+def _configuration(found: Versioned) -> Configuration:
+    try:
+        return records.decode_configuration(found.value)
+    except msgspec.MsgspecError as error:
+        raise CoordinatorUnavailable(f"what is stored is no configuration: {error}") from error
 
 
 def _address(text: str) -> tuple[str, int]:

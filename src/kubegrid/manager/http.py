@@ -1,0 +1,176 @@
+"""The manager's HTTP port: REST for people and programs, probes, metrics.
+
+Every path but the probes and the metrics wants `Authorization: Bearer <secret>` when the grid has a secret. Errors are
+`{"error": "…"}` with what else there is to know. FastAPI describes it all under `/docs`.
+"""
+
+import contextlib
+import hmac
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import msgspec
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import generate_latest
+from pydantic import BaseModel, ConfigDict, Field
+
+from kubegrid.base.ids import Member
+from kubegrid.manager.metrics import metrics
+from kubegrid.manager.operations import HAND_OVER_TIMEOUT_S, OperationError, Operations
+
+FREE_PATHS = {"/livez", "/readyz", "/metrics"}
+BODY_BYTES_MAX = 1024 * 1024
+SOCKET_BACKLOG = 128
+CONNECTIONS_MAX = 256
+KEEP_ALIVE_S = 5
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class MemberName(Body):
+    name: str = Field(min_length=1, max_length=253)
+    incarnation: str = Field(min_length=1, max_length=253)
+
+
+class DeathBody(MemberName):
+    how: str = Field(default="its process was reaped", max_length=200)
+
+
+class HandOverBody(Body):
+    to: str | None = None
+    timeout_s: float = Field(default=HAND_OVER_TIMEOUT_S, gt=0, le=300)
+
+
+class AcceptLossBody(Body):
+    dead: list[MemberName] = Field(default=[], max_length=64)
+    vouched_by: str = Field(default="", max_length=200)
+
+
+class ClosingBody(Body):
+    cancel: bool = False
+
+
+class RebuildBody(Body):
+    force: bool = False
+    confirm: str = ""
+
+
+def application(operations: Operations, secret: bytes | None) -> FastAPI:
+    """The routes."""
+    app = FastAPI(title="KubeGrid manager", version="1")
+    grid = operations.grid
+
+    @app.middleware("http")
+    async def guard(request: Request, next_: Callable[[Request], Awaitable[Response]]) -> Response:
+        if secret is not None and request.url.path not in FREE_PATHS:
+            given = request.headers.get("authorization", "").encode("utf-8", "surrogateescape")
+            if not hmac.compare_digest(given, b"Bearer " + secret):
+                return JSONResponse({"error": "Authorization: Bearer <the grid's secret> is missing or wrong"}, 401)
+        length = request.headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > BODY_BYTES_MAX or "transfer-encoding" in request.headers:
+            return JSONResponse({"error": f"a body of known length up to {BODY_BYTES_MAX} bytes is wanted"}, 413)
+        return await next_(request)
+
+    @app.exception_handler(OperationError)
+    async def refused(request: Request, error: OperationError) -> Response:
+        return JSONResponse({"error": str(error), **error.details}, error.http_status)
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong(request: Request, error: RequestValidationError) -> Response:
+        said = "; ".join(f"{'.'.join(str(part) for part in e['loc'][1:])}: {e['msg']}" for e in error.errors())
+        return JSONResponse({"error": f"the request does not hold: {said}"}, 422)
+
+    @app.get("/livez", response_class=PlainTextResponse)
+    async def livez() -> str:
+        return "ok\n"
+
+    @app.get("/readyz", response_class=PlainTextResponse)
+    async def readyz() -> Response:
+        state, reason = grid.coordinator.state, grid.coordinator.reason
+        return PlainTextResponse(f"{state}: {reason}\n", 200 if state == "ok" else 503)
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def prometheus() -> Response:
+        return Response(generate_latest(metrics(operations)), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/v1/status")
+    async def status() -> Any:
+        return JSONResponse(operations.status())
+
+    @app.get("/v1/members")
+    async def members() -> Any:
+        return Response(msgspec.json.encode(grid.lookup.find()), media_type="application/json")
+
+    @app.get("/v1/partitions")
+    async def partitions() -> Any:
+        return JSONResponse(operations.partitions())
+
+    @app.post("/v1/partitions/{number}/hand-over")
+    async def hand_over(number: int, body: HandOverBody | None = None) -> Any:
+        body = body or HandOverBody()
+        return await operations.hand_over(number, body.to, body.timeout_s)
+
+    @app.post("/v1/partitions/{number}/accept-loss")
+    async def accept_loss(number: int, body: AcceptLossBody | None = None) -> Any:
+        body = body or AcceptLossBody()
+        dead = [Member(member.name, member.incarnation) for member in body.dead]
+        return await operations.accept_loss(number, dead, body.vouched_by)
+
+    @app.post("/v1/members/dead")
+    async def dead(body: DeathBody) -> Any:
+        return await operations.note_death(Member(body.name, body.incarnation), body.how)
+
+    @app.post("/v1/grid/closing")
+    async def closing(body: ClosingBody | None = None) -> Any:
+        return await operations.close_in_order((body or ClosingBody()).cancel)
+
+    @app.post("/v1/rebuild")
+    async def rebuild(body: RebuildBody | None = None) -> Any:
+        body = body or RebuildBody()
+        return await operations.rebuild(body.force, body.confirm)
+
+    return app
+
+
+class Server(uvicorn.Server):
+    """uvicorn on our loop and our socket; signals belong to `main`."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="none",
+                lifespan="off",
+                ws="none",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                limit_concurrency=CONNECTIONS_MAX,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=2,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen now, so that a port that is taken is known before anything else is done. Raises OSError."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(SOCKET_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
