@@ -44,7 +44,7 @@ class Nemesis:
         return int(grace_us * self.world.rng.choice(LENGTHS) * self.world.rng.uniform(0.9, 1.1))
 
     def _anyone(self) -> "Machine | None":
-        machines = [machine for machine in self.world.machines.values() if not machine.leaving]
+        machines = [machine for machine in self.world.machines.values() if not machine.leaving and not machine.ghost]
         return self.world.rng.choice(machines) if machines else None
 
     def _primary(self) -> "Machine | None":
@@ -125,7 +125,7 @@ class Nemesis:
         pair = self._pair()
         if pair is None:
             return False
-        one, other = (self.world.holders[address] for address in pair)
+        one, other = (self.world.process_at(address) for address in pair)
         self.world.disconnect(one, other, self.world.rng.randrange(1000, 100_000))
         return True
 
@@ -133,7 +133,7 @@ class Nemesis:
 
     def _crash(self, machine: "Machine | None") -> bool:
         world = self.world
-        if machine is None or not (world.scenario.reckless or world.spared(machine)):
+        if machine is None or machine.ghost or not (world.scenario.reckless or world.spared(machine)):
             return False
         world.crash(machine)
         fast = world.rng.random() < 0.5
@@ -150,7 +150,7 @@ class Nemesis:
         """A process that is out of everybody's reach is replaced while it lives on, a ghost, and comes back into reach."""
         world = self.world
         machine = self._anyone()
-        if machine is None or not world.spared(machine):
+        if machine is None or machine.ghost or not world.spared(machine):
             return False
         world.replace(machine, self._length_us())
         return True
@@ -223,7 +223,7 @@ class Nemesis:
 
     def leave(self) -> bool:
         machine = self._primary() if self.world.rng.random() < 0.5 else self._anyone()
-        if machine is None or machine.leaving or len(self.world.addresses) == 1:
+        if machine is None or machine.leaving or machine.ghost or len(self.world.addresses) == 1:
             return False
         self.world.leave(machine)
         return True

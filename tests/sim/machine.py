@@ -58,6 +58,8 @@ class Machine:
         self.alive = True
         self.frozen = 0
         self.leaving = False
+        self.ghost = False
+        """Lives on although its place has been given to another incarnation."""
         self.store = Store()
         self.inputs: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self.requests: list[Operation] = []

@@ -96,8 +96,8 @@ def draw(rng: random.Random) -> Scenario:
         min_in_sync=rng.choice((1, 1, 2)) if members > 2 else rng.choice((1, 1, 1, members)),
         copies=members,
         log_entries_max=rng.choice((3, 10, 1000)),
-        inflight_bytes_max=rng.choice((400, 1 << 20)),
-        frame_bytes_target=rng.choice((100, 1 << 20)),
+        inflight_bytes_max=rng.choice((4000, 1 << 20)),
+        frame_bytes_target=rng.choice((400, 1 << 20)),
         snapshot_slices_inflight=rng.choice((1, 2)),
     )
     settings.check()
@@ -110,8 +110,8 @@ def draw(rng: random.Random) -> Scenario:
         all_in_sync=rng.random() < 0.5,
         settings=settings,
         failback=rng.random() < 0.4,
-        clients=rng.choice((2, 3, 4, 6)),
-        think_ms=rng.choice((20, 60, 60, 150)),
+        clients=rng.choice((2, 3, 4)),
+        think_ms=rng.choice((40, 80, 160)),
         patience_ms=rng.choice((150, 400, 1000)),
         chaos_ms=rng.choice((1200, 2000, 3000)),
         calm_ms=rng.choice((60, 150, 150, 300)),

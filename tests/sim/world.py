@@ -246,7 +246,7 @@ class World:
     def own_assertion(self, machine: Machine) -> None:
         self.counts["stopped by its own assertion"] += 1
         self.crash(machine)
-        self.after(self.rng.randrange(5000, 60_000), self.restart, machine.address)
+        self.after(self.rng.randrange(5000, 60_000), self.restart, machine.member.name)
 
     def spared(self, machine: Machine) -> bool:
         """Whether the partition keeps its memory without this process."""
@@ -265,7 +265,7 @@ class World:
         if machine.alive:
             self.counts["left in order"] += 1
             self.crash(machine)
-            self.after(self.rng.randrange(10_000, 500_000), self.restart, machine.address)
+            self.after(self.rng.randrange(10_000, 500_000), self.restart, machine.member.name)
 
     def _stop_deadline(self, machine: Machine) -> None:
         if not machine.alive:
@@ -275,13 +275,13 @@ class World:
             return
         self.counts["stopped at its deadline"] += 1
         self.crash(machine)
-        self.after(self.rng.randrange(10_000, 500_000), self.restart, machine.address)
+        self.after(self.rng.randrange(10_000, 500_000), self.restart, machine.member.name)
 
     def replace(self, machine: Machine, length_us: int) -> None:
         """Out of reach, replaced under its name, and back in reach under an address of its own; then it is killed."""
         ghost = f"{machine.address}-ghost-{self.step}"
-        del self.holders[machine.address]
-        address, machine.address = machine.address, ghost
+        address, machine.address, machine.ghost = machine.address, ghost, True
+        del self.holders[address]
         wires = [(ghost, other) for other in self.addresses] + [(other, ghost) for other in self.addresses]
         self.network.cut(wires, length_us)
         self.cut_coordinator(machine, length_us)
@@ -295,6 +295,9 @@ class World:
             self.after(100_000, self._end_ghost, machine)
 
     # -- connections
+
+    def process_at(self, address: str) -> Machine:
+        return next(machine for machine in self.machines.values() if machine.address == address)
 
     def address_of(self, member: Member) -> str:
         machine = self.machines.get(member)
