@@ -93,7 +93,7 @@ class RequestReader:
         try:
             self._reader.feed(data)
             requests = list(iter(self._gets, False))
-        except hiredis.HiredisError:
+        except Exception:  # not only its own errors: a map whose key is an array raises TypeError, for instance
             self._renew()
             return strict.feed(data)
         try:
@@ -113,7 +113,7 @@ class RequestReader:
                     self._reader.feed(_SENTINEL)
                     if self._gets() == _SENTINEL_REQUEST:
                         return requests
-        except (TypeError, LookupError, hiredis.HiredisError):
+        except Exception:  # an element that is no string, in one of the many ways in which that shows
             pass
         self._renew()
         return self._again(requests, data)

@@ -141,6 +141,6 @@ def test_every_executed_command_is_counted_by_name(drive: Drive, client: Client)
 def test_a_request_that_must_be_atomic_is_bounded() -> None:
     drive = Drive(store=StoreSettings(atomic_units_max=10))
     client = drive.connect()
-    words = [word for n in range(11) for word in ("{x}%d" % n, "v")]
+    words = [word for n in range(11) for word in ("{x}" + str(n), "v")]
     assert error_text(client("MSET", *words)).startswith("ERR")
     assert client("DBSIZE") == 0
