@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import redis
 from redis.cluster import RedisCluster
-
 from tests.integration.member_processes import GridProcesses, grid_processes, wait_until
 
 
@@ -65,7 +64,7 @@ def writers(grid: GridProcesses, count: int = 2) -> list[Writer]:
     return made
 
 
-def keys_of(grid: GridProcesses, name: str) -> dict[bytes, bytes | None]:
+def keys_of(grid: GridProcesses, name: str) -> dict[bytes, object]:
     """What a member holds, read on the member itself."""
     client = grid.client(name)
     client.execute_command("READONLY")
@@ -76,7 +75,20 @@ def keys_of(grid: GridProcesses, name: str) -> dict[bytes, bytes | None]:
         keys.update(found)
         cursor = int(cursor)
         if not cursor:
-            return {key: client.get(key) for key in sorted(keys)}
+            break
+    pipeline = client.pipeline(transaction=False)
+    pipeline.execute_command("READONLY")  # a pipeline takes a connection of its own
+    for key in sorted(keys):
+        if key.startswith(b"hash:"):
+            pipeline.hgetall(key)
+        else:
+            pipeline.get(key)
+    return dict(zip(sorted(keys), pipeline.execute()[1:], strict=True))
+
+
+def raise_if_error(answer: object) -> None:
+    if isinstance(answer, Exception):
+        raise answer
 
 
 def equal_copies(grid: GridProcesses, members: list[str]) -> bool:
@@ -93,7 +105,7 @@ def test_writes_reach_the_backup_and_can_be_read_there(pair: GridProcesses) -> N
         pipeline.set(f"key:{number}", f"value:{number}")
         pipeline.hset(f"hash:{number % 10}", f"field:{number}", number)
     assert all(answer in (True, 1, 0) for answer in pipeline.execute())
-    with pytest.raises(redis.ResponseError, match="MOVED"):
+    with pytest.raises(redis.exceptions.MovedError):
         pair.client(backup).get("key:7")
     wait_until(lambda: equal_copies(pair, pair.members()), what="equal copies")
     assert len(keys_of(pair, backup)) == 2010
@@ -190,8 +202,8 @@ def test_a_primary_that_was_stopped_never_answers_from_its_old_state(pair: GridP
     assert connection is not None
     connection.send_command("GET", "key")
     pair.signal(primary, signal.SIGCONT)
-    with pytest.raises(redis.RedisError, match=r"MOVED|CLUSTERDOWN|closed|reset"):
-        connection.read_response()
+    with pytest.raises((redis.exceptions.MovedError, redis.exceptions.ClusterDownError, redis.ConnectionError)):
+        raise_if_error(connection.read_response())
     pair.wait_whole()
     assert pair.client(backup).get("key") == b"new"
     wait_until(lambda: equal_copies(pair, pair.members()), what="equal copies")
