@@ -179,6 +179,11 @@ class NodeContext:
         """`number` more commands `name` were executed."""
         self.operations[name] += number
 
+    def count_hits(self, hits: int, misses: int) -> None:
+        """Reads of keys that were there, and of keys that were not."""
+        self.hits += hits
+        self.misses += misses
+
     def count_error(self, reply: bytes) -> None:
         """A command answered with this error."""
         code = reply[1:].split(b" ", 1)[0].decode("ascii", "replace").strip()
