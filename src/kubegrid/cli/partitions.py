@@ -4,7 +4,7 @@ import getpass
 from typing import Any
 
 from kubegrid.base.errors import RefusedError
-from kubegrid.cli.show import print_json
+from kubegrid.cli.show import labelled, print_json
 from kubegrid.cli.target import Grid
 
 HAND_OVER_S = 10
@@ -27,7 +27,7 @@ def accept_loss(grid: Grid, partition: int | None, vouch: bool, as_json: bool) -
     else:
         numbers = [part["id"] for part in grid.read_status()["partitions"] if part["state"] == "down"]
     answers = {number: _accept(grid, number, vouch) for number in numbers}
-    lines = [f"partition {n}: {_of(a, 'note') or 'accepted'} (epoch {_of(a, 'epoch')})" for n, a in answers.items()]
+    lines = [labelled(n, _of(a, "note") or f"accepted, epoch {_of(a, 'epoch')}") for n, a in answers.items()]
     rows = [{"partition": number, **answer} for number, answer in answers.items()]
     _print(rows, as_json, "\n".join(lines) or "no partition waits for it")
     return 0
@@ -39,7 +39,7 @@ def _accept(grid: Grid, number: int, vouch: bool) -> dict[str, Any]:
         answer = grid.ask("POST", f"/v1/partitions/{number}/accept-loss", body, HAND_OVER_S)
     except RefusedError as error:
         remedy = "" if vouch else "If you know that they are dead, --vouch-dead says so."
-        raise RefusedError(f"partition {number}: {error.message}", error.remedy or remedy) from error
+        raise RefusedError(labelled(number, error.message), error.remedy or remedy) from error
     return answer if isinstance(answer, dict) else {}
 
 

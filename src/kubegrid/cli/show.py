@@ -40,14 +40,17 @@ def print_status(told: Status, as_json: bool) -> None:
         print_json(told)
         return
     tables: list[Any] = [_heading(told), _members_table(told), _managers_table(told)]
-    tables += [
-        f"[yellow]partition {partition['id']}:[/] {_plain(text)}"
-        for partition in told["partitions"]
-        for text in (partition.get("explanation"), partition.get("note"))
-        if text
-    ]
+    for partition in told["partitions"]:
+        texts = [partition.get("explanation"), partition.get("note")]
+        tables += [f"[yellow]{_plain(labelled(partition['id'], text))}[/]" for text in texts if text]
     tables += [f"[yellow]{m['name']}:[/] {_plain(m['advice'])}" for m in told["managers"] if m.get("advice")]
     _print_tables(tables)
+
+
+def labelled(partition: int, text: str) -> str:
+    """A text about a partition, which may or may not begin with naming it."""
+    label = f"partition {partition}"
+    return text if text.startswith(label) else f"{label}: {text}"
 
 
 def print_json(value: Any) -> None:
@@ -73,7 +76,11 @@ def _coloured(word: str) -> str:
 
 def _heading(told: Status) -> str:
     partitions = told["partitions"]
-    whole = sum(len(partition["in_sync"]) for partition in partitions if partition["state"] == "serving")
+    whole = sum(
+        member["name"] in partition["in_sync"] and member["role"] in ("primary", "backup")
+        for partition in partitions
+        for member in partition["members"]
+    )
     total = sum(len(partition["members"]) for partition in partitions)
     return f"grid [bold]{_plain(told['grid'])}[/] is {_coloured(told['state'])}, {whole} of {total} copies in sync"
 
@@ -98,7 +105,7 @@ def _members_table(told: Status) -> Any:
                 *head,
                 member["name"],
                 f"[bold]{role}[/]" if member["name"] == partition["primary"] else role,
-                "yes" if member["name"] in partition["in_sync"] else "no",
+                "yes" if member["name"] in partition["in_sync"] and member["role"] in ("primary", "backup") else "no",
                 str(member["commit"]),
                 units.bytes_text(member["memory"]),
                 str(member["pid"] or "-"),

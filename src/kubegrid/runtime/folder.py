@@ -16,6 +16,7 @@ A lock of the kernel, unlike a pid file, cannot outlive its holder or be believe
 
 import fcntl
 import os
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -62,6 +63,10 @@ class Folder:
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
+
+    def option(self, name: str) -> str:
+        """How a command line says which grid is meant."""
+        return f"--name {name}" if self.root == default_folder(name) else f"--dir {shlex.quote(str(self.root))}"
 
     def make(self) -> None:
         with told_as_disk_error(self.root):

@@ -37,10 +37,12 @@ class GridView:
     @property
     def waiting_for_person(self) -> str:
         """What a person has to decide before the grid can serve; empty when nothing."""
-        for partition in self._status["partitions"] if self._status else ():
-            if partition["state"] != "serving" and partition.get("waiting_for") == "accept-loss":
-                return f"`kubegrid partition accept-loss {partition['id']} --name {self._grid.name}` starts it empty."
-        return ""
+        partitions = self._status["partitions"] if self._status else ()
+        waiting = [p["id"] for p in partitions if p["state"] != "serving" and p.get("waiting_for") == "accept-loss"]
+        if not waiting:
+            return ""
+        which = str(waiting[0]) if len(waiting) == 1 else "--all"
+        return f"`kubegrid partition accept-loss {which} {self._folder.option(self._grid.name)}` lets it start empty."
 
     def announce_closing(self) -> None:
         """Ask the manager to record that the members' memory ends because somebody wants it so."""

@@ -171,8 +171,8 @@ def missing(status: Status, copies: int) -> list[str]:
     for partition in status["partitions"]:
         label = f"partition {partition['id']}"
         if partition["state"] != "serving":
-            why = partition.get("explanation") or "no primary serves"
-            lacks.append(f"{label} is {partition['state']}: {why}")
+            why = str(partition.get("explanation") or "no primary serves")
+            lacks.append(f"{label} is {partition['state']}: {why.removeprefix(f'{label}: ').removeprefix(f'{label} ')}")
         elif len(partition["in_sync"]) < copies:
             away = [
                 f"{member['name']} is {member['role']}"
