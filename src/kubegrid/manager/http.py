@@ -6,7 +6,6 @@ Every path but the probes and the metrics wants `Authorization: Bearer <secret>`
 
 import contextlib
 import hmac
-import socket
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -24,7 +23,6 @@ from kubegrid.manager.operations import HAND_OVER_TIMEOUT_S, OperationError, Ope
 
 FREE_PATHS = {"/livez", "/readyz", "/metrics"}
 BODY_BYTES_MAX = 1024 * 1024
-SOCKET_BACKLOG = 128
 CONNECTIONS_MAX = 256
 KEEP_ALIVE_S = 5
 
@@ -160,17 +158,3 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Listen now, so that a port that is taken is known before anything else is done. Raises OSError."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(SOCKET_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    listener.setblocking(False)
-    return listener

@@ -10,8 +10,10 @@ import ipaddress
 import logging
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvloop
@@ -20,14 +22,16 @@ from kubegrid import transport
 from kubegrid.base.errors import KubegridError, RefusedError, UsageError
 from kubegrid.base.settings import ManagerConfig
 from kubegrid.coordination import EmbeddedCoordinator
-from kubegrid.manager import http
 from kubegrid.manager.grid import Grid
-from kubegrid.manager.operations import Operations
+
+if TYPE_CHECKING:
+    from kubegrid.manager.http import Server
 
 log = logging.getLogger("kubegrid.manager")
 
 LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s"
 LOG_TIME = "%Y-%m-%dT%H:%M:%S"
+SOCKET_BACKLOG = 128
 
 
 def run(config_path: str) -> int:
@@ -79,17 +83,21 @@ def read_secret(config: ManagerConfig) -> bytes | None:
 
 
 async def _serve(config: ManagerConfig, secret: bytes | None) -> None:
-    loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    web_socket = http.bind(config.bind, config.http_port)
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await serve(config, secret, ended)
+
+
+async def serve(config: ManagerConfig, secret: bytes | None, ended: asyncio.Event) -> None:
+    """Be the manager until `ended`. Raises OSError or TransportError when an address cannot be had."""
+    web_socket = _bind(config.bind, config.http_port)
     config = msgspec.structs.replace(config, http_port=web_socket.getsockname()[1])
     grid = Grid(config, EmbeddedCoordinator(Path(config.state_dir), config.grid_id))
     await grid.start()
     hello = transport.Hello(kind="manager", grid=config.grid_id, name=config.name, incarnation=str(os.getpid()))
     listener = await transport.listen(config.bind, config.coordination_port, hello, secret, grid.sessions.accept)
-    server = http.Server(http.application(Operations(grid), secret))
+    server = await asyncio.to_thread(_web_server, grid, secret)
     serving = asyncio.create_task(server.serve(sockets=[web_socket]))
     log.info(
         "manager %s: HTTP %s:%d, members %s:%d",
@@ -107,6 +115,28 @@ async def _serve(config: ManagerConfig, secret: bytes | None) -> None:
     ending.cancel()
     await grid.stop()
     log.info("manager %s ended", config.name)
+
+
+def _web_server(grid: Grid, secret: bytes | None) -> "Server":
+    """In a thread: importing the web framework takes a second, in which members that failed over must be answered."""
+    from kubegrid.manager.http import Server, application
+    from kubegrid.manager.operations import Operations
+
+    return Server(application(Operations(grid), secret))
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Listen now, so that a port that is taken is known before anything else is done. Raises OSError."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(SOCKET_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
 
 
 class _exclusive:
