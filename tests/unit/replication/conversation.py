@@ -79,6 +79,11 @@ class Coordinator:
         self.reachable = True
         self.loses_answers = False
         self.holds_requests = False
+        """Requests stay on the way until `release`; with `loses_answers` too, the asker hears "unknown" meanwhile."""
+        self.holds_adding = ""
+        """Only swaps that add this letter to the in-sync set are kept back."""
+        self.deaf_to: set[str] = set()
+        """Letters of members that can't reach it."""
         self.stale: tuple[Configuration | None, int] | None = None
         self.held: list[Cas] = []
 
@@ -87,14 +92,21 @@ class Coordinator:
         self.token += 1
 
     def read(self, asker: "Actor") -> None:
-        if self.reachable:
+        if self._hears(asker):
             value, token = self.stale or (self.value, self.token)
             self._stage.later(1, lambda: asker.input(lambda r, now: r.configuration_read(now, value, token)))
 
+    def _hears(self, asker: "Actor") -> bool:
+        return self.reachable and asker.letter not in self.deaf_to
+
     def swap(self, cas: Cas) -> None:
-        if self.holds_requests:
+        known = {m.name for m in self.value.in_sync} if self.value else set()
+        added = {m.name for m in cas.instruction.proposed.in_sync} - known
+        if self.holds_requests or self.holds_adding in added:
             self.held.append(cas)
-        elif self.reachable:
+            if self.loses_answers:
+                self._answer(cas, CasOutcome.UNKNOWN, None, 0)
+        elif self._hears(cas.asker):
             self._stage.later(1, lambda: self.carry_out(cas))
         else:
             self._answer(cas, CasOutcome.UNKNOWN, None, 0)
@@ -103,6 +115,7 @@ class Coordinator:
         """Carry out, now, the requests that were kept back."""
         held, self.held = self.held, []
         self.holds_requests = False
+        self.holds_adding = ""
         for cas in held:
             self.carry_out(cas)
 
@@ -249,6 +262,7 @@ class Stage:
         rules: Rules = replication.ALL,
         spare: str = "",
         preferred: str = "",
+        holds_adding: str = "",
         validating: bool | None = None,
     ) -> None:
         """The first letter is the primary, the others are in sync; `spare` are members outside the configuration."""
@@ -260,6 +274,7 @@ class Stage:
         self.history: list[str] = []
         self.said: list[tuple[str, str, Any]] = []
         self.coordinator = Coordinator(self)
+        self.coordinator.holds_adding = holds_adding
         self._actors: dict[str, Actor] = {}
         self._by_member: dict[Member, Actor] = {}
         self._lives: dict[str, int] = {}
@@ -332,7 +347,7 @@ class Stage:
 
     def _carry(self, sender: Actor, receiver: Actor, message: Any) -> None:
         pair = (sender.letter, receiver.letter)
-        me = Member(sender.letter, sender.replica._state.me.incarnation)
+        me = sender.replica.me
 
         def arrive() -> None:
             if pair not in self._cut:
@@ -354,6 +369,14 @@ class Stage:
         """Nothing passes between `one` and the others (all, if none is named)."""
         for other in others or [x for x in self._actors if x != one]:
             self._cut |= {(one, other), (other, one)}
+
+    def again(self, sender: str, receiver: str, message: Any) -> None:
+        """The network delivers a copy of something said before."""
+        self._carry(self[sender], self[receiver], message)
+
+    def heard(self, sender: str, receiver: str, kind: type) -> list[Any]:
+        """What `sender` has said of this kind to `receiver`, lost or not."""
+        return [m for a, b, m in self.said if (a, b) == (sender, receiver) and isinstance(m, kind)]
 
     def cut_one_way(self, sender: str, receiver: str) -> None:
         self._cut.add((sender, receiver))
@@ -394,6 +417,20 @@ class Stage:
         for deliver in backlog:
             deliver()
 
+    # -- orders
+
+    def hand_over(self, letter: str, to: str) -> bool:
+        target = self[to].replica.me
+        return bool(self[letter].input(lambda r, now: r.hand_over(now, target)))
+
+    def leave(self, letter: str) -> None:
+        self[letter].input(lambda r, now: r.leave(now))
+
+    def configure(self, epoch: int, primary: str, in_sync: str, note: str = "") -> None:
+        """The manager writes a configuration (R20)."""
+        members = tuple(self[letter].replica.me for letter in in_sync)
+        self.coordinator.put(Configuration(GRID, 0, epoch, self[primary].replica.me, members, (), "manager", note))
+
     # -- clients
 
     def write(self, letter: str, key: str, value: str) -> Reply:
@@ -410,6 +447,11 @@ class Stage:
         open_now = [a.letter for a in self._actors.values() if a.up and a.replica.gate(self.now) is Gate.OPEN]
         assert len(open_now) <= 1 or not self.validating, f"two answer: {open_now}"
         return open_now[0] if open_now else ""
+
+    @property
+    def answering(self) -> str:
+        """Letters of all members that would execute a command now, in order of name."""
+        return "".join(sorted(a.letter for a in self._actors.values() if a.up and a.replica.gate(self.now) is Gate.OPEN))
 
     def in_sync(self) -> str:
         """Letters of the in-sync set, as the coordinator has it, in order of name."""
