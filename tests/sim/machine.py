@@ -145,6 +145,8 @@ class Machine:
         gate = replica.gate(self.clock_ms())
         if gate is Gate.HOLD:
             return
+        if gate is Gate.OPEN:
+            world.observer.executes(self)
         requests, self.requests = self.requests, []
         batch = []
         writable = replica.writable

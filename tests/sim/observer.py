@@ -3,7 +3,7 @@
 * *One history*: whatever any member applies or confirms at a number is the same entry everywhere (a confirmed write is
   never replaced), and the store of a backup is exactly the state at its commit point.
 * *Commit points* never go back within a process, unless it threw its data away to join.
-* *Serving*: a primary begins to serve with everything that was ever confirmed.
+* *Serving*: a primary executes requests with everything that was ever confirmed.
 * At the end: every acknowledged append is there exactly once, the replicas are equal, every key is linearizable.
 
 No check knows a rule of the protocol. After an accepted loss the history begins anew. Next: `linearizability`.
@@ -69,13 +69,17 @@ class Observer:
         self.confirmed_seq = max(self.confirmed_seq, seq)
 
     def serving(self, machine: "Machine") -> None:
+        """After an accepted loss: what the new primary begins with is what there is."""
         commit = machine.replica.commit
-        if commit.seq not in self.states:
-            self.states[commit.seq] = dict(machine.store.data)  # after an accepted loss: this is what there is
+        if commit.seq not in self.states and machine.replica.last_seq == commit.seq:
+            self.states[commit.seq] = dict(machine.store.data)
+
+    def executes(self, machine: "Machine") -> None:
+        """This member takes requests as primary, now."""
+        commit = machine.replica.commit
         if commit.seq < self.confirmed_seq:
-            raise Violation(
-                "confirmed write lost", f"{machine.member} serves from {commit}; {self.confirmed_seq} was confirmed"
-            )
+            lost = f"{machine.member} executes at {commit}; {self.confirmed_seq} was confirmed"
+            raise Violation("confirmed write lost", lost)
 
     def after_turn(self, machine: "Machine") -> None:
         replica = machine.replica

@@ -51,7 +51,10 @@ class Stream:
         """Where the logs met; what is under way is counted from here until the first acknowledgement."""
         self.progress_ms = now
         """When an acknowledgement last moved something, or the stream last was idle."""
-        self.sent_ms = now
+        self.repaired_ms = now
+        """When something was last sent again. New entries don't count: under steady writes a loss has to be noticed too."""
+        self.repaired_seq = -1
+        """Last number of the frame that was sent again."""
         self.heard_ms = now
         """Newest message from the member."""
         self.lease_until = 0
@@ -87,7 +90,7 @@ class Stream:
             self.phase = Phase.LOG
             self.matched_seq = seq
             self.next_seq = seq + 1
-            self.progress_ms = self.sent_ms = now
+            self.progress_ms = now
             epoch = state.log.epoch_at(seq)
             state.send(self.member, messages.Matched(state.known, self.tenure, self.number, epoch, seq))
             if not state.rules.acks_by_tenure:
@@ -108,6 +111,8 @@ class Stream:
         self.progress_ms = now
         if self.next_seq <= seq:
             self.next_seq = seq + 1
+        elif seq == self.repaired_seq < self.next_seq - 1:  # it took what was sent again and lacks what follows
+            self._repair(now)
         return True
 
     def pump(self, now: int) -> None:
@@ -123,7 +128,6 @@ class Stream:
             if self.acked_seq == self.next_seq - 1:
                 self.progress_ms = now
             self.next_seq = self._send_frame(self.next_seq - 1) + 1
-            self.sent_ms = now
 
     @property
     def inflight_bytes(self) -> int:
@@ -150,8 +154,8 @@ class Stream:
         self.number = number
         self.phase = Phase.SNAPSHOT
         self.acked_seq = -1
-        self.outgoing = Outgoing(state.log.last)
-        self.progress_ms = self.sent_ms = now
+        self.outgoing = Outgoing(state.log.commit)  # a winner's store lacks what it inherited and has not committed (R13)
+        self.progress_ms = now
         state.count("snapshots_begun")
         self._send_begin()
         state.out.append(StreamSnapshot(self.member, number))
@@ -173,9 +177,10 @@ class Stream:
         piece = messages.SnapshotSlice(
             state.known, self.tenure, self.number, outgoing.cut, payload, last, outgoing.end_seq
         )
+        if not outgoing.slices:
+            self.progress_ms = now
         outgoing.slices[outgoing.cut] = piece
         outgoing.cut += 1
-        self.sent_ms = now
         state.send(self.member, piece)
 
     @property
@@ -224,26 +229,24 @@ class Stream:
     def tick(self, now: int) -> None:
         """Repair what was lost."""
         resend_ms = self._state.settings.resend_ms
-        if max(self.progress_ms, self.sent_ms) + resend_ms > now:
+        if max(self.progress_ms, self.repaired_ms) + resend_ms > now:
             return
+        self.repaired_ms = now
         if self.phase is Phase.LOG:
-            self._resend(now)
+            if self.acked_seq < 0:  # Matched or its acknowledgement was lost: the member answers Match either way
+                self.ask()
+            elif self.acked_seq < self.next_seq - 1:
+                self._repair(now)
         elif self.outgoing is not None:
-            self.sent_ms = now
             if not self.outgoing.begun:
                 self._send_begin()
             for piece in list(self.outgoing.slices.values()):
                 self._state.send(self.member, msgspec.structs.replace(piece, configuration=self._state.known))
 
-    def _resend(self, now: int) -> None:
-        log = self._state.log
-        if self.acked_seq < 0:  # Matched or its acknowledgement was lost: the member answers Match either way
-            self.ask()
-            self.sent_ms = now
-        elif self.acked_seq < self.next_seq - 1 and self.acked_seq >= log.base.seq:
-            self._state.count("resent")
-            self._send_frame(self.acked_seq)
-            self.sent_ms = now
+    def _repair(self, now: int) -> None:
+        self._state.count("resent")
+        self.repaired_ms = now
+        self.repaired_seq = self._send_frame(self.acked_seq)
 
     def reconnected(self, now: int) -> None:
         """What was on the way is gone: send it again at once."""
@@ -253,7 +256,7 @@ class Stream:
             self.next_seq = self.acked_seq + 1
             self.pump(now)
         else:
-            self.sent_ms = self.progress_ms = now - self._state.settings.resend_ms
+            self.repaired_ms = self.progress_ms = now - self._state.settings.resend_ms
             self.tick(now)
 
     def validate(self) -> None:

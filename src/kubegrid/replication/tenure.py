@@ -83,7 +83,6 @@ class Tenure:
                 if stream.acked_seq == seq - 1:
                     stream.progress_ms = now
                 stream.next_seq = seq + 1
-                stream.sent_ms = now
                 to.append(stream.member)
         if to:
             entries = [(state.epoch, seq, size_bytes, effects)]
