@@ -39,7 +39,7 @@ def _info(session: Session, args: list[bytes]) -> bytes:
     if len(args) == 2:
         return command_replies.all_info(resp3)
     found = [command_table.find(name) for name in args[2:]]
-    return resp.array([resp.null_array(resp3) if info is None else command_replies.info(info, resp3) for info in found])
+    return resp.array([resp.null(resp3) if info is None else command_replies.info(info, resp3) for info in found])
 
 
 def _docs(session: Session, args: list[bytes]) -> bytes:

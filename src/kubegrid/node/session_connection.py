@@ -17,7 +17,7 @@ _NO_PASSWORD = (
     b"Are you sure your configuration is correct?\r\n"
 )
 _HELLO_NOAUTH = (
-    b"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> "
+    b"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> "
     b"option can be used to authenticate the client and select the RESP protocol version at the same time\r\n"
 )
 

@@ -68,7 +68,7 @@ _PARAMETERS: dict[str, Parameter] = {
     "cluster-allow-reads-when-down": Parameter(lambda node: "no"),
     "databases": Parameter(lambda node: 1),
     "maxclients": Parameter(
-        lambda node: node.client_settings.clients_max, _number_between(1, 1_000_000), _change_clients_max
+        lambda node: node.client_settings.clients_max, _number_between(1, (1 << 32) - 1), _change_clients_max
     ),
     "maxmemory": Parameter(lambda node: node.keyspace.limit_bytes),
     "maxmemory-policy": Parameter(lambda node: "noeviction", _one_of(b"noeviction")),

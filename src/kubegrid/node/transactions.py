@@ -123,7 +123,9 @@ def _execute(session: Session, command: "Executable", request: list[bytes]) -> b
         reply = command.run(session, request)
     else:
         reply = command.data(node.keyspace, request, session.resp == 3)
-    return reply if type(reply) is bytes else _finish(reply)
+    if type(reply) is not bytes:
+        return _finish(reply)
+    return reply or resp.OK  # CLIENT REPLY says nothing, and an array must hold something
 
 
 def _finish(slices: Generator[Any, None, bytes]) -> bytes:

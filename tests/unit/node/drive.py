@@ -84,7 +84,9 @@ class Drive:
         limit_bytes: int = 1 << 40,
     ) -> None:
         first, last = slots_of_partition(0, partitions)
-        self.keyspace = Keyspace(store or StoreSettings(), first, last, random=lambda n: n // 2, limit_bytes=limit_bytes)
+        self.keyspace = Keyspace(
+            store or StoreSettings(), first, last, random=lambda n: n // 2, limit_bytes=limit_bytes
+        )
         self.keyspace.primary = True
         self.keyspace.now_ms = 1_700_000_000_000
         me = record("p0-0", 0, "primary", 7000)

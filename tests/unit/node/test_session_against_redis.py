@@ -1,0 +1,178 @@
+"""The same requests to an installed Redis 7 in cluster mode and to `dispatch`: the same bytes must come back.
+
+Replies that hold what only one of the two can know (numbers of clients, times, addresses) are compared elsewhere.
+"""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import hiredis
+import pytest
+from tests.unit.node.drive import Drive
+
+REDIS = shutil.which("redis-server")
+if REDIS is None:
+    pytest.skip("redis-server is not installed", allow_module_level=True)
+
+
+class Redis:
+    """A cluster of one node that owns every slot; with a password when one is given."""
+
+    def __init__(self, folder: Path, password: str = "") -> None:
+        probe = socket.create_server(("127.0.0.1", 0))
+        self.port = probe.getsockname()[1]
+        probe.close()
+        command = [
+            str(REDIS),
+            "--port",
+            str(self.port),
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            "0",
+            "--save",
+            "",
+        ]
+        command += ["--dir", str(folder), "--bind", "127.0.0.1", "--daemonize", "no"]
+        bus = socket.create_server(("127.0.0.1", 0))
+        command[6] = str(bus.getsockname()[1])
+        bus.close()
+        if password:
+            command += ["--requirepass", password]
+        self.password = password
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while True:
+            assert time.monotonic() < deadline, "redis-server did not start"
+            try:
+                admin = RedisClient(self)
+            except OSError:
+                time.sleep(0.02)
+                continue
+            if password:
+                admin.raw("AUTH", password)
+            admin.raw("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+            while b"cluster_state:ok" not in admin.raw("CLUSTER", "INFO"):
+                assert time.monotonic() < deadline, "the cluster did not come up"
+                time.sleep(0.02)
+            return
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class RedisClient:
+    def __init__(self, server: Redis) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", server.port))
+        self.socket.settimeout(10)
+
+    def raw(self, *words: str) -> bytes:
+        parts = [word.encode() for word in words]
+        self.socket.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts))
+        return self.read()
+
+    def read(self) -> bytes:
+        reader = hiredis.Reader()
+        received = b""
+        while True:
+            data = self.socket.recv(1 << 20)
+            assert data, "closed"
+            received += data
+            reader.feed(data)
+            if reader.gets() is not False:
+                return received
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    server = Redis(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def guarded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    server = Redis(tmp_path_factory.mktemp("redis"), "s3cret")
+    yield server
+    server.stop()
+
+
+def _scripts() -> dict[str, list[str]]:
+    scripts: dict[str, list[str]] = {}
+    for line in (Path(__file__).parent / "session_scripts.txt").read_text().splitlines():
+        if line.startswith("["):
+            scripts[line.strip("[]")] = current = []
+        elif line and not line.startswith("#"):
+            current.append(line)
+    return scripts
+
+
+SCRIPTS = _scripts()
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_same_replies(redis: Redis, name: str, protocol: int) -> None:
+    ours = Drive().connect()
+    if protocol == 3:
+        ours.resp = 3
+    theirs = RedisClient(redis)
+    theirs.raw("FLUSHALL")
+    if protocol == 3:
+        theirs.raw("HELLO", "3")
+    for line in SCRIPTS[name]:
+        words = ["" if word == '""' else word.replace("_", " ") for word in line.split()]
+        assert ours.raw(*words) == theirs.raw(*words), line
+
+
+GREETINGS = (
+    "GET a; GET; foo; PING; EXEC; MULTI; HELLO; HELLO 3; HELLO 3 AUTH default x; HELLO 3 AUTH x s3cret; "
+    "HELLO 3 SETNAME x; HELLO 9 AUTH default s3cret; AUTH x; AUTH default x; AUTH x s3cret; AUTH x s3cret "
+    "y; CLIENT ID; CLIENT SETNAME x; READONLY; AUTH s3cret; GET a; RESET; GET a; AUTH default s3cret; GET "
+    "a"
+)
+
+
+def test_same_replies_before_authentication(guarded_redis: Redis) -> None:
+    ours = Drive(secret=b"s3cret").connect()
+    theirs = RedisClient(guarded_redis)
+    for line in GREETINGS.split("; "):
+        assert ours.raw(*line.split()) == theirs.raw(*line.split()), line
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_the_greeting_has_the_fields_of_redis(redis: Redis, protocol: int) -> None:
+    def fields(raw: bytes, number: int) -> bytes:
+        return raw.replace(b":%d\r\n" % number, b":N\r\n")
+
+    ours = Drive().connect()
+    theirs = RedisClient(redis)
+    number = int(theirs.raw("CLIENT", "ID")[1:])
+    ours.id = number
+    assert ours.raw("HELLO", str(protocol)) == theirs.raw("HELLO", str(protocol))
+
+
+@pytest.mark.parametrize("protocol", ["2", "3"])
+def test_the_topology_has_the_form_of_redis(redis: Redis, protocol: str) -> None:
+    drive = Drive()
+    drive.topology.partitions[0].backups.clear()
+    ours, theirs = drive.connect(), RedisClient(redis)
+    ours.raw("HELLO", protocol)
+    theirs.raw("HELLO", protocol)
+
+    def shape(raw: bytes) -> list[bytes]:
+        """The frame of a reply: types and lengths, without what stands in its strings and integers."""
+        lines = raw.split(b"\r\n")
+        set_of_types = (b"*", b"%", b"~", b":", b"$", b">", b"=")
+        return [line[:1] if line[:1] in (b":", b"$") else line for line in lines if line[:1] in set_of_types]
+
+    for command in (["CLUSTER", "SLOTS"], ["CLUSTER", "SHARDS"], ["CLUSTER", "MYID"]):
+        assert shape(ours.raw(*command)) == shape(theirs.raw(*command)), command
+    for command in (["CLUSTER", "NODES"], ["CLUSTER", "INFO"], ["INFO"], ["CLIENT", "LIST"], ["CLIENT", "INFO"]):
+        assert ours.raw(*command)[:1] == theirs.raw(*command)[:1], command
+    assert shape(ours.raw("TIME")) == shape(theirs.raw("TIME"))
