@@ -8,6 +8,7 @@ over all rows tell whether the parts belong together: an old main file beside a 
 Synchronous, for the writer's thread. Not here: who may call, when to begin and what a loss means (`embedded`).
 """
 
+import contextlib
 import os
 import sqlite3
 from hashlib import sha256
@@ -76,7 +77,8 @@ class Database:
             os.replace(fresh, path)
             sync_directory(path.parent)
         except (OSError, sqlite3.Error) as error:
-            fresh.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                fresh.unlink()
             raise StorageFailing(f"cannot write {path}: {error}") from error
         return cls.open(path)
 

@@ -202,7 +202,11 @@ class EmbeddedCoordinator:
         if self.state == "lost":
             return
         try:
-            await self._in_thread(database.check)
+            if self.state == "failing":
+                await self._in_thread(database.commit, {})  # nothing new: does the disk take it again?
+                self.state, self.reason = "ok", f"revision {database.revision}"
+            else:
+                await self._in_thread(database.check)
         except DataLost as error:
             self._lose(str(error), exactly=True)
         except StorageFailing as error:
