@@ -55,7 +55,8 @@ def _build(info: CommandInfo) -> Executable:
     container = info.name.partition("|")[0]
     data = store.COMMANDS.get(container.upper().encode())
     executable = Executable(info, _SESSION_COMMANDS.get(info.name), data)
-    executable.subcommands = {name: _build(sub) for name, sub in info.subcommands.items()}
+    if info.subcommands:
+        executable.subcommands = {name: _build(sub) for name, sub in info.subcommands.items()}
     return executable
 
 
@@ -74,33 +75,34 @@ def dispatch(session: Session, args: list[bytes]) -> Reply:
     if command is None:
         return _refuse(session, command_table.unknown_command(args))
     count = len(args)
-    if command.subcommands and count > 1:
+    if command.subcommands is not None and count > 1:
         subcommand = command.subcommands.get(args[1]) or command.subcommands.get(args[1].lower())
         if subcommand is None:
             return _refuse(session, command_table.unknown_subcommand(args))
         command = subcommand
-    if count != command.arity and (command.arity >= 0 or count < -command.arity):
+    if not command.arguments_min <= count <= command.arguments_max:
         return _refuse(session, command.info.arity_error(), command)
     if not session.authenticated and not command.no_auth:
         return _refuse(session, resp.ERR_NOAUTH, command)
     node = session.node
+    turn = session.turn
     if command.first_key:
         key = args[command.first_key]
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
-        if not command.single_key:
+        if count > 2 and not command.single_key:
             for other in command.info.keys(args):
                 if slot_of(other) != slot:
                     return _refuse(session, resp.ERR_CROSSSLOT)
-        if not session.turn.open_gate or node.keyspace.slots[slot] is None:
+        if not turn.open_gate or node.keyspace.slots[slot] is None:
             refusal = routing.refuse_slot(session, slot, command.reads_only)
             if refusal is not None:
                 return _refuse(session, refusal)
-    elif command.whole_keyspace and not session.turn.open_gate:
+    elif command.whole_keyspace and not turn.open_gate:
         refusal = routing.refuse_everywhere(session, command.reads_only)
         if refusal is not None:
             return _refuse(session, refusal)
     if command.write:
-        if not session.turn.member.writable:
+        if not turn.member.writable:
             return _refuse(session, resp.ERR_NOREPLICAS)
         if command.denied_when_full and node.keyspace.used_bytes >= node.keyspace.limit_bytes:
             return _refuse(session, resp.ERR_OOM)

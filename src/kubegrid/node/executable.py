@@ -1,5 +1,6 @@
 """A command made ready to run: the facts of the command table, flattened, and the function that does the work."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,8 @@ class Executable:
     """One command or subcommand. Attributes only, read once per request."""
 
     __slots__ = (
-        "arity",
+        "arguments_max",
+        "arguments_min",
         "counts_hits",
         "data",
         "denied_when_full",
@@ -39,7 +41,8 @@ class Executable:
         self.info = info
         self.label = info.name
         self.name = info.name.encode()
-        self.arity = info.arity
+        self.arguments_min = abs(info.arity)
+        self.arguments_max = info.arity if info.arity > 0 else sys.maxsize
         self.first_key = info.first_key
         self.single_key = info.first_key == info.last_key
         self.no_auth = "no_auth" in info.flags
@@ -49,7 +52,7 @@ class Executable:
         self.whole_keyspace = info.name in _WHOLE_KEYSPACE
         self.immediate = info.name in _IMMEDIATE
         self.counts_hits = info.name in _COUNTS_HITS
-        self.subcommands: dict[bytes, Executable] = {}
+        self.subcommands: dict[bytes, Executable] | None = None
         self.data = None if run is not None else data
         if run is None:
             run = _not_here

@@ -82,12 +82,19 @@ _PARAMETERS: dict[str, Parameter] = {
 
 
 def _get(session: Session, args: list[bytes]) -> bytes:
-    tests = [matcher(pattern.lower()) for pattern in args[2:]]
+    found: dict[str, bytes] = {}
+    for pattern in args[2:]:
+        exact = pattern.lower().decode("latin-1")
+        if exact in _PARAMETERS:
+            found.setdefault(exact, pattern)  # a plain name comes back as it was spelled
+            continue
+        match = matcher(pattern.lower())
+        for name in _PARAMETERS:
+            if match is None or match(name.encode()):
+                found.setdefault(name, name.encode())
     parts: list[bytes] = []
-    for name, parameter in _PARAMETERS.items():
-        text = name.encode()
-        if any(test is None or test(text) for test in tests):
-            parts += (resp.bulk(text), resp.bulk(str(parameter.read(session.node)).encode()))
+    for name, spelling in found.items():
+        parts += (resp.bulk(spelling), resp.bulk(str(_PARAMETERS[name].read(session.node)).encode()))
     return resp.map_of(parts, session.resp == 3)
 
 
