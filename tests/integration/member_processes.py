@@ -21,7 +21,7 @@ import redis
 from kubegrid.base.ids import member_name
 from kubegrid.base.settings import ManagerConfig, NodeConfig, ReplicationSettings
 
-NODE = "import sys; import kubegrid.node.context as c; c.NodeContext.count_hits = lambda s, h, m: None; from kubegrid.node.main import run; sys.exit(run(sys.argv[1]))"
+NODE = "import sys; from kubegrid.node.main import run; sys.exit(run(sys.argv[1]))"
 MANAGER = "import sys; from kubegrid.manager.main import run; sys.exit(run(sys.argv[1]))"
 
 

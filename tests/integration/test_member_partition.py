@@ -262,3 +262,41 @@ def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
         last = grid.log("p0-0").strip().splitlines()[-1]
         assert last.startswith("kubegrid node: ")
         assert "in use" in last
+
+
+def test_filled_to_the_brim_it_refuses_writes_answers_reads_and_stays_inside_its_memory(tmp_path: Path) -> None:
+    memory_bytes = 128 * 2**20
+    with grid_processes(tmp_path, copies=2, memory_bytes=memory_bytes) as grid:
+        grid.start()
+        primary = grid.wait_whole()
+        client = grid.client(primary)
+        written = 0
+        refused = 0
+        while not refused:
+            pipeline = client.pipeline(transaction=False)
+            for number in range(written, written + 2000):
+                pipeline.set(f"key:{number}", b"x" * 500)
+            answers = pipeline.execute(raise_on_error=False)
+            written += sum(answer is True for answer in answers)
+            refused = sum(answer is not True for answer in answers)
+            assert written < 250_000
+        assert all("OOM" in str(answer) for answer in answers if answer is not True)
+        for name in grid.members():
+            described = grid.describe(name)
+            assert described is not None
+            assert described["rss_bytes"] < memory_bytes
+        assert client.get("key:0") == b"x" * 500
+        client.delete(*(f"{{a}}:{number}" for number in range(10)))
+        pipeline = client.pipeline(transaction=False)
+        for number in range(written // 2):
+            pipeline.delete(f"key:{number}")
+        assert sum(pipeline.execute()) == written // 2
+        wait_until(lambda: try_set(client), what="room again")
+        assert grid.whole() == primary
+
+
+def try_set(client: "redis.Redis[bytes]") -> bool:
+    try:
+        return bool(client.set("again", b"x" * 500))
+    except redis.exceptions.OutOfMemoryError:
+        return False

@@ -88,23 +88,23 @@ def test_records_get_what_the_process_and_its_reserve_leave() -> None:
 def test_resident_bytes_above_the_counted_ones_lower_the_limit() -> None:
     watch = ResidentSize(500 * MIB, 100 * MIB)
     before = watch.limit_bytes
-    watch.told = 50 * MIB + 150 * MIB
-    assert watch.look(used_bytes=100 * MIB, log_bytes=0) == int(before / 1.5)
+    watch.told = (50 + 100 + 150) * MIB
+    assert watch.look(used_bytes=100 * MIB) == int(before / 1.5)
 
 
 def test_memory_that_was_freed_may_be_used_again() -> None:
     watch = ResidentSize(500 * MIB, 100 * MIB)
-    watch.told = 50 * MIB + 240 * MIB
-    full = watch.look(used_bytes=200 * MIB, log_bytes=0)
-    assert watch.look(used_bytes=20 * MIB, log_bytes=0) == full
+    watch.told = (50 + 100 + 240) * MIB
+    full = watch.look(used_bytes=200 * MIB)
+    assert watch.look(used_bytes=20 * MIB) == full
 
 
 def test_past_the_hard_mark_nothing_may_grow_whatever_the_count_says() -> None:
     watch = ResidentSize(500 * MIB, 100 * MIB)
     watch.told = int(500 * MIB * HARD_MARK) + MIB
-    assert watch.look(used_bytes=5 * MIB, log_bytes=0) <= 5 * MIB
+    assert watch.look(used_bytes=5 * MIB) <= 5 * MIB
     watch.told = 300 * MIB
-    assert watch.look(used_bytes=5 * MIB, log_bytes=0) > 100 * MIB
+    assert watch.look(used_bytes=5 * MIB) > 100 * MIB
 
 
 def test_even_the_smallest_member_accepts_its_first_keys() -> None:

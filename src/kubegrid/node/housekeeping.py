@@ -14,7 +14,6 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Callable
 
 from kubegrid.base.settings import MIB, StoreSettings
 from kubegrid.node.turn import Turn
@@ -65,13 +64,13 @@ class MemoryWatch:
         room = self.memory_bytes * FULL_MARK - self.baseline_bytes - self.reserve_bytes
         return int(min(max(room / self.ratio, self.memory_bytes * RECORDS_PART_MIN), self._ceiling_bytes))
 
-    def look(self, used_bytes: int, log_bytes: int) -> int:
+    def look(self, used_bytes: int) -> int:
         """Read the resident size and answer the limit of counted bytes."""
         rss = self.rss_bytes = self._resident()
         if used_bytes >= self._peak_used_bytes:
             # Only at a peak: memory freed below one is kept by the allocator for the next records, not lost.
             self._peak_used_bytes = used_bytes
-            self.ratio = max(1.0, (rss - self.baseline_bytes - log_bytes) / used_bytes)
+            self.ratio = max(1.0, (rss - self.baseline_bytes - self.reserve_bytes) / used_bytes)
         if rss > self.memory_bytes * HARD_MARK and rss > self._ceiling_rss_bytes + MIB:
             if self._ceiling_rss_bytes == 0:
                 log.warning("memory full rss_bytes=%d memory_bytes=%d used_bytes=%d", rss, self.memory_bytes, used_bytes)
@@ -118,7 +117,6 @@ class Housekeeping:
         turn: Turn,
         settings: StoreSettings,
         memory: MemoryWatch,
-        log_bytes: Callable[[], int],
         request_timeout_ms: int,
     ) -> None:
         self.keyspace = keyspace
@@ -128,7 +126,6 @@ class Housekeeping:
         self.expired = 0
         self.timed_out = 0
         self._settings = settings
-        self._log_bytes = log_bytes
         self._request_timeout_ms = request_timeout_ms
         self._timer: asyncio.TimerHandle | None = None
         self._expiry_timer: asyncio.TimerHandle | None = None
@@ -153,7 +150,7 @@ class Housekeeping:
         now = loop.time()
         self.loop_watch.note(max((now - self._due) * 1000, self.turn.longest_ms))
         self.turn.longest_ms = 0.0
-        self.keyspace.limit_bytes = self.memory.look(self.keyspace.used_bytes, self._log_bytes())
+        self.keyspace.limit_bytes = self.memory.look(self.keyspace.used_bytes)
         closed = self.turn.expire(self._request_timeout_ms)
         if closed:
             self.timed_out += closed

@@ -109,7 +109,6 @@ class DataPod:
             self.turn,
             config.store,
             memory,
-            lambda: self.replica.backlog_bytes,
             config.clients.request_timeout_ms,
         )
         self.topology = Topology(config.grid_id, config.partitions, self._record())
