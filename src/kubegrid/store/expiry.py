@@ -15,6 +15,8 @@ def expire_slice(keyspace: "Keyspace", budget: int) -> int:
     """Look at `budget` keys that expire (an empty slot counts as a sixteenth of one); how many were deleted."""
     if not keyspace.primary:
         return 0
+    if keyspace.expires.count(None) == len(keyspace.expires) and not keyspace.expiry_queue:
+        return 0  # Nothing expires: known in 0.1 ms, in C.
     deleted = 0
     slots_left = len(keyspace.owned)
     work = budget * 16
