@@ -74,7 +74,8 @@ def _whole(keyspace: Keyspace, args: list[bytes]) -> Hash | bytes | None:
 def hgetall(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     value = _whole(keyspace, args)
     if type(value) is Hash:
-        return resp.map_of([resp.bulk(part) for part in value.pairs()], resp3)
+        flat = resp.array_of_bulks(value.pairs())
+        return resp.map_header(len(value), True) + flat[flat.index(b"\n") + 1 :] if resp3 else flat
     return resp.map_header(0, resp3) if value is None else value  # type: ignore[return-value]
 
 

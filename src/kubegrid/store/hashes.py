@@ -83,8 +83,14 @@ class Hash:
 
     def pairs(self) -> list[bytes]:
         """`field, value, …`, as `Hash()` takes it."""
-        flat: list[bytes] = []
-        for pair in self.items():
+        table = self.table
+        if self.shape is not None:
+            flat = [b""] * (2 * len(table))  # type: ignore[arg-type]
+            flat[0::2] = self.shape.fields
+            flat[1::2] = table  # type: ignore[assignment]
+            return flat
+        flat = []
+        for pair in table.items():  # type: ignore[union-attr]
             flat += pair
         return flat
 

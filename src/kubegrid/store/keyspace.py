@@ -102,7 +102,7 @@ class Keyspace:
 
     def expiry_of(self, key: bytes) -> int | None:
         """When `key` expires (Unix time in ms), or None."""
-        expires = self.expires[slot_of(key)]
+        expires = self.expires[slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383]
         return None if expires is None else expires.get(key)
 
     # -- changes, each one effect --------------------------------------------------------------------------------
@@ -237,10 +237,12 @@ class Keyspace:
 
     def set_expiry(self, key: bytes, at_ms: int | None) -> None:
         """Let the existing `key` expire at `at_ms`, or never."""
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
         if self.recording:
+            expires = self.expires[slot]
             self.effects += (EXPIRE, [key, at_ms])
-            self.undo += (RESTORE_EXPIRY, [key, self.expiry_of(key)])
-        self._set_at(slot_of(key), key, at_ms)
+            self.undo += (RESTORE_EXPIRY, [key, None if expires is None else expires.get(key)])
+        self._set_at(slot, key, at_ms)
         self.dirty += 1
         if self.watched:
             self.touch(key)

@@ -11,7 +11,7 @@ from typing import Final
 
 KEY_OVERHEAD_BYTES: Final = 132
 """A key with a string value: two `bytes` objects with their rounding (82 … 98) and an entry of the slot's dictionary."""
-EXPIRY_OVERHEAD_BYTES: Final = 120
+EXPIRY_OVERHEAD_BYTES: Final = 136
 """A key that expires: an entry of the slot's second dictionary, an integer, and possibly a second copy of the key."""
 HASH_OVERHEAD_BYTES: Final = 104
 """An empty compact hash, beyond what `KEY_OVERHEAD_BYTES` counts for a string value: object and list with its array."""

@@ -21,12 +21,13 @@ def apply(keyspace: "Keyspace", effects: list[Any]) -> None:
     slots = keyspace.slots
     expires = keyspace.expires
     used = 0
+    crc = crc_hqx
     pairs = iter(effects)
     for key, value in zip(pairs, pairs, strict=True):
         if type(key) is not bytes:
             _apply_coded(keyspace, key, value)
             continue
-        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
+        slot = slot_of(key) if b"{" in key else crc(key, 0) & 16383
         values: dict[bytes, Any] = slots[slot]  # type: ignore[assignment]
         old = values.get(key)
         if type(old) is bytes and expires[slot] is None:
