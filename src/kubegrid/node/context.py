@@ -172,7 +172,6 @@ class NodeContext:
         self.misses = 0
         self.errors: dict[str, int] = {}
         """Errors that commands answered, by their code."""
-        self.connections_before_reset = 0
         self.reset_statistics()
 
     def count(self, name: str, number: int) -> None:
@@ -181,6 +180,11 @@ class NodeContext:
 
     def count_hits(self, hits: int, misses: int) -> None:
         """Reads of keys that were there, and of keys that were not."""
+        self.hits += hits
+        self.misses += misses
+
+    def count_hits(self, hits: int, misses: int) -> None:
+        """So many more reads found their key, or did not."""
         self.hits += hits
         self.misses += misses
 

@@ -22,7 +22,6 @@ Next on the path of the data: `node.connection`.
 """
 
 import re
-import secrets
 from itertools import chain
 from operator import itemgetter
 
@@ -47,6 +46,9 @@ _header_length = _header_lengths.__getitem__
 _flatten = chain.from_iterable
 _first = itemgetter(0)
 _ONLY_BYTES = {bytes}
+_SENTINEL_REQUEST = [b"the end of a read"]
+_SENTINEL = b"*1\r\n$17\r\n%b\r\n" % _SENTINEL_REQUEST[0]
+"""Nobody can forge it: behind an unfinished request its first byte, `*`, becomes part of what comes out, and it has none."""
 
 
 class RequestReader:
@@ -145,7 +147,3 @@ class RequestReader:
         except ProtocolError as error:
             error.requests = requests + error.requests
             raise
-
-
-_SENTINEL_REQUEST = [secrets.token_hex(8).encode()]
-_SENTINEL = b"*1\r\n$16\r\n%b\r\n" % _SENTINEL_REQUEST[0]
