@@ -351,6 +351,12 @@ async def test_members_cannot_begin_partitions_or_write_other_records(stage):
     assert (await first.client.swap_configuration(foreign, first.token)).outcome is Outcome.UNKNOWN
     unbegun = Configuration(GRID, 1, 1, first.member, (first.member,))
     assert (await first.client.swap_configuration(unbegun, None)).outcome is Outcome.UNKNOWN
+    stranger = stage.join(manager, "p0-1", "other")
+    await stranger.follow()
+    assert (await stranger.change()).outcome is Outcome.UNKNOWN, "who is not in sync changes nothing"
+    first.configuration = msgspec.structs.replace(first.configuration, epoch=5)
+    assert (await first.change()).outcome is Outcome.UNKNOWN, "an epoch is followed by the next one"
+    assert (await first.client.read_configuration(0))[0].epoch == 2
     assert (await first.client.compare_and_swap("grid", b"{}", None)).outcome is Outcome.UNKNOWN
     assert (await first.client.read_configuration(1)) == (None, 0)
 

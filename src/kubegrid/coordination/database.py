@@ -150,7 +150,8 @@ class Database:
         self.check()
         connection = self._connection
         assert connection is not None
-        revision, digest = self.revision, self._digest
+        # Without changes it is a trial of the disk; a row that stays the same would not be written at all.
+        revision, digest = self.revision + (not changes), self._digest
         entries: dict[str, Versioned] = {}
         for key, value in changes.items():
             revision += 1

@@ -69,6 +69,11 @@ class Lookup:
         """It left, or is proven dead."""
         return self.entries.pop(member, None) is not None
 
+    def extend(self, now_ms: int) -> None:
+        """Who was not listening may not say that others were silent: every lease begins anew."""
+        for entry in self.entries.values():
+            entry.expires_ms = now_ms + self.lease_ms
+
     def expire(self, now_ms: int) -> list[Member]:
         """Drop the leases that have run out."""
         over = [member for member, entry in self.entries.items() if entry.expires_ms <= now_ms]

@@ -95,10 +95,15 @@ class Grid:
 
     async def _tend(self) -> None:
         next_check = 0.0
+        last_ms = _monotonic_ms()
         while True:
             await asyncio.sleep(EXPIRY_INTERVAL_S)
             try:
-                if self.lookup.expire(_monotonic_ms()):
+                now_ms = _monotonic_ms()
+                if now_ms - last_ms > self.config.lookup_lease_ms // 3:
+                    self.lookup.extend(now_ms)  # this process stood still: renewals may wait to be read
+                last_ms = now_ms
+                if self.lookup.expire(now_ms):
                     self.push_soon()
                 if time.monotonic() >= next_check:
                     next_check = time.monotonic() + CHECK_INTERVAL_S
@@ -186,7 +191,7 @@ class Grid:
         if self.lookup.disconnected(member):
             self.push_soon()
 
-    def refuse_swap(self, swap: messages.Swap) -> str:
+    def refuse_swap(self, member: Member, swap: messages.Swap) -> str:
         """Why a member's change is not even tried; empty when it is."""
         if len(swap.key) > messages.KEY_LENGTH_MAX or len(swap.value) > messages.VALUE_BYTES_MAX:
             return "too large for the coordinator"
@@ -199,9 +204,12 @@ class Grid:
         current = self.stored.get(proposed.partition)
         if current is None:
             return f"partition {proposed.partition} has not begun; only the manager begins it"
-        entry = self.coordinator.values(swap.key).get(swap.key)
-        if entry is not None and proposed.epoch <= current.epoch and self._token(swap.key) == swap.token:
+        if self._token(swap.key) != swap.token:
+            return ""  # a conflict, which tells more than a refusal
+        if proposed.epoch != current.epoch + 1:
             return f"epoch {proposed.epoch} does not follow epoch {current.epoch}"
+        if member not in current.in_sync:
+            return f"{member} is not in sync as of epoch {current.epoch}: it may not change the configuration"
         return ""
 
     def _token(self, key: str) -> int | None:
@@ -215,10 +223,14 @@ class Grid:
         """Does this member know more than the coordinator? (R5)"""
         if self.coordinator.state == "lost" or configuration.epoch < 1:
             return
-        if not 0 <= configuration.partition < self.config.partitions:
+        partition = configuration.partition
+        stored = self.stored.get(partition)
+        if not 0 <= partition < self.config.partitions or stored == configuration:
             return
-        stored = self.stored.get(configuration.partition)
-        what = f"{member} follows epoch {configuration.epoch} of partition {configuration.partition}"
+        if stored is None or stored.epoch <= configuration.epoch:
+            self._decode(partition_key(partition))  # a write whose outcome was in doubt may have come to light
+            stored = self.stored.get(partition)
+        what = f"{member} follows epoch {configuration.epoch} of partition {partition}"
         if stored is None:
             self.coordinator.lose(f"{what}, of which there is no record")
         elif configuration.epoch > stored.epoch:

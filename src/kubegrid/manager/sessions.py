@@ -35,7 +35,7 @@ class Registry(Protocol):
     def registered(self, register: messages.Register) -> None: ...
     def left(self, member: Member) -> None: ...
     def disconnected(self, member: Member) -> None: ...
-    def refuse_swap(self, swap: messages.Swap) -> str: ...
+    def refuse_swap(self, member: Member, swap: messages.Swap) -> str: ...
     def appeared(self, member: Member) -> None: ...
 
 
@@ -83,7 +83,9 @@ class Session:
         return messages.ReadAnswer(message.id, found.value, found.token)
 
     def _swap(self, message: messages.Swap) -> None:
-        refusal = self.sessions.registry.refuse_swap(message)
+        refusal = self.sessions.registry.refuse_swap(self.member, message)
+        if self.link.peer.kind != "member":
+            refusal = "only members change configurations"
         if len(self.calls) >= CALLS_MAX:
             refusal = "too many changes of one member under way"
         if refusal:

@@ -146,8 +146,9 @@ class Listener:
                     link.send(early)
         except Refused as error:
             self.refused += 1
+            if error.reason != self.last_refusal:  # somebody who keeps trying does not fill the log
+                log.warning("connection from %s refused: %s", link.remote, error)
             self.last_refusal = error.reason
-            log.warning("connection from %s refused: %s", link.remote, error)
             if not error.by_peer:
                 link.send(refusal(error.reason))
             link.close(error.reason)

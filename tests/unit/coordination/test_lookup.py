@@ -36,6 +36,13 @@ def test_a_record_lives_exactly_as_long_as_its_lease():
     assert directory.expire(1999) == [Member("p0-0", "a")] and not directory.find()
 
 
+def test_a_manager_that_stood_still_blames_nobody():
+    directory = Lookup(1000)
+    directory.renew(0, record(), None)
+    directory.extend(30_000)
+    assert directory.expire(30_999) == [] and directory.expire(31_000)
+
+
 @pytest.mark.parametrize("change", [{"role": "primary"}, {"serving": True}, {"epoch": 3}, {"resp_port": 9}])
 def test_what_others_have_to_know_counts_as_a_change(change):
     directory = Lookup(1000)
