@@ -1,7 +1,6 @@
 """The manager dies, loses its data, or cannot store any: the data go on, and nobody makes up what was lost."""
 
 import contextlib
-import ctypes
 import json
 import os
 import resource
@@ -241,39 +240,3 @@ def test_a_manager_that_cannot_write_says_so_and_the_data_go_on(grid: LiveGrid) 
         grid.wait_whole()
     assert grid.lost(writers) == []
     assert grid.status()["managers"][0]["coordinator_state"] == "ok"
-
-
-def _mount(source: str, place: Path, options: str) -> bool:
-    libc = ctypes.CDLL(None, use_errno=True)
-    return libc.mount(source.encode(), str(place).encode(), source.encode(), 0, options.encode()) == 0
-
-
-def test_up_on_a_full_disk_says_so_and_starts_nothing(tmp_path: Path) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    if _mount("tmpfs", small, "size=64k"):
-        try:
-            (small / "filling").write_bytes(b"x" * 40_000)
-            grid = LiveGrid(small, partitions=1)
-            manifest = tmp_path / "grid.yaml"
-            manifest.write_text("apiVersion: kubegrid.io/v1alpha1\nkind: DataGrid\nspec: {partitions: 1}\n")
-            done = grid.run("up", str(manifest), "--port", str(grid.port), "--detach", check=False)
-            assert done.returncode == 1
-            assert "disk is full" in done.stderr
-            assert "Traceback" not in done.stderr
-            assert grid.processes() == []
-        finally:
-            ctypes.CDLL(None).umount2(str(small).encode(), 2)
-        return
-    # Without the right to mount: a process whose files may not grow meets the same refusal of every write.
-    grid = LiveGrid(tmp_path, partitions=1)
-    manifest = grid.write_manifest()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
-    try:
-        done = grid.run("up", str(manifest), "--port", str(grid.port), "--detach", check=False)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert grid.processes() == []

@@ -1,11 +1,6 @@
-"""The supervisor: killed, doubled, or asked for what cannot be."""
+"""The supervisor is killed under load. What else can go wrong at a start is in `test_runtime_start`."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,54 +42,6 @@ def test_a_killed_supervisor_is_replaced_by_a_new_up_that_loses_nothing(grid: Li
     assert grid.lost(writers) == []
 
 
-def test_what_died_while_nobody_supervised_is_started_by_the_next_up(grid: LiveGrid) -> None:
-    with grid.writers(2) as writers:
-        grid.kill("supervisor")
-        victim = grid.primary(0)
-        grid.kill(victim)
-        grid.wait_new_primary(0, victim)
-        assert not grid.is_whole()
-        assert grid.up_again().returncode == 0
-        grid.wait_whole()
-    assert grid.lost(writers) == []
-
-
-def test_down_works_without_a_supervisor(grid: LiveGrid) -> None:
-    grid.kill("supervisor")
-    grid.run("down")
-    assert grid.processes() == []
-
-
-def test_a_second_up_on_the_folder_is_refused_and_says_who_has_it(grid: LiveGrid) -> None:
-    before = grid.pid("supervisor")
-    for words in (["up", "--detach"], ["up"], ["up", "--fresh", "--detach"]):
-        done = grid.run(*words, check=False)
-        assert done.returncode == 4
-        assert f"supervised by process {before}" in done.stderr
-        assert "Traceback" not in done.stderr
-    assert grid.pid("supervisor") == before
-    assert grid.status()["state"] == "serving"
-
-
-def test_of_two_ups_at_once_one_wins(tmp_path: Path) -> None:
-    grid = LiveGrid(tmp_path, partitions=1)
-    manifest = grid.write_manifest()
-    command = [sys.executable, "-m", "kubegrid.cli", "up", str(manifest), "--port", str(grid.port), "--detach"]
-    try:
-        both = [
-            subprocess.Popen(
-                [*command, "--dir", str(grid.directory)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
-            for _ in range(2)
-        ]
-        results = [(process.communicate(timeout=90), process.returncode) for process in both]
-        assert sorted(code for _, code in results) == [0, 4], results
-        grid.wait_whole()
-        assert len([process for process in grid.processes() if "--config" in process.cmdline()]) == 3
-    finally:
-        grid.close()
-
-
 def test_fresh_is_refused_while_processes_of_the_old_grid_run(grid: LiveGrid) -> None:
     with grid.raw("p0-0") as raw:
         assert raw.call("SET", grid.key_of(0), "value") == b"OK"
@@ -104,79 +51,6 @@ def test_fresh_is_refused_while_processes_of_the_old_grid_run(grid: LiveGrid) ->
     assert "still runs" in done.stderr
     with grid.raw("p0-0") as raw:
         assert raw.call("GET", grid.key_of(0)) == b"value"
-
-
-def test_another_shape_for_the_same_folder_is_refused(grid: LiveGrid) -> None:
-    grid.kill("supervisor")
-    done = grid.run("up", "--partitions", "5", "--detach", check=False)
-    assert done.returncode == 4
-    assert "partitions is 2, not 5" in done.stderr
-    assert grid.up_again().returncode == 0
-
-
-def test_ports_that_are_taken_are_named_with_who_has_them(tmp_path: Path) -> None:
-    grid = LiveGrid(tmp_path, partitions=1)
-    with socket.socket() as squatter:
-        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        squatter.bind(("127.0.0.1", grid.port + 1))
-        squatter.listen()
-        done = grid.run("up", str(grid.write_manifest()), "--port", str(grid.port), "--detach", check=False)
-    assert done.returncode == 4
-    assert f"port {grid.port + 1} (for p0-1's clients) is taken" in done.stderr
-    assert str(os.getpid()) in done.stderr
-    assert grid.processes() == []
-    assert not grid.places.grid.exists()
-
-
-@pytest.mark.parametrize(
-    ("spec", "complaint"),
-    [
-        ({"partions": 3}, ["partions", "partitions"]),
-        ({"onLoss": "startempty"}, ["onLoss", "startEmpty"]),
-        ({"memory": "512 MB please"}, ["memory"]),
-        ({"minInSync": 5}, ["minInSync"]),
-        ({"backups": -1}, ["backups"]),
-    ],
-)
-def test_a_manifest_that_does_not_hold_is_answered_with_the_key_and_the_nearest_right_one(
-    tmp_path: Path, spec: dict[str, object], complaint: list[str]
-) -> None:
-    grid = LiveGrid(tmp_path, partitions=1)
-    done = grid.run("up", str(grid.write_manifest(**spec)), "--detach", check=False)
-    assert done.returncode == 2
-    for word in complaint:
-        assert word in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not grid.directory.exists()
-
-
-def test_several_grids_side_by_side_do_not_meet(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    with live_grid(tmp_path / "a", partitions=1) as one, live_grid(tmp_path / "b", partitions=1) as other:
-        assert one.status()["id"] != other.status()["id"]
-        with one.raw("p0-0") as a, other.raw("p0-0") as b:
-            assert a.call("SET", "key", "one") == b"OK"
-            assert b.call("GET", "key") is None
-        one.run("down")
-        assert other.status()["state"] == "serving"
-
-
-def test_interrupting_an_attached_up_takes_the_grid_down(tmp_path: Path) -> None:
-    grid = LiveGrid(tmp_path, partitions=1)
-    command = [sys.executable, "-m", "kubegrid.cli", "up", str(grid.write_manifest()), "--port", str(grid.port)]
-    process = subprocess.Popen(
-        [*command, "--dir", str(grid.directory)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        wait_until(lambda: grid.places.grid.exists() and grid.is_whole(), 60, "the grid whole")
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 130, errors
-        assert grid.processes() == []
-    finally:
-        process.kill()
-        grid.close()
 
 
 def test_status_in_json_is_what_the_contract_says(grid: LiveGrid) -> None:
