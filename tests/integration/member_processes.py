@@ -73,6 +73,7 @@ class GridProcesses:
         self.manager_http, self.manager_port = ports[:2]
         self.ports = {name: ports[2 + 3 * i : 5 + 3 * i] for i, name in enumerate(self.names)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: list[subprocess.Popen[bytes]] = []
 
     # -- processes ---------------------------------------------------------------------------------------------------
 
@@ -148,6 +149,7 @@ class GridProcesses:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-c", program, str(path)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
+        self._started.append(self.processes[name])
 
     def signal(self, name: str, number: signal.Signals) -> None:
         os.kill(self.processes[name].pid, number)
@@ -160,7 +162,7 @@ class GridProcesses:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def close(self) -> None:
-        for process in self.processes.values():
+        for process in self._started:
             if process.poll() is None:
                 process.kill()
                 process.wait(10)

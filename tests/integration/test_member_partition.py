@@ -11,6 +11,11 @@ import redis
 from redis.cluster import RedisCluster
 from tests.integration.member_processes import GridProcesses, grid_processes, wait_until
 
+from kubegrid.base.settings import ReplicationSettings
+
+PATIENT = ReplicationSettings(copies=2, silence_ms=1500, lease_ms=2500, grace_ms=3000)
+"""For tests whose load must not be taken for a failure on a machine that is busy with other tests."""
+
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[GridProcesses]:
@@ -266,7 +271,7 @@ def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
 
 def test_filled_to_the_brim_it_refuses_writes_answers_reads_and_stays_inside_its_memory(tmp_path: Path) -> None:
     memory_bytes = 128 * 2**20
-    with grid_processes(tmp_path, copies=2, memory_bytes=memory_bytes) as grid:
+    with grid_processes(tmp_path, copies=2, memory_bytes=memory_bytes, replication=PATIENT) as grid:
         grid.start()
         primary = grid.wait_whole()
         client = grid.client(primary)
@@ -280,17 +285,17 @@ def test_filled_to_the_brim_it_refuses_writes_answers_reads_and_stays_inside_its
             written += sum(answer is True for answer in answers)
             refused = sum(answer is not True for answer in answers)
             assert written < 250_000
-        assert all("OOM" in str(answer) for answer in answers if answer is not True)
+        assert all(isinstance(answer, redis.exceptions.OutOfMemoryError) for answer in answers if answer is not True)
         for name in grid.members():
             described = grid.describe(name)
             assert described is not None
             assert described["rss_bytes"] < memory_bytes
         assert client.get("key:0") == b"x" * 500
-        client.delete(*(f"{{a}}:{number}" for number in range(10)))
-        pipeline = client.pipeline(transaction=False)
-        for number in range(written // 2):
-            pipeline.delete(f"key:{number}")
-        assert sum(pipeline.execute()) == written // 2
+        for start in range(0, written // 2, 1000):
+            pipeline = client.pipeline(transaction=False)
+            for number in range(start, start + 1000):
+                pipeline.delete(f"key:{number}")
+            assert sum(pipeline.execute()) == 1000
         wait_until(lambda: try_set(client), what="room again")
         assert grid.whole() == primary
 
