@@ -83,7 +83,7 @@ commands = st.one_of(
 flush = command(b"FLUSHALL")
 tick = st.integers(1, 60).map(lambda n: [b"tick", b"%d" % n])
 steps = st.lists(st.one_of(commands, commands, commands, commands, tick), max_size=30)
-RUNS = settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+RUNS = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def act(on: Keyspace, args: Command) -> None:
