@@ -163,6 +163,7 @@ class NodeContext:
         self.memory_bytes = memory_bytes
         self.client_settings = client_settings
         self.store_settings = store_settings
+        self.key_bytes_max = store_settings.key_bytes_max
         self.version = __version__
         self.sessions: dict[int, Any] = {}
         self.started_at = time.time()
@@ -180,11 +181,6 @@ class NodeContext:
 
     def count_hits(self, hits: int, misses: int) -> None:
         """Reads of keys that were there, and of keys that were not."""
-        self.hits += hits
-        self.misses += misses
-
-    def count_hits(self, hits: int, misses: int) -> None:
-        """So many more reads found their key, or did not."""
         self.hits += hits
         self.misses += misses
 

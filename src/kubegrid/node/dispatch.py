@@ -93,10 +93,14 @@ def dispatch(session: Session, args: list[bytes]) -> Reply:
             for other in command.info.keys(args):
                 if slot_of(other) != slot:
                     return _refuse(session, resp.ERR_CROSSSLOT)
+                if len(other) > len(key):
+                    key = other
         if not turn.open_gate or node.keyspace.slots[slot] is None:
             refusal = routing.refuse_slot(session, slot, command.reads_only)
             if refusal is not None:
                 return _refuse(session, refusal)
+        if command.write and len(key) > node.key_bytes_max:
+            return _refuse(session, resp.ERR_KEY_TOO_LONG)
     elif command.whole_keyspace and not turn.open_gate:
         refusal = routing.refuse_everywhere(session, command.reads_only)
         if refusal is not None:

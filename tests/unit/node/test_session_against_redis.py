@@ -12,7 +12,9 @@ from pathlib import Path
 
 import hiredis
 import pytest
-from tests.unit.node.drive import Drive
+from tests.unit.node.drive import Drive, decode
+
+from kubegrid.wire.command_table import COMMANDS
 
 REDIS = shutil.which("redis-server")
 if REDIS is None:
@@ -176,3 +178,15 @@ def test_the_topology_has_the_form_of_redis(redis: Redis, protocol: str) -> None
     for command in (["CLUSTER", "NODES"], ["CLUSTER", "INFO"], ["INFO"], ["CLIENT", "LIST"], ["CLIENT", "INFO"]):
         assert ours.raw(*command)[:1] == theirs.raw(*command)[:1], command
     assert shape(ours.raw("TIME")) == shape(theirs.raw("TIME"))
+
+
+def test_the_facts_about_every_command_are_those_of_redis(redis: Redis) -> None:
+    newer = {"client|setinfo", "client|no-touch"}
+    names = [i.name for c in COMMANDS.values() for i in (c, *c.subcommands.values()) if i.name not in newer]
+    ours, theirs = Drive().connect(), RedisClient(redis)
+    for name in names:
+        ((*mine, _),) = decode(ours.raw("COMMAND", "INFO", name))
+        ((*real, _),) = decode(theirs.raw("COMMAND", "INFO", name))
+        # The remarks in key specifications are sentences of Redis's documentation.
+        real[8] = [spec[2:] if spec[0] == b"notes" else spec for spec in real[8]]
+        assert mine == real, name

@@ -144,3 +144,11 @@ def test_a_request_that_must_be_atomic_is_bounded() -> None:
     words = [word for n in range(11) for word in ("{x}" + str(n), "v")]
     assert error_text(client("MSET", *words)).startswith("ERR")
     assert client("DBSIZE") == 0
+
+
+def test_a_key_over_its_limit_is_not_stored() -> None:
+    client = Drive(store=StoreSettings(key_bytes_max=10)).connect()
+    assert client("SET", "x" * 10, "v") == b"OK"
+    assert client.raw("SET", "x" * 11, "v") == b"-ERR key exceeds maximum allowed size\r\n"
+    assert client.raw("RENAME", "{x}", "{x}" + "y" * 10) == b"-ERR key exceeds maximum allowed size\r\n"
+    assert client("GET", "x" * 11) is None
