@@ -139,7 +139,9 @@ def words(*options: bytes) -> st.SearchStrategy[bytes]:
 
 def command(*parts: Any) -> st.SearchStrategy[Command]:
     """A fixed name or a strategy for each argument; a strategy of lists adds several."""
-    strategies = [st.just([p]) if isinstance(p, bytes) else p.map(lambda v: v if type(v) is list else [v]) for p in parts]
+    strategies = [
+        st.just([p]) if isinstance(p, bytes) else p.map(lambda v: v if type(v) is list else [v]) for p in parts
+    ]
     return st.tuples(*strategies).map(lambda lists: [arg for part in lists for arg in part])
 
 
@@ -209,7 +211,9 @@ hashes = st.one_of(
     command(st.sampled_from([b"HGETALL", b"HKEYS", b"HVALS", b"HLEN"]), key),
     command(b"HDEL", key, some(field, 1, 6)),
     command(b"HRANDFIELD", key, some(small, 0, 1), some(words(b"WITHVALUES"), 0, 1)),
-    command(b"HSCAN", key, st.sampled_from([b"0", b"0", b"x", b"", b"+", b"00", b"99999999999999999999"]), some(scan_option)),
+    command(
+        b"HSCAN", key, st.sampled_from([b"0", b"0", b"x", b"", b"+", b"00", b"99999999999999999999"]), some(scan_option)
+    ),
 )
 keyspace_commands = st.one_of(
     command(st.sampled_from([b"DEL", b"UNLINK", b"EXISTS", b"TOUCH"]), some(key, 1)),
@@ -222,7 +226,14 @@ keyspace_commands = st.one_of(
     command(b"KEYS", st.sampled_from(PATTERNS)),
     command(st.sampled_from([b"DBSIZE", b"RANDOMKEY"])),
     command(st.sampled_from([b"RENAME", b"RENAMENX"]), key, key),
-    command(b"COPY", key, key, some(st.one_of(words(b"REPLACE"), both(words(b"DB"), st.sampled_from([b"0", b"99", b"x", b"99999999999"]))), 0, 2)),
+    command(
+        b"COPY",
+        key,
+        key,
+        some(
+            st.one_of(words(b"REPLACE"), both(words(b"DB"), st.sampled_from([b"0", b"99", b"x", b"99999999999"]))), 0, 2
+        ),
+    ),
     command(st.sampled_from([b"FLUSHALL", b"FLUSHDB"]), some(words(b"SYNC", b"ASYNC"), 0, 2)),
 )
 any_command = st.one_of(strings, hashes, counters, keyspace_commands)
@@ -292,7 +303,17 @@ class Differential:
                 except StopIteration as done:
                     ours = done.value
                     break
-        if args[0] in (b"APPEND", b"SETRANGE", b"INCRBYFLOAT", b"RENAME", b"RENAMENX", b"COPY", b"HDEL", b"HSET", b"HMSET"):
+        if args[0] in (
+            b"APPEND",
+            b"SETRANGE",
+            b"INCRBYFLOAT",
+            b"RENAME",
+            b"RENAMENX",
+            b"COPY",
+            b"HDEL",
+            b"HSET",
+            b"HMSET",
+        ):
             self.reworked.update(args[1:3])
         assert same(args, ours, theirs, self), f"RESP{version} {args!r}\n ours   {ours!r}\n theirs {theirs!r}"
 
@@ -308,7 +329,10 @@ class Differential:
 
 
 RUNS = settings(
-    max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=120,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
 
@@ -333,7 +357,9 @@ def hasty(args: Command) -> bool:
     """Whether a key might end in the middle of the test, in one server before the other."""
     spans = {b"PEXPIRE": 2, b"PSETEX": 2, b"EXPIRE": 2, b"SETEX": 2}
     places = [spans[args[0]]] if args[0] in spans else []
-    places += [i + 1 for i, arg in enumerate(args[:-1]) if args[0] in (b"SET", b"GETEX") and arg.upper() in (b"PX", b"EX")]
+    places += [
+        i + 1 for i, arg in enumerate(args[:-1]) if args[0] in (b"SET", b"GETEX") and arg.upper() in (b"PX", b"EX")
+    ]
     return any(args[i].isdigit() and 0 < int(args[i]) < 20_000 for i in places)
 
 

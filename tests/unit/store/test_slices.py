@@ -124,7 +124,9 @@ def test_slices_of_a_snapshot_are_bounded(call: Any, keyspace: Keyspace) -> None
         (b"HRANDFIELD", b"h", b"-200000"), (b"HRANDFIELD", b"h", b"200000"),
     ],
 )  # fmt: skip
-def test_what_must_be_atomic_is_refused_beyond_its_limit(call: Any, keyspace: Keyspace, args: tuple[bytes, ...]) -> None:
+def test_what_must_be_atomic_is_refused_beyond_its_limit(
+    call: Any, keyspace: Keyspace, args: tuple[bytes, ...]
+) -> None:
     value = Hash([b"%d" % i for i in range(2 * (keyspace.settings.atomic_units_max + 1))])
     keyspace.place(keyspace_slot(b"h"), b"h", value, None)
     assert b"would touch more than 100000" in call(*args)

@@ -1,0 +1,71 @@
+"""The constants of memory counting against what the process really grows by."""
+
+import subprocess
+import sys
+
+import pytest
+
+from kubegrid.store import Keyspace, memory_usage
+
+PROGRAM = """
+import os, random, sys
+from kubegrid.base.settings import StoreSettings
+from kubegrid.store import COMMANDS, Keyspace
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+keyspace = Keyspace(StoreSettings(), 0, 16383, random=random.randrange)
+keyspace.recording = False
+def strings():
+    for i in range(200_000):
+        keyspace.put(b"key:%012d" % i, b"%0100d" % i)
+def expiries():
+    for i in range(200_000):
+        keyspace.put(b"key:%012d" % i, b"%0100d" % i, 1_700_000_000_000 + i)
+def records():
+    for i in range(20_000):
+        pairs = [part for n in range(19) for part in (b"column%d" % n, b"%d" % (i * n))]
+        keyspace.set_fields(b"flights:%d" % i, None, pairs, 0)
+def large():
+    value = None
+    for i in range(200_000):
+        keyspace.set_fields(b"h", keyspace.find(b"h"), [b"field:%010d" % i, b"value:%010d" % i], 0)
+before = resident()
+locals()[sys.argv[1]]()
+print(keyspace.used_bytes, resident() - before)
+"""
+
+
+@pytest.mark.parametrize("kind", ["strings", "expiries", "records", "large"])
+def test_counted_bytes_are_what_the_process_grows_by(kind: str) -> None:
+    answer = subprocess.run([sys.executable, "-c", PROGRAM, kind], capture_output=True, text=True, check=True).stdout
+    counted, real = map(int, answer.split())
+    assert 0.92 < counted / real < 1.35, f"{kind}: counted {counted}, resident {real}"
+
+
+def test_the_usage_of_a_key_is_what_it_adds_to_the_sum(keyspace: Keyspace) -> None:
+    keyspace.put(b"a", b"x" * 50, 2_000_000)
+    assert memory_usage(keyspace, b"a") == keyspace.used_bytes
+    keyspace.remove(b"a")
+    keyspace.put_hash(b"h", [b"f", b"v", b"g", b"w"])
+    assert memory_usage(keyspace, b"h") == keyspace.used_bytes
+    assert memory_usage(keyspace, b"missing") is None
+
+
+def test_records_share_their_field_names(keyspace: Keyspace) -> None:
+    keyspace.put_hash(b"a", [b"f", b"1", b"g", b"2"])
+    keyspace.set_fields(b"b", None, [b"f", b"3"], 0)
+    keyspace.set_fields(b"b", keyspace.find(b"b"), [b"g", b"4"], 0)
+    assert keyspace.find(b"a").shape is keyspace.find(b"b").shape is not None
+
+
+def test_hashes_with_random_fields_cannot_fill_the_table_of_shapes(keyspace: Keyspace) -> None:
+    from kubegrid.store import shapes
+
+    for i in range(2 * shapes.SHAPES_MAX):
+        keyspace.put_hash(b"k%d" % i, [b"field%d" % i, b"v"])
+    assert len(shapes._shapes) <= shapes.SHAPES_MAX
+    keyspace.validate()
+    keyspace.clear()
+    while keyspace.free_slice(1000):
+        pass
+    assert len(shapes._shapes) < shapes.SHAPES_MAX
