@@ -72,6 +72,7 @@ class Client:
             world.after(20_000, self.act)
             return
         operation = Operation(world.operations, self.number, key, kind, argument, world.step)
+        operation.after_seq = world.observer.confirmed_seq
         world.operations += 1
         world.history[key].append(operation)
         self.open, self.sent_us, self.asked = operation, world.now_us, machine
@@ -107,7 +108,8 @@ class Client:
         """Refused, or its connection closed."""
         if self.open is operation:
             self.open = None
-            self.favourite = None
+            if self.world.rng.random() < 0.6:
+                self.favourite = None
             self.world.after(self.world.rng.randrange(2000, 30_000), self.act)
 
     def lose_patience(self) -> None:

@@ -79,8 +79,9 @@ class Coordinator:
         if not self._reachable(machine):
             return
         if token in (self.token, ANY_TOKEN):
-            world.configured(self.current, proposed, machine)
+            before = self.current
             self.versions.append(proposed)
+            world.configured(before, proposed, machine)
             outcome, answer = CasOutcome.APPLIED, proposed
             self._announce()
         else:

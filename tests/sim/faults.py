@@ -37,6 +37,33 @@ class Nemesis:
         calm_us = world.scenario.calm_ms * 1000
         world.after(world.rng.randrange(calm_us // 4, calm_us * 2), self.act)
 
+    def moment(self, machine: "Machine") -> None:
+        """Something decisive is happening at this member: a fault that comes just then finds what chance alone misses."""
+        world = self.world
+        if self.stopped or world.rng.random() >= world.scenario.ambush:
+            return
+        world.after(world.rng.choice((0, 0, 1000, 10_000, 40_000)), self._ambush, machine)
+
+    def _ambush(self, machine: "Machine") -> None:
+        world = self.world
+        if self.stopped or not machine.alive:
+            return
+        kind = world.rng.choice(("isolate", "isolate", "cut-off", "cut-off", "crash", "pause"))
+        if kind == "isolate":
+            self._isolate(machine)
+        elif kind == "cut-off":
+            others = [world.machines[m] for m in world.coordinator.current.in_sync if m in world.machines]
+            others = [other for other in others if other is not machine] or self._others(machine)
+            if others:
+                self._cut_off(machine, world.rng.choice(others))
+        elif kind == "crash":
+            self._crash(machine)
+        else:
+            self._pause(machine)
+        world.counts[f"ambush {kind}"] += 1
+        if world.tracing:
+            world.trace(f"nemesis: ambush, {kind} {machine.member}")
+
     # -- whom and how long
 
     def _length_us(self) -> int:
@@ -72,9 +99,44 @@ class Nemesis:
             if directions != "out":
                 wires.append((other.address, machine.address))
         self.world.network.cut(wires, length_us)
-        if rng.random() < 0.3:
+        if rng.random() < 0.4:
             self.world.cut_coordinator(machine, length_us)
         return bool(wires)
+
+    def _cut_off(self, machine: "Machine", other: "Machine") -> None:
+        """From one other member, and perhaps from the coordinator."""
+        rng, length_us = self.world.rng, self._length_us()
+        wires = [(machine.address, other.address), (other.address, machine.address)]
+        self.world.network.cut(rng.choice((wires, wires, wires[:1], wires[1:])), length_us)
+        if rng.random() < 0.5:
+            self.world.cut_coordinator(machine, length_us)
+
+    def flap(self) -> bool:
+        """A primary is out of reach, in reach for a moment, and out of reach again."""
+        machine = self._primary()
+        if machine is None or not self._isolate(machine):
+            return False
+        rng, grace_us = self.world.rng, self.world.scenario.settings.grace_ms * 1000
+        for turn in (1, 2):
+            self.world.after(int(turn * grace_us * rng.uniform(1.0, 1.3)), self._isolate_if_alive, machine)
+        return True
+
+    def _isolate_if_alive(self, machine: "Machine") -> None:
+        if machine.alive and not self.stopped:
+            self._isolate(machine)
+
+    def pause_and_cut(self) -> bool:
+        """A primary stands still, and when it goes on nobody hears it."""
+        machine = self._primary()
+        if machine is None:
+            return False
+        length_us = self._length_us()
+        machine.freeze(length_us)
+        wires = [(machine.address, other.address) for other in self._others(machine)]
+        self.world.network.cut(wires, length_us + self._length_us())
+        if self.world.rng.random() < 0.7:
+            self.world.cut_coordinator(machine, length_us + self._length_us())
+        return True
 
     def isolate_backup(self) -> bool:
         return self._isolate(self._backup())
@@ -90,10 +152,10 @@ class Nemesis:
         return one, other
 
     def cut_pair(self) -> bool:
-        pair = self._pair()
-        if pair is None:
+        machine = self._primary() if self.world.rng.random() < 0.5 else self._anyone()
+        if machine is None or not self._others(machine):
             return False
-        self.world.network.cut([pair, (pair[1], pair[0])], self._length_us())
+        self._cut_off(machine, self.world.rng.choice(self._others(machine)))
         return True
 
     def cut_one_way(self) -> bool:

@@ -37,6 +37,9 @@ from kubegrid.replication import (
 if TYPE_CHECKING:
     from tests.sim.world import World
 
+MOMENTS = ("tenure_begins", "r16_hand_over")
+"""Notes of the core that call the nemesis."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Message).decode
 
@@ -145,8 +148,6 @@ class Machine:
         gate = replica.gate(self.clock_ms())
         if gate is Gate.HOLD:
             return
-        if gate is Gate.OPEN:
-            world.observer.executes(self)
         requests, self.requests = self.requests, []
         batch = []
         writable = replica.writable
@@ -213,6 +214,7 @@ class Machine:
                 continue
             if wrote:
                 self.world.observer.confirmed(self, needed)
+            self.world.observer.answered(self, needed, operation)
             self.world.answer(operation)
         self.pending = waiting
 
@@ -250,6 +252,7 @@ class Machine:
                 self._drop_replies()
             case StreamSnapshot(to=to, snapshot=snapshot):
                 self.streams[(to, snapshot)] = 0
+                world.nemesis.moment(self)
             case StopSnapshot(to=to, snapshot=snapshot):
                 self.streams.pop((to, snapshot), None)
             case ResetStore():
@@ -262,7 +265,8 @@ class Machine:
                 if role is Role.PRIMARY and serving:
                     world.observer.serving(self)
             case Note(kind=kind):
-                world.counts[f"note {kind}"] += 1
+                if kind in MOMENTS:
+                    world.nemesis.moment(self)
 
     def _drop_replies(self) -> None:
         for _, operation, _ in self.pending:

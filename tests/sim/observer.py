@@ -3,7 +3,7 @@
 * *One history*: whatever any member applies or confirms at a number is the same entry everywhere (a confirmed write is
   never replaced), and the store of a backup is exactly the state at its commit point.
 * *Commit points* never go back within a process, unless it threw its data away to join.
-* *Serving*: a primary executes requests with everything that was ever confirmed.
+* *Answers* come from a state with everything that was confirmed before the request.
 * At the end: every acknowledged append is there exactly once, the replicas are equal, every key is linearizable.
 
 No check knows a rule of the protocol. After an accepted loss the history begins anew. Next: `linearizability`.
@@ -74,12 +74,13 @@ class Observer:
         if commit.seq not in self.states and machine.replica.last_seq == commit.seq:
             self.states[commit.seq] = dict(machine.store.data)
 
-    def executes(self, machine: "Machine") -> None:
-        """This member takes requests as primary, now."""
-        commit = machine.replica.commit
-        if commit.seq < self.confirmed_seq:
-            lost = f"{machine.member} executes at {commit}; {self.confirmed_seq} was confirmed"
-            raise Violation("confirmed write lost", lost)
+    def answered(self, machine: "Machine", needed: int, operation: Operation) -> None:
+        """An answer leaves that was executed with everything up to `needed`."""
+        if needed < operation.after_seq and operation.called >= self.born_after[operation.key]:
+            late = (
+                f"{machine.member} answers from {needed}, but {operation.after_seq} was confirmed before {operation!r}"
+            )
+            raise Violation("stale answer", late)
 
     def after_turn(self, machine: "Machine") -> None:
         replica = machine.replica

@@ -26,7 +26,7 @@ class Operation:
     Invariant: `returned` is set exactly when the client was answered; `state` then is "done".
     """
 
-    __slots__ = ("argument", "called", "client", "key", "kind", "number", "result", "returned", "state")
+    __slots__ = ("after_seq", "argument", "called", "client", "key", "kind", "number", "result", "returned", "state")
 
     def __init__(self, number: int, client: int, key: str, kind: str, argument: Any, called: int) -> None:
         self.number = number
@@ -36,6 +36,8 @@ class Operation:
         self.argument = argument
         self.called = called
         """Number of the event at which it was sent (events are totally ordered, moments are not)."""
+        self.after_seq = 0
+        """Highest number that was confirmed, anywhere, when it was called."""
         self.returned: int | None = None
         self.result: Any = None
         self.state = "pending"

@@ -16,12 +16,14 @@ FAULTS = {
     "isolate-primary": 4.0,
     "cut-pair": 3.0,
     "cut-one-way": 3.0,
+    "flap": 2.0,
     "split": 2.0,
     "clog": 2.0,
     "crash": 3.0,
     "crash-primary": 3.0,
     "pause": 2.0,
     "pause-primary": 3.0,
+    "pause-and-cut": 2.0,
     "stall-in-turn": 2.0,
     "suspend-all": 0.5,
     "wall-clock-jump": 0.5,
@@ -69,6 +71,8 @@ class Scenario:
     """Largest difference of a lease clock's rate from 1, as a fraction."""
     slice_ms: int
     """Time between two slices of a snapshot; 0 sends them as fast as the window allows."""
+    ambush: float
+    """How likely a decisive moment (a swap, a tenure's beginning, a snapshot, a hand-over) is met by a fault."""
     faults: dict[str, float] = field(default_factory=dict)
     reckless: bool = False
     """Whether crashes may take the whole in-sync set."""
@@ -126,6 +130,7 @@ def draw(rng: random.Random) -> Scenario:
         late_cas=rng.choice((0.0, 0.0, 0.2)),
         clock_drift=rng.choice((0.0, 0.5, 1.0)) * (grace_ms - lease_ms - 4) / (grace_ms + lease_ms),
         slice_ms=rng.choice((0, 5, 40)),
+        ambush=rng.choice((0.0, 0.1, 0.3)),
         faults=chosen,
         reckless=rng.random() < 0.12,
     )

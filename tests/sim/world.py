@@ -361,6 +361,10 @@ class World:
             self.trace(f"coordinator: {shown(machine.member)} makes {shown(after)} ({after.proposer})")
         if after.primary != before.primary and after.primary == machine.member:
             self.failovers += 1
+        deposed = self.machines.get(before.primary) if before.primary is not None else None
+        if deposed is not None and deposed is not machine:
+            self.nemesis.moment(deposed)
+        self.nemesis.moment(machine)
         self.counts["joined"] += len(set(after.in_sync) - set(before.in_sync))
         removed = set(before.in_sync) - set(after.in_sync)
         self.counts["removed"] += len(removed)

@@ -104,12 +104,15 @@ class Membership:
         return self._stalled(now, stream)
 
     def _gone(self, now: int, member: Member) -> bool:
-        """Whether a joiner has to be dropped."""
-        stream = self._tenure.streams[member]
-        stall_ms = self._state.settings.join_stall_ms
-        if self._superseded(member) or not stream.connected or member in self._tenure.missing:
+        """Whether a joiner has to be dropped: at once like a backup, if writes already wait for it."""
+        tenure = self._tenure
+        stream = tenure.streams[member]
+        if self._superseded(member) or not stream.connected or member in tenure.missing:
             return True
-        if not self._tenure.silent and now - stream.heard_ms > stall_ms:
+        in_union = member == tenure.adding or any(member in p.configuration.in_sync for p in self._proposals.open)
+        settings = self._state.settings
+        patience_ms = settings.silence_ms if in_union else settings.join_stall_ms
+        if not tenure.silent and now - stream.heard_ms > patience_ms:
             return True
         return self._stalled(now, stream)
 

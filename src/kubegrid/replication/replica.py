@@ -63,7 +63,7 @@ class Replica:
         self._hand_over: HandOver | None = None
         self._next_stream = 0
         self._carried_leases: dict[Member, int] = {}  # only with leases_end_with_tenure off
-        self._reads_until = 0  # only with handover_stops_reads off
+        self._reads_until = 0  # only with handover_stops_reads or leases_end_with_tenure off
         self._ticked_ms: int | None = None
         self._shown: tuple[Role, bool, Configuration | None] = (Role.IDLE, False, None)
 
@@ -140,7 +140,8 @@ class Replica:
         self._settle(now)
 
     def changed_hint(self, now: int) -> None:
-        self._reading.request(now)
+        """A watch fired: a reading that was asked for before may not show it."""
+        self._reading.request_now(now)
 
     def tick(self, now: int) -> None:
         """Call it every `settings.tick_ms`: beacons and all timers hang on it."""
@@ -154,7 +155,8 @@ class Replica:
             if self._tenure.silent:
                 self._reading.poll(now)
         else:
-            if now - self._promises.quiet_since >= state.grace_ms or self.role is Role.IDLE:
+            quiet = now - self._promises.quiet_since >= state.grace_ms
+            if quiet or self.role is Role.IDLE or self._proposals.open:
                 self._reading.poll(now)
             self._admission.tick(now)
         self._pursue(now)
@@ -364,7 +366,8 @@ class Replica:
             state.out.append(Revert(ahead[::-1]))
         if state.rules.replies_dropped:
             state.out.append(DropReplies())
-        if not state.rules.handover_stops_reads and self._hand_over is not None and self._hand_over.target is not None:
+        handed_over = self._hand_over is not None and self._hand_over.target is not None
+        if not state.rules.leases_end_with_tenure or (handed_over and not state.rules.handover_stops_reads):
             self._reads_until = tenure.lease_until
         self._carried_leases = tenure.leases()
         self._next_stream = tenure.next_stream
@@ -394,6 +397,8 @@ class Replica:
         elif stream is not None and isinstance(message, messages.LogShape) and message.tenure == tenure.epoch:
             stream.shaped(now, message, tenure.take_number())
             stream.pump(now)
+            if not self._state.rules.acks_by_tenure:
+                tenure.refresh(now)
         elif stream is not None and isinstance(message, messages.SnapshotAck) and message.tenure == tenure.epoch:
             stream.loaded(now, message)
         if stream is not None:

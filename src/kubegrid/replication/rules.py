@@ -36,7 +36,7 @@ class Rules(msgspec.Struct, frozen=True):
     lease_from_sending: bool = True
     """R8. Off: a lease is counted from the arrival of the acknowledgement."""
     leases_end_with_tenure: bool = True
-    """R8. Off: leases of an earlier tenure are carried into a new one."""
+    """R8. Off: leases outlive their tenure: a new one starts with those of the last, and meanwhile reads go on under them."""
     fencing: bool = True
     """R10. Off: frames of a lower epoch are served as if they were the primary's."""
     in_sync_promotes: bool = True

@@ -88,7 +88,7 @@ class Tenure:
             entries = [(state.epoch, seq, size_bytes, effects)]
             append = messages.Append(state.known, self.epoch, seq - 1, log.commit_seq, entries)
             state.out.append(Send(tuple(to), append))
-        if not self.union or not state.rules.confirm_by_all:
+        if not self.union or not state.rules.confirm_by_all or not state.rules.acks_by_tenure:
             self._advance(now)
         return seq
 
@@ -249,6 +249,8 @@ class Tenure:
             if member not in self.streams:
                 self.streams[member] = self._open(now, member)
         self.union = tuple(self.streams[member] for member in union)
+        if self.silent and not any(member in self.missing for member in union):
+            self._resume(now)
         self._measure_lease()
         self._advance(now)
 
@@ -308,15 +310,19 @@ class Tenure:
         """A change of membership of this tenure's own is known to have succeeded."""
         if self.adding is not None and self.adding not in self._state.known.joining:
             self.adding = None
+        self._resume(now)
+        self.refresh(now)
+        self.beacon(now)
+
+    def _resume(self, now: int) -> None:
+        """Those who held this tenure up no longer can (R17)."""
+        self.stuck_ms = now
         if self.silent:
             self._state.count("r17_resumed")
             self.silent = False
             self.missing = ()
             for stream in self.streams.values():
                 stream.heard_ms = stream.progress_ms = now
-        self.stuck_ms = now
-        self.refresh(now)
-        self.beacon(now)
 
     def shift(self, gap_ms: int) -> None:
         """This process stood still: what the others said meanwhile has still to be read, so don't hold it against them."""
