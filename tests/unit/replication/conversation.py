@@ -144,6 +144,8 @@ class Actor:
     replica: Replica
     store: dict[str, str] = field(default_factory=dict)
     replies: list[Reply] = field(default_factory=list)
+    applied: list[tuple[str, str]] = field(default_factory=list)
+    """Everything that it was told is committed, in order."""
     notes: list[str] = field(default_factory=list)
     snapshots: dict[tuple[Member, int], list[str]] = field(default_factory=dict)
     up: bool = True
@@ -187,6 +189,7 @@ class Actor:
                 for entry in entries:
                     for key, value in entry.effects:
                         self.store[key] = value
+                        self.applied.append((key, value))
             case replication.Revert(entries):
                 for entry in entries:
                     for key, value in entry.undo:
