@@ -101,6 +101,29 @@ class _EventLog:
             log.write(f"{datetime.now().astimezone().isoformat(timespec='milliseconds')} {event.kind}: {text}\n")
 
 
+class EventReader:
+    """What the supervisor writes into its log from now on, for `down` in another process."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._path = folder.log("supervisor")
+        self._offset = self._path.stat().st_size if self._path.exists() else 0
+
+    def news(self) -> list[Event]:
+        with contextlib.suppress(OSError), open(self._path, "rb") as log:
+            log.seek(self._offset)
+            whole, _, _ = log.read(LINE_BYTES_MAX).rpartition(b"\n")
+            self._offset += len(whole) + bool(whole)
+            return [event for line in whole.decode(errors="replace").splitlines() if (event := _event_of(line))]
+        return []
+
+
+def _event_of(line: str) -> Event | None:
+    """The event that `_EventLog` wrote; None for a line that goes on with the one before, or is somebody else's."""
+    _, _, rest = line.partition(" ")
+    kind, colon, text = rest.partition(": ")
+    return Event(kind, text) if colon and kind in ("note", "stopping", "stopped") else None
+
+
 class _Pipe:
     """The way back to `up --detach`, until the start is settled or the other end is gone."""
 

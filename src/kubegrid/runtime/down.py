@@ -43,10 +43,12 @@ def _ask(
     limits = Limits()
     # Members of a partition in two steps, the managers in a third, and the manager's word before and after.
     patience_s = patience_s or (3 * limits.stop_ms + 2 * limits.closing_ms) / 1000 + 5
+    says = detached.EventReader(folder)
     os.kill(pid, signal.SIGTERM)
-    report(Event("stopping", "stopping: backups, then primaries, then the manager"))
     deadline = time.monotonic() + patience_s
     while is_held(folder.supervisor_lock):
+        for event in says.news():
+            report(event)
         if time.monotonic() > deadline:
             stopped = psutil.pid_exists(pid) and psutil.Process(pid).status() == psutil.STATUS_STOPPED
             raise KubegridError(
@@ -55,6 +57,8 @@ def _ask(
                 f"See {folder.log('supervisor')}; `kill -9 {pid}` and another `kubegrid down` stop the processes.",
             )
         time.sleep(POLL_S)
+    for event in says.news():
+        report(event)
     left = running_names(folder)
     if left:
         raise KubegridError(f"still running: {', '.join(left)}", "Another `kubegrid down` tries again.")
