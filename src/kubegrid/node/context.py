@@ -61,6 +61,8 @@ class Topology(Protocol):
     """What is known of the grid (`topology.Topology`)."""
 
     @property
+    def changes(self) -> int: ...
+    @property
     def epoch(self) -> int: ...
     @property
     def me(self) -> MemberView: ...
@@ -171,6 +173,8 @@ class NodeContext:
         """Commands executed since the last CONFIG RESETSTAT, by name."""
         self.hits = 0
         self.misses = 0
+        self.cluster_replies: dict[tuple[str, int], tuple[int, bytes]] = {}
+        """Encoded answers of CLUSTER, by subcommand and protocol, with the topology's `changes` that they show."""
         self.errors: dict[str, int] = {}
         """Errors that commands answered, by their code."""
         self.reset_statistics()

@@ -30,11 +30,12 @@ from kubegrid.node import (
     session_connection,
     session_server,
     session_settings,
+    session_wait,
     transactions,
 )
 from kubegrid.node.context import Session
 from kubegrid.node.executable import Executable
-from kubegrid.store import slot_of
+from kubegrid.store import refusals, slot_of
 from kubegrid.wire import command_table, resp
 from kubegrid.wire.command_table import CommandInfo
 
@@ -47,6 +48,7 @@ _SESSION_COMMANDS: dict[str, Callable[[Session, list[bytes]], Any]] = {
     **session_server.HANDLERS,
     **session_settings.HANDLERS,
     **session_cluster.HANDLERS,
+    **session_wait.HANDLERS,
     **transactions.HANDLERS,
 }
 
@@ -90,11 +92,13 @@ def dispatch(session: Session, args: list[bytes]) -> Reply:
         key = args[command.first_key]
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
         if count > 2 and not command.single_key:
-            for other in command.info.keys(args):
-                if slot_of(other) != slot:
+            keys = command.info.keys(args)
+            if len(keys) > node.store_settings.atomic_units_max:
+                return _refuse(session, refusals.too_many(node.keyspace, command.label))
+            for other in keys:
+                if (slot_of(other) if b"{" in other else crc_hqx(other, 0) & 16383) != slot:
                     return _refuse(session, resp.ERR_CROSSSLOT)
-                if len(other) > len(key):
-                    key = other
+            key = max(keys, key=len)
         if not turn.open_gate or node.keyspace.slots[slot] is None:
             refusal = routing.refuse_slot(session, slot, command.reads_only)
             if refusal is not None:

@@ -1,12 +1,15 @@
 """CLIENT: the connections of this member, this one and the others."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from kubegrid.node.context import Session
 from kubegrid.node.session_connection import name_error
 from kubegrid.store.numbers import parse_int64
 from kubegrid.wire import resp
+
+CLIENTS_A_SLICE = 500
+"""Connections that CLIENT LIST describes in one turn of the loop: a few milliseconds."""
 
 _HELP = (
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -139,7 +142,7 @@ def _info(session: Session, args: list[bytes]) -> bytes:
     return resp.verbatim(_line(session, session), session.resp == 3)
 
 
-def _list(session: Session, args: list[bytes]) -> bytes:
+def _list(session: Session, args: list[bytes]) -> bytes | Generator[None, None, bytes]:
     clients = [client for _, client in sorted(session.node.sessions.items())]
     if len(args) == 4 and args[2].lower() == b"type":
         is_normal = _TYPES.get(args[3].lower())
@@ -154,7 +157,19 @@ def _list(session: Session, args: list[bytes]) -> bytes:
         clients = [client for client in clients if client.id in wanted]
     elif len(args) != 2:
         return resp.ERR_SYNTAX
+    if len(clients) > CLIENTS_A_SLICE:
+        return _lines_in_slices(session, clients)
     return resp.verbatim(b"".join([_line(session, client) for client in clients]), session.resp == 3)
+
+
+def _lines_in_slices(session: Session, clients: list[Session]) -> Generator[None, None, bytes]:
+    """The lines of many clients, some in each turn of the loop."""
+    lines: list[bytes] = []
+    for client in clients:
+        lines.append(_line(session, client))
+        if len(lines) % CLIENTS_A_SLICE == 0:
+            yield None
+    return resp.verbatim(b"".join(lines), session.resp == 3)
 
 
 def _unknown_type(name: bytes) -> bytes:
@@ -226,7 +241,7 @@ def _help(session: Session, args: list[bytes]) -> bytes:
     return resp.lines(_HELP)
 
 
-HANDLERS = {
+HANDLERS: dict[str, Callable[[Session, list[bytes]], bytes | Generator[None, None, bytes]]] = {
     "client|id": _id,
     "client|setname": _setname,
     "client|getname": _getname,

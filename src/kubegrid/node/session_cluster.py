@@ -1,4 +1,4 @@
-"""CLUSTER and WAIT: the grid in the words of Redis Cluster, so that cluster clients find every slot.
+"""CLUSTER: the grid in the words of Redis Cluster, so that cluster clients find every slot.
 
 A partition is a shard, its primary a master, its in-sync backups replicas. A member that is still joining holds no
 complete copy: it is shown as a loading replica in SHARDS and left out elsewhere, lest clients read from it. The
@@ -6,26 +6,19 @@ bus port of a node is the member's replication port. Everything is read from `to
 """
 
 import time
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Callable
 
 from kubegrid.base.ids import SLOT_COUNT
 from kubegrid.node.context import MemberView, PartitionView, Session
-from kubegrid.replication import Role
 from kubegrid.store import slot_of
 from kubegrid.store.numbers import parse_int64
 from kubegrid.wire import resp
 
-WAIT_STEP_MS = 5
-"""How often a waiting client's count of copies is looked at again."""
 GET_KEYS_MAX = 100_000
 """Most keys that CLUSTER GETKEYSINSLOT answers in one reply."""
 
-_WAIT_ON_BACKUP = (
-    b"-ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured "
-    b"to be writable (which is not the default) writes to replicas are just local and are not propagated.\r\n"
-)
-_UNBLOCKED = b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n"
+Handler = Callable[[Session, list[bytes]], bytes]
+
 _HELP = (
     "CLUSTER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "COUNTKEYSINSLOT <slot>",
@@ -48,6 +41,21 @@ _HELP = (
     "HELP",
     "    This text.",
 )
+
+
+def _encoded_once(name: str, encode: Handler) -> Handler:
+    """A grid may have a thousand partitions, and every new client asks: encode again only when something changed."""
+
+    def answer(session: Session, args: list[bytes]) -> bytes:
+        node = session.node
+        known = node.cluster_replies.get((name, session.resp))
+        changes = node.topology.changes
+        if known is None or known[0] != changes:
+            known = (changes, encode(session, args))
+            node.cluster_replies[name, session.resp] = known
+        return known[1]
+
+    return answer
 
 
 def _slots(session: Session, args: list[bytes]) -> bytes:
@@ -209,62 +217,14 @@ def _help(session: Session, args: list[bytes]) -> bytes:
     return resp.lines(_HELP)
 
 
-def _wait(session: Session, args: list[bytes]) -> Any:
-    """How many backups have everything that this connection wrote.
-
-    Every reply waits for all in-sync members anyway; so the answer is the number of in-sync backups, once what was
-    executed so far is confirmed. A client that asks for more copies than there are waits for its timeout, or until
-    a joining member has become one of them.
-    """
-    wanted = parse_int64(args[1])
-    if wanted is None:
-        return resp.ERR_NOT_INTEGER
-    timeout_ms = parse_int64(args[2])
-    if timeout_ms is None:
-        return resp.error("ERR timeout is not an integer or out of range")
-    if timeout_ms < 0:
-        return resp.error("ERR timeout is negative")
-    if session.node.replica.role is not Role.PRIMARY:
-        return _WAIT_ON_BACKUP
-    return _waiting(session, wanted, timeout_ms)
-
-
-def wait_in_transaction(session: Session, args: list[bytes]) -> bytes:
-    """WAIT inside of EXEC cannot wait: the copies as they are now."""
-    answer = _wait(session, args)
-    return answer if isinstance(answer, bytes) else resp.integer(_backups(session))
-
-
-def _backups(session: Session) -> int:
-    configuration = session.node.replica.configuration
-    return 0 if configuration is None else max(0, len(configuration.in_sync) - 1)
-
-
-def _waiting(session: Session, wanted: int, timeout_ms: int) -> Generator[int | None, None, bytes]:
-    replica = session.node.replica
-    until = time.monotonic() + timeout_ms / 1000
-    yield None  # what was executed in this turn becomes an entry first
-    position = replica.last_seq
-    while True:
-        if replica.role is not Role.PRIMARY:
-            return _UNBLOCKED
-        confirmed = replica.commit.seq >= position
-        if confirmed and _backups(session) >= wanted:
-            return resp.integer(_backups(session))
-        if timeout_ms and time.monotonic() >= until:
-            return resp.integer(_backups(session) if confirmed else 0)
-        yield WAIT_STEP_MS
-
-
-HANDLERS = {
-    "cluster|slots": _slots,
-    "cluster|shards": _shards,
-    "cluster|nodes": _nodes,
+HANDLERS: dict[str, Handler] = {
+    "cluster|slots": _encoded_once("slots", _slots),
+    "cluster|shards": _encoded_once("shards", _shards),
+    "cluster|nodes": _encoded_once("nodes", _nodes),
     "cluster|info": _info,
     "cluster|keyslot": _keyslot,
     "cluster|myid": _myid,
     "cluster|countkeysinslot": _countkeysinslot,
     "cluster|getkeysinslot": _getkeysinslot,
     "cluster|help": _help,
-    "wait": _wait,
 }

@@ -44,7 +44,7 @@ def _info(session: Session, args: list[bytes]) -> bytes:
 
 def _docs(session: Session, args: list[bytes]) -> bytes:
     if len(args) == 2:
-        return command_replies.docs_of(list(COMMANDS.values()), session.resp == 3)
+        return command_replies.all_docs(session.resp == 3)
     found = [command_table.find(name) for name in args[2:]]
     return command_replies.docs_of([info for info in found if info is not None], session.resp == 3)
 

@@ -12,8 +12,7 @@ from collections.abc import Callable
 
 from kubegrid.node.context import REDIS_VERSION, NodeContext, Session
 from kubegrid.replication import Role
-from kubegrid.store import KEY_OVERHEAD_BYTES
-from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES
+from kubegrid.store import memory_usage
 from kubegrid.store.numbers import parse_int64
 from kubegrid.wire import resp
 
@@ -230,15 +229,8 @@ def _memory_usage(session: Session, args: list[bytes]) -> bytes:
         if samples < 0:
             return resp.ERR_SYNTAX
         index += 2
-    key = args[2]
-    keyspace = session.node.keyspace
-    value = keyspace.find(key)
-    if value is None:
-        return resp.null(session.resp == 3)
-    size = KEY_OVERHEAD_BYTES + len(key) + (len(value) if isinstance(value, bytes) else value.cost)
-    if keyspace.expiry_of(key) is not None:
-        size += EXPIRY_OVERHEAD_BYTES
-    return resp.integer(size)
+    size = memory_usage(session.node.keyspace, args[2])
+    return resp.null(session.resp == 3) if size is None else resp.integer(size)
 
 
 def _memory_help(session: Session, args: list[bytes]) -> bytes:

@@ -10,7 +10,7 @@ WATCH registers the session with the keyspace, which marks it `dirty` when a wat
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from kubegrid.node import routing, session_cluster
+from kubegrid.node import routing, session_wait
 from kubegrid.node.context import Session
 from kubegrid.store import slot_of
 from kubegrid.wire import resp
@@ -118,7 +118,7 @@ def _execute(session: Session, command: "Executable", request: list[bytes]) -> b
     node.operations[command.label] += 1
     reply: Any
     if command.label == "wait":
-        return session_cluster.wait_in_transaction(session, request)
+        return session_wait.wait_in_transaction(session, request)
     if command.data is None:
         reply = command.run(session, request)
     else:

@@ -3,6 +3,8 @@
 Clients route by these (first key, last key, step; the tips say how to spread a command over all members).
 """
 
+from functools import cache
+
 from kubegrid.wire import resp
 from kubegrid.wire.command_table import COMMANDS, CommandInfo, KeySpec
 
@@ -25,7 +27,9 @@ def info(command: CommandInfo, resp3: bool) -> bytes:
     )
 
 
+@cache
 def all_info(resp3: bool) -> bytes:
+    """COMMAND: what clients ask for when they start, so it is encoded only once."""
     return resp.array([info(command, resp3) for command in COMMANDS.values()])
 
 
@@ -61,6 +65,11 @@ def docs_of(commands: list[CommandInfo], resp3: bool) -> bytes:
     for command in commands:
         parts += (_text(command.name), docs(command, resp3))
     return resp.map_of(parts, resp3)
+
+
+@cache
+def all_docs(resp3: bool) -> bytes:
+    return docs_of(list(COMMANDS.values()), resp3)
 
 
 def key_flags(command: CommandInfo, args: list[bytes], resp3: bool) -> bytes:
