@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kubegrid.base.configuration import Configuration
-from kubegrid.coordination import CoordinatorError, ManagerClient, Outcome
+from kubegrid.coordination import CoordinatorError, CoordinatorUnavailable, ManagerClient, Outcome
 from kubegrid.replication import CasOutcome
 
 log = logging.getLogger("kubegrid.node.coordinator")
@@ -49,6 +49,8 @@ class CoordinatorLink:
         self._epoch_since = time.monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reading = False
+        self._silence = ""
+        """Why the last reading had no answer, as it was logged."""
 
     def know(self, epoch: int) -> None:
         """The newest epoch that this member knows, from anybody."""
@@ -89,10 +91,14 @@ class CoordinatorLink:
         try:
             configuration, token = await self._client.read_configuration(self._partition)
         except CoordinatorError as error:
-            log.debug("configuration not read reason=%r", str(error))
+            # That no manager can be reached, the links to them have said.
+            if str(error) != self._silence and not isinstance(error, CoordinatorUnavailable):
+                self._silence = str(error)
+                log.warning("configuration not read reason=%r", self._silence)
             return
         finally:
             self._reading = False
+        self._silence = ""
         if configuration is None or self._ours(configuration):
             self._judge(configuration, asked)
             answer(configuration, token)
