@@ -150,10 +150,10 @@ def test_a_primary_that_slept_for_ten_seconds_never_answers_from_its_old_state(g
     with grid.raw(sleeper, timeout_s=30) as before, grid.raw(sleeper, timeout_s=30) as during:
         assert before.call("SET", key, "old") == b"OK"
         assert during.call("GET", key) == b"old"
-        pid = grid.signal(sleeper, signal.SIGSTOP)
-        stopped_at = time.monotonic()
-        try:
-            with grid.writers(2) as writers:
+        with grid.writers(2) as writers:
+            pid = grid.signal(sleeper, signal.SIGSTOP)
+            stopped_at = time.monotonic()
+            try:
                 winner = grid.wait_new_primary(0, sleeper)
                 with grid.raw(winner) as raw:
                     wait_until(lambda: raw.call("SET", key, "new") == b"OK", what="a write to the new primary")
@@ -162,16 +162,15 @@ def test_a_primary_that_slept_for_ten_seconds_never_answers_from_its_old_state(g
                 during.send("GET", key)
                 fresh = socket_that_waits(grid, sleeper, key)
                 wait_until(lambda: time.monotonic() - stopped_at > 10, what="ten seconds")
+            finally:
                 os.kill(pid, signal.SIGCONT)
-                for connection in (during, fresh):
-                    answers = list(replies(connection, 3 if connection is during else 1))
-                    assert all(_is_no_answer(answer) for answer in answers), answers
-                wait_until(lambda: sleeper in grid.partition(0)["in_sync"], 60, f"{sleeper} in sync again")
-                assert grid.member(sleeper)["role"] == "backup"
-                assert grid.pid(sleeper) == pid
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+            for connection in (during, fresh):
+                answers = list(replies(connection, 3 if connection is during else 1))
+                assert all(_is_no_answer(answer) for answer in answers), answers
+            fresh.close()
+            wait_until(lambda: sleeper in grid.partition(0)["in_sync"], 60, f"{sleeper} in sync again")
+            wait_until(lambda: grid.member(sleeper)["role"] == "backup", what=f"{sleeper} a backup")
+            assert grid.pid(sleeper) == pid
         before.send("GET", key)
         with contextlib.suppress(EOFError):
             assert _is_no_answer(before.reply())
