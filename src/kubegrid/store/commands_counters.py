@@ -78,6 +78,8 @@ def incrbyfloat(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return ERR_NAN_OR_INFINITY
     text = long_double.text_of(total)
     keyspace.put(key, text, keyspace.expiry_of(key))
+    if parse_int64(text) is not None:
+        keyspace.remember_encoding(key, b"embstr")
     return resp.bulk(text)
 
 

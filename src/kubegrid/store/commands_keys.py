@@ -3,7 +3,7 @@
 from typing import Final
 
 from kubegrid.store.hashes import Hash
-from kubegrid.store.keyspace import Keyspace
+from kubegrid.store.keyspace import EMBEDDED_BYTES_MAX, Keyspace
 from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES
 from kubegrid.store.numbers import parse_int64
 from kubegrid.store.refusals import too_many, wrong_arity
@@ -18,8 +18,6 @@ from kubegrid.wire.resp import (
     ZERO,
 )
 
-EMBEDDED_BYTES_MAX: Final = 44
-"""A longer string is `raw` for OBJECT ENCODING."""
 LISTPACK_FIELDS_MAX: Final = 128
 LISTPACK_BYTES_MAX: Final = 64
 """A hash with more fields, or a longer field or value, is a `hashtable`."""
@@ -144,6 +142,9 @@ def copy(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     at_ms = keyspace.expiry_of(key)
     if type(value) is bytes:
         keyspace.put(to, value, at_ms)
+        remembered = keyspace.encodings.get(key)
+        if remembered is not None and remembered[0] is value:
+            keyspace.remember_encoding(to, remembered[1])
     elif len(value) > keyspace.settings.atomic_units_max:
         return too_many(keyspace, "copy")
     else:
@@ -170,18 +171,19 @@ def object_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     if value is None:
         return resp.null(resp3)
     if subcommand == b"ENCODING":
-        return resp.bulk(encoding_of(value))
+        remembered = keyspace.encodings.get(args[2])
+        return resp.bulk(remembered[1] if remembered and remembered[0] is value else encoding_of(value))
     if subcommand == b"FREQ":
         return _NO_FREQUENCY
     if subcommand == b"REFCOUNT":
-        number = parse_int64(value) if type(value) is bytes else None
+        number = parse_int64(value) if type(value) is bytes and args[2] not in keyspace.encodings else None
         return resp.integer(SHARED_REFERENCES if number is not None and 0 <= number < SHARED_INTEGERS else 1)
     # No clock is kept for each key (it would cost memory and time on every GET), so the answer is always 0: "in use".
     return ZERO
 
 
 def encoding_of(value: bytes | Hash) -> bytes:
-    """What Redis would name the representation of such a value. It follows from the value alone, not from its history."""
+    """What Redis would name the representation of such a value. It follows from the value alone."""
     if isinstance(value, bytes):
         if parse_int64(value) is not None:
             return b"int"

@@ -37,6 +37,10 @@ from kubegrid.store.slots import slot_of
 
 Value = bytes | Hash
 
+EMBEDDED_BYTES_MAX = 44
+"""A longer string is `raw` for OBJECT ENCODING."""
+ENCODINGS_MAX = 1024
+"""Strings whose encoding is remembered; an older one is forgotten, and then follows from the value."""
 SPLICE_BYTES_MIN = 4096
 """A string at least this long is replicated piecewise when a piece of it changes."""
 
@@ -83,6 +87,8 @@ class Keyspace:
         self.expiry_slot = first_slot
         self.parts: list[bytes] = []
         self.scan_indexes: dict[int, Any] = {}
+        self.encodings: dict[bytes, tuple[bytes, bytes]] = {}
+        """Short strings whose OBJECT ENCODING Redis derives from their history: key → (that very value, encoding)."""
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -135,8 +141,16 @@ class Keyspace:
         if old_at != at_ms:
             self._set_at(slot, key, at_ms)
         self.dirty += 1
+        if self.encodings:
+            self.encodings.pop(key, None)
         if self.watched:
             self.touch(key)
+
+    def remember_encoding(self, key: bytes, encoding: bytes) -> None:
+        """What OBJECT ENCODING answers for the short string `key` until it is written again."""
+        if len(self.encodings) >= ENCODINGS_MAX:
+            del self.encodings[next(iter(self.encodings))]
+        self.encodings[key] = (self.slots[slot_of(key)][key], encoding)  # type: ignore[index]
 
     def splice(self, key: bytes, offset: int, data: bytes) -> int:
         """Write `data` at `offset` of the string `key`, which is padded with zeros; the new length. Keeps the expiry."""
@@ -147,6 +161,8 @@ class Keyspace:
         value = replay.spliced(before, offset, data, max(len(before), offset + len(data)))
         if old is None or len(value) < SPLICE_BYTES_MIN:
             self.put(key, value, at_ms)
+            if len(value) <= EMBEDDED_BYTES_MAX:
+                self.remember_encoding(key, b"raw")
             return len(value)
         if self.recording:
             self.effects += (SPLICE, [key, offset, data, len(value)])
@@ -266,6 +282,9 @@ class Keyspace:
         if self.watched:
             self.touch(key)
         self._replace(to, value, at_ms)
+        self.encodings.pop(to, None)
+        if key in self.encodings:
+            self.encodings[to] = self.encodings.pop(key)
 
     def _replace(self, key: bytes, value: Value, at_ms: int | None) -> None:
         """Put a value whose effect is recorded already."""
@@ -355,6 +374,7 @@ class Keyspace:
         self.key_count = 0
         self.parts.clear()
         self.scan_indexes.clear()
+        self.encodings.clear()
         self.expiry_queue = []
 
     def take_turn(self) -> tuple[list[Any], list[Any], int]:

@@ -303,17 +303,7 @@ class Differential:
                 except StopIteration as done:
                     ours = done.value
                     break
-        if args[0] in (
-            b"APPEND",
-            b"SETRANGE",
-            b"INCRBYFLOAT",
-            b"RENAME",
-            b"RENAMENX",
-            b"COPY",
-            b"HDEL",
-            b"HSET",
-            b"HMSET",
-        ):
+        if args[0] in (b"RENAME", b"RENAMENX", b"COPY", b"HDEL", b"HSET", b"HMSET"):
             self.reworked.update(args[1:3])
         assert same(args, ours, theirs, self), f"RESP{version} {args!r}\n ours   {ours!r}\n theirs {theirs!r}"
 
