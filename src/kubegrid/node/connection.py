@@ -17,7 +17,6 @@ Not here: what a command means (`dispatch`, `store`), and when a reply may leave
 import asyncio
 import logging
 from binascii import crc_hqx
-from collections import deque
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +41,8 @@ SMALL_VALUE_BYTES = 1024
 BULK_HEADERS = [b"$%d\r\n" % size for size in range(SMALL_VALUE_BYTES)]
 SMALL_REPLY_BYTES = 4096
 """Replies up to this are not counted one by one against the limit of unread output: a read brings a bounded number."""
+DISPATCH_UNITS = 3
+"""What a command through `dispatch` costs of a turn's units, where an in-place one costs 1; arguments come on top."""
 HOT_KEY_BYTES_MAX = 1024
 """Longer keys take the way through `dispatch`, which knows the limits."""
 
@@ -49,8 +50,8 @@ HOT_KEY_BYTES_MAX = 1024
 class Connection(asyncio.Protocol):
     """One client. Invariant: requests are executed, and replies leave, in the order in which they came.
 
-    While `waiting` is set (a long command, a hand-over, unread output) nothing is executed: requests that were read
-    already stay in `queue`, and no more are read from the socket.
+    While `waiting` is set (a long command, a hand-over, unread output, a turn that had its share of work) nothing is
+    executed: requests that were read already stay in `queue` and then `unparsed`, and no more are read from the socket.
     """
 
     def __init__(self, turn: "Turn", node: "NodeContext", number: int) -> None:
@@ -59,7 +60,8 @@ class Connection(asyncio.Protocol):
         self.id = number
         self.reader = RequestReader(node.client_settings, node.store_settings)
         self.out: list[bytes] = []
-        self.queue: deque[list[bytes]] = deque()
+        self.queue: list[list[bytes]] = []
+        self.unparsed: list[bytes] = []
         self.touched = False
         self.pending_groups = 0
         self.waiting = ""
@@ -107,6 +109,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self.queue.clear()
+        self.unparsed.clear()
         self.out.clear()
         self.node.sessions.pop(self.id, None)
         self.node.forget_session(self)
@@ -126,6 +129,12 @@ class Connection(asyncio.Protocol):
         turn = self.turn
         if not turn.running:
             turn.begin()
+        if self.waiting or turn.stopped or turn.units_left <= 0:
+            # Not even parsed: that, too, is work of a turn that others wait for.
+            self.unparsed.append(data)
+            if not self.waiting:
+                self._wait_for_turn()
+            return
         turn.request_bytes += len(data)
         try:
             requests = self.reader.feed(data)
@@ -133,52 +142,59 @@ class Connection(asyncio.Protocol):
             requests = error.requests
             self.protocol_error = error.message
             self.transport.pause_reading()
-        if self.waiting or self.queue:
-            self.queue.extend(requests)
-            return
-        if turn.stopped:
-            self.queue.extend(requests)
-            self._wait("gate")
-            turn.held.add(self)
-            return
         self._execute(requests)
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
     def _wait(self, reason: str) -> None:
         """Execute and read nothing more until `resume`."""
-        if not self.closed:
-            self.waiting = reason
+        self.waiting = reason
+        if not self.closed and not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Go on with what was read before, then with the socket."""
         if self.closed or self.waiting == "close":
             return
+        if self.writing_paused:
+            self.waiting = "output"
+            return
         self.waiting = ""
         turn = self.turn
         if not turn.running:
             turn.begin()
+        if turn.stopped or turn.units_left <= 0:
+            self._wait_for_turn()
+            return
+        if self.queue or self.protocol_error:
+            requests, self.queue = self.queue, []
+            self._execute(requests)
+        if self.unparsed and not self.waiting and not self.protocol_error:
+            data = b"".join(self.unparsed)
+            self.unparsed.clear()
+            self.data_received(data)
+        if not self.waiting and not self.protocol_error and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _wait_for_turn(self) -> None:
+        """Until a hand-over ends or the backups have caught up, or for the next turn when this one has had its share."""
+        turn = self.turn
         if turn.stopped:
             self._wait("gate")
             turn.held.add(self)
-            return
-        if self.queue or self.protocol_error:
-            requests = list(self.queue)
-            self.queue.clear()
-            self._execute(requests)
-        if not self.waiting and not self.protocol_error:
-            self.transport.resume_reading()
+        else:
+            self._wait("turn")
+            turn.next_turn.append(self)
 
     def finish_task(self, reply: bytes) -> None:
         """A long command is done: its reply takes its place, and the next requests may follow."""
         if not self.touched:
             self.touched = True
             self.turn.touched.append(self)
-        self.waiting = ""
+        self.waiting = "turn"
         self._reply(reply)
-        if not self.waiting:
-            self.turn.loop.call_soon(self.resume)
+        if self.waiting == "turn":
+            self.turn.next_turn.append(self)
 
     def _output_full(self, size: int) -> bool:
         """Count a large reply; true (and waiting) when this client has to read before it may get more."""
@@ -227,6 +243,7 @@ class Connection(asyncio.Protocol):
             self.touched = True
             turn.touched.append(self)
         turn.executed += len(requests)
+        turn.units_left -= len(requests)
         keyspace = turn.keyspace
         self.active_ms = keyspace.now_ms
         out = self.out
@@ -243,7 +260,8 @@ class Connection(asyncio.Protocol):
         headers = BULK_HEADERS
         nil = NIL if self.resp == 2 else NULL
         gets = hits = sets = created = grown = index = 0
-        for args in requests:
+        batch = requests if turn.units_left >= 0 else requests[: turn.units_left + len(requests)]
+        for args in batch:
             index += 1
             name = args[0]
             if name == b"GET" and len(args) == 2:
@@ -297,6 +315,8 @@ class Connection(asyncio.Protocol):
                 sets = created = grown = 0
             if not self._dispatch_one(args):
                 break
+            if turn.units_left <= 0:
+                break
             if self.multi is not None or self.reply_mode != "on":
                 index = self._execute_slowly(requests, index)
                 break
@@ -328,7 +348,9 @@ class Connection(asyncio.Protocol):
         if self.waiting == "close":
             return
         if index < len(requests):
-            self.queue.extend(requests[index:])
+            self.queue = requests[index:] + self.queue
+            if not self.waiting and not self.closed:
+                self._wait_for_turn()
         elif self.protocol_error and not self.waiting:
             self.close_after_reply = True
             self._reply(b"-ERR " + self.protocol_error.encode() + b"\r\n")
@@ -338,12 +360,13 @@ class Connection(asyncio.Protocol):
         while index < len(requests):
             more = self._dispatch_one(requests[index])
             index += 1
-            if not more:
+            if not more or self.turn.units_left <= 0:
                 break
         return index
 
     def _dispatch_one(self, args: list[bytes]) -> bool:
         """Execute one request; whether the next one may follow at once."""
+        self.turn.units_left -= DISPATCH_UNITS + (len(args) >> 1)
         try:
             reply = dispatch(self, args)
         except Exception:
@@ -359,6 +382,7 @@ class Connection(asyncio.Protocol):
         return False
 
     def _reply(self, reply: bytes) -> bool:
+        self.turn.units_left -= len(reply) >> 9
         if self.reply_mode == "on":
             self.out.append(reply)
         elif self.reply_mode == "skip":

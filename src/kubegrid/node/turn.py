@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 ENTRY_BYTES_MAX = 1024 * 1024
 """Bytes of requests after which a turn's effects are cut into an entry of their own: no frame grows without bound."""
+TURN_UNITS = 8000
+"""Requests, weighted, that one turn executes over all connections: about 10 ms. The rest waits for the next turn, so that
+beacons, acknowledgements and other clients come between."""
 BACKLOG_BYTES_MAX = 32 * 1024 * 1024
 """Unconfirmed bytes at which no more requests are read until the backups have caught up."""
 TASK_PAUSE_S = 0.005
@@ -99,6 +102,7 @@ class Turn:
         self.open_gate = False
         self.stopped = False
         """No request may be executed now: a hand-over is going on, or the backups have to catch up."""
+        self.units_left = TURN_UNITS
         self.request_bytes = 0
         self.executed = 0
         """Requests executed in this turn."""
@@ -109,6 +113,8 @@ class Turn:
         self.touched: list[Connection] = []
         self.pending: deque[tuple[int, float, int, list[tuple[Connection, bytes]]]] = deque()
         self.inputs: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self.next_turn: list[Connection] = []
+        """Connections whose requests this turn had no units left for."""
         self.held: set[Connection] = set()
         """Connections whose requests wait for a hand-over to end or for the backups to catch up."""
         self.tasks: deque[Task] = deque()
@@ -125,6 +131,7 @@ class Turn:
         """Open the turn: read the gate and the clocks once for everything that runs in it."""
         self.running = True
         self.started = time.perf_counter()
+        self.units_left = TURN_UNITS
         member = self.member
         gate = member.gate(member.now_ms())
         self.gate = gate
@@ -187,6 +194,8 @@ class Turn:
         self.release(member.now_ms())
         if self.held:
             self._wake_held()
+        if self.next_turn:
+            self.loop.call_soon(self._resume_next)
         if self.tasks and not self.scheduled:
             self._schedule_tasks()
         took_ms = (time.perf_counter() - self.started) * 1000
@@ -315,6 +324,12 @@ class Turn:
         return closed
 
     # -- waiting and long work -------------------------------------------------------------------------------------
+
+    def _resume_next(self) -> None:
+        """In the order in which they had to stop, so that a client with much to do does not keep out one with little."""
+        waiting, self.next_turn = self.next_turn, []
+        for connection in waiting:
+            connection.resume()
 
     def _wake_held(self) -> None:
         member = self.member
