@@ -77,7 +77,7 @@ class StrictParser:
         if self._held:
             self._held.append(data)
             self._held_bytes += len(data)
-            self._check_size(0)
+            self._check_size()
             if self._held_bytes < self._wanted_bytes:
                 return b""
             data = b"".join(self._held)
@@ -111,7 +111,7 @@ class StrictParser:
             self._held = [data[position:] if position else data]
             self._held_bytes = size - position
             self._wanted_bytes = self._bulk_bytes + 2 if self._bulk_bytes >= 0 else 0
-        self._check_size(0)
+        self._check_size()
         return b""
 
     def _array_header(self, data: bytes, position: int) -> int:
@@ -190,8 +190,8 @@ class StrictParser:
             requests.append(words)
         return end + 1
 
-    def _check_size(self, more: int) -> None:
-        if self._held_bytes + self._argument_bytes + more > self._client.query_bytes_max:
+    def _check_size(self) -> None:
+        if self._held_bytes + self._argument_bytes > self._client.query_bytes_max:
             raise ProtocolError("too big request")
 
 
