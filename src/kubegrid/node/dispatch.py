@@ -104,7 +104,7 @@ def dispatch(session: Session, args: list[bytes]) -> Reply:
             if refusal is not None:
                 return _refuse(session, refusal)
         if command.write and len(key) > node.key_bytes_max:
-            return _refuse(session, resp.ERR_KEY_TOO_LONG)
+            return _refuse(session, resp.error(f"ERR key is longer than {node.key_bytes_max} bytes"))
     elif command.whole_keyspace and not turn.open_gate:
         refusal = routing.refuse_everywhere(session, command.reads_only)
         if refusal is not None:

@@ -149,6 +149,6 @@ def test_a_request_that_must_be_atomic_is_bounded() -> None:
 def test_a_key_over_its_limit_is_not_stored() -> None:
     client = Drive(store=StoreSettings(key_bytes_max=10)).connect()
     assert client("SET", "x" * 10, "v") == b"OK"
-    assert client.raw("SET", "x" * 11, "v") == b"-ERR key exceeds maximum allowed size\r\n"
-    assert client.raw("RENAME", "{x}", "{x}" + "y" * 10) == b"-ERR key exceeds maximum allowed size\r\n"
+    assert client.raw("SET", "x" * 11, "v") == b"-ERR key is longer than 10 bytes\r\n"
+    assert client.raw("RENAME", "{x}", "{x}" + "y" * 10) == b"-ERR key is longer than 10 bytes\r\n"
     assert client("GET", "x" * 11) is None
