@@ -35,7 +35,8 @@ def supervise_here(folder: Folder, report: Callable[[Event], None], stop_only: b
 
     def tell(event: Event) -> None:
         log.write(event)
-        report(event)
+        with contextlib.suppress(OSError):  # a terminal that was closed must not end the supervision
+            report(event)
 
     supervisor = Supervisor(folder, grid, secret.stored(folder), tell)
     if stop_only:

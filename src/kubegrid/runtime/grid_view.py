@@ -36,7 +36,12 @@ class GridView:
 
     @property
     def waiting_for_person(self) -> str:
-        """What a person has to decide before the grid can serve; empty when nothing."""
+        """What a person has to decide before the grid can be whole; empty when nothing."""
+        managers = self._status["managers"] if self._status else ()
+        if any(manager.get("coordinator_state") == "lost" for manager in managers):
+            return (
+                f"`kubegrid manager rebuild {self._folder.option(self._grid.name)}` makes the coordinator's data anew."
+            )
         partitions = self._status["partitions"] if self._status else ()
         waiting = [p["id"] for p in partitions if p["state"] != "serving" and p.get("waiting_for") == "accept-loss"]
         if not waiting:

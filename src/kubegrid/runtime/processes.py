@@ -20,7 +20,7 @@ from collections.abc import Callable
 import msgspec
 import psutil
 
-from kubegrid.runtime.errors import BusyError, told_as_disk_error
+from kubegrid.runtime.errors import BusyError, DiskError, told_as_disk_error
 from kubegrid.runtime.folder import Folder, Lock, is_held
 from kubegrid.runtime.state import Kind
 
@@ -91,6 +91,7 @@ def start(name: str, kind: Kind, folder: Folder, command: Command = kubegrid_com
         raise BusyError(f"a process of {name} runs already in {folder.root}")
     try:
         with told_as_disk_error(folder.root):
+            folder.run(name).unlink(missing_ok=True)  # it names a dead process
             log = os.open(folder.log(name), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 child = subprocess.Popen(
@@ -108,7 +109,7 @@ def start(name: str, kind: Kind, folder: Folder, command: Command = kubegrid_com
     finally:
         lock.release()  # the child has its own copy of the open file, and with it the lock
     process = psutil.Process(child.pid)
-    with contextlib.suppress(psutil.Error):  # it may have ended already
+    with contextlib.suppress(psutil.Error, DiskError):  # it may have ended already; without a record it is searched for
         folder.write_json(folder.run(name), RunRecord(child.pid, process.create_time()))
     return RunningProcess(name, folder, process, child)
 
@@ -138,7 +139,8 @@ def pid_of(name: str, folder: Folder) -> int | None:
         return None
     with contextlib.suppress(OSError, msgspec.DecodeError):
         return msgspec.json.decode(folder.run(name).read_bytes(), type=RunRecord).pid
-    return None
+    found = _searched(["--config", str(folder.config(name))])
+    return found.pid if found is not None else None
 
 
 def _recorded(name: str, folder: Folder, arguments: list[str]) -> psutil.Process | None:
@@ -152,9 +154,10 @@ def _recorded(name: str, folder: Folder, arguments: list[str]) -> psutil.Process
 
 
 def _searched(arguments: list[str]) -> psutil.Process | None:
+    """The process whose last arguments are these."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.cmdline()[1:] == arguments and process.status() != psutil.STATUS_ZOMBIE:
+            if process.cmdline()[-len(arguments) :] == arguments and process.status() != psutil.STATUS_ZOMBIE:
                 return process
     return None
 

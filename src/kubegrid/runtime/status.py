@@ -180,5 +180,9 @@ def missing(status: Status, copies: int) -> list[str]:
                 if member["name"] not in partition["in_sync"]
             ]
             lacks.append(f"{label} has {len(partition['in_sync'])} of {copies} copies in sync ({', '.join(away)})")
-    dead = [m["name"] for m in status["managers"] if m["pid"] is None or not m.get("leader", True)]
-    return lacks + [f"manager {name} does not answer" for name in dead]
+    for manager in status["managers"]:
+        if manager["pid"] is None:
+            lacks.append(f"manager {manager['name']} does not answer")
+        elif manager.get("coordinator_state", "ok") != "ok":
+            lacks.append(f"manager {manager['name']}: {manager.get('advice') or manager['coordinator_state']}")
+    return lacks

@@ -161,7 +161,7 @@ class Supervisor:
                 self._limits,
             ):
                 if isinstance(action, plan.Finished):
-                    state.save(self._folder, msgspec.structs.replace(self._grid, memory_ended=True))
+                    self._remember_the_end()
                     self._report(Event("stopped", "stopped; what the members held in memory ended with them"))
                     return
                 self._act(action, now_ms)
@@ -170,6 +170,12 @@ class Supervisor:
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), TICK_S)
+
+    def _remember_the_end(self) -> None:
+        try:
+            state.save(self._folder, msgspec.structs.replace(self._grid, memory_ended=True))
+        except KubegridError as error:  # the manager has it recorded, too; this is for what the next `up` says
+            self._report(Event("note", error.message))
 
     def _adopt(self) -> None:
         now_ms = self._clock.now_ms()

@@ -1,0 +1,103 @@
+"""The command line as a program: exit statuses, help, and the small Redis prompt."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import hiredis
+import pytest
+
+import kubegrid
+from kubegrid.cli import line_client, program
+from kubegrid.cli.line_client import LineClient, shown
+
+
+def run(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "kubegrid.cli", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_version() -> None:
+    assert run("version").stdout == f"{kubegrid.__version__}\n"
+    assert json.loads(run("version", "--json").stdout) == {"version": kubegrid.__version__}
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["statsu"], 2),
+        (["up", "--no-such-option"], 2),
+        (["partition", "accept-loss"], 2),
+        (["partition", "hand-over", "-1"], 2),
+        (["manager"], 2),
+        (["status", "--name", "no-such-grid"], 3),
+        (["status", "--manager", "http://127.0.0.1:1"], 3),
+        (["status", "--manager", "http://127.0.0.1:1", "--name", "x"], 2),
+        (["node", "--config", "/no/such/file"], 2),
+        (["--help"], 0),
+    ],
+)
+def test_exit_statuses(words: list[str], status: int, capfd: pytest.CaptureFixture[str]) -> None:
+    assert program.run(words) == status
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from kubegrid.cli import program; program.run(['--help']);"
+        "print([m for m in ('rich', 'asyncio', 'psutil', 'yaml', 'msgspec', 'httpx', 'fastapi') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_process_of_the_grid_starts_without_the_command_line_library() -> None:
+    code = (
+        "import sys; sys.argv = ['kubegrid', 'node', '--config', '/no/such/file']; from kubegrid.cli import main;"
+        "print(main(), [m for m in ('typer', 'rich', 'httpx', 'fastapi') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "2 []"
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (None, "(nil)"),
+        ("OK", "OK"),
+        ("value", '"value"'),
+        (3, "(integer) 3"),
+        ([], "(empty array)"),
+        (["a", [1, None]], '1) "a"\n2) 1) (integer) 1\n   2) (nil)'),
+        (hiredis.ReplyError("ERR no"), "(error) ERR no"),
+    ],
+)
+def test_replies_are_printed_as_redis_cli_does(reply: object, text: str) -> None:
+    assert shown(reply) == text
+
+
+def test_the_prompt_follows_a_redirection(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as owner, socket.create_server(("127.0.0.1", 0)) as other:
+        moved = f"-MOVED 12182 127.0.0.1:{owner.getsockname()[1]}\r\n".encode()
+        threads = [
+            threading.Thread(target=_answer_once, args=(other, moved), daemon=True),
+            threading.Thread(target=_answer_once, args=(owner, b"$3\r\nbar\r\n"), daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        client = LineClient(("127.0.0.1", other.getsockname()[1]), None)
+        assert line_client.run_once(client, ["GET", "foo"]) == 0
+        assert capsys.readouterr().out == '"bar"\n'
+        assert client.address[1] == owner.getsockname()[1]
+
+
+def _answer_once(server: socket.socket, reply: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(1000)
+        connection.sendall(reply)
+        time.sleep(0.1)
