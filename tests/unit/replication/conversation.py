@@ -132,7 +132,9 @@ class Coordinator:
 
     def _answer(self, cas: Cas, outcome: CasOutcome, value: Configuration | None, token: int) -> None:
         attempt = cas.instruction.attempt
-        self._stage.later(1, lambda: cas.asker.input(lambda r, now: r.cas_answered(now, attempt, outcome, value, token)))
+        self._stage.later(
+            1, lambda: cas.asker.input(lambda r, now: r.cas_answered(now, attempt, outcome, value, token))
+        )
 
 
 @dataclass
@@ -454,7 +456,9 @@ class Stage:
     @property
     def answering(self) -> str:
         """Letters of all members that would execute a command now, in order of name."""
-        return "".join(sorted(a.letter for a in self._actors.values() if a.up and a.replica.gate(self.now) is Gate.OPEN))
+        return "".join(
+            sorted(a.letter for a in self._actors.values() if a.up and a.replica.gate(self.now) is Gate.OPEN)
+        )
 
     def in_sync(self) -> str:
         """Letters of the in-sync set, as the coordinator has it, in order of name."""

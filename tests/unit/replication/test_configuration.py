@@ -1,9 +1,10 @@
 """R1 to R5: how the configuration changes, and what is believed about it."""
 
+from tests.unit.replication.conversation import GRID, Stage
+
 from kubegrid.base.configuration import Configuration
 from kubegrid.replication import Role, Rules
 from kubegrid.replication.messages import Append, Matched
-from tests.unit.replication.conversation import GRID, Stage
 
 
 def test_r1_a_lost_answer_is_made_up_for_by_recognising_the_own_proposal() -> None:

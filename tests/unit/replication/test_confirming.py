@@ -1,9 +1,10 @@
 """R6, R7, R9: when the reply of a write or a read may leave."""
 
+from tests.unit.replication.conversation import Stage
+
 from kubegrid.base.settings import ReplicationSettings
 from kubegrid.replication import Rules
 from kubegrid.replication.messages import Ack, Append, Beacon
-from tests.unit.replication.conversation import Stage
 
 
 def lose_the_primary_before_the_backup_has_it(rules: Rules) -> tuple[Stage, str]:

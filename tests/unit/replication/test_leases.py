@@ -4,9 +4,10 @@ The same scene throughout: A is cut off from some or all of the others, somebody
 asks A. Every test with a rule switched off ends with a *stale read*: A answers "old" after "new" was confirmed.
 """
 
+from tests.unit.replication.conversation import Reply, Stage
+
 from kubegrid.replication import Role, Rules
 from kubegrid.replication.messages import Append, Beacon, BeaconAck
-from tests.unit.replication.conversation import Reply, Stage
 
 
 def scene(*letters: str, rules: Rules) -> Stage:
@@ -106,7 +107,7 @@ def test_r8_counted_from_the_arrival_two_answer() -> None:
 
 
 def back_and_forth(rules: Rules) -> Stage:
-    """A hands over to B and gets the partition back, within the time of a lease; C acknowledges no beacon of the second tenure."""
+    """A gives the partition to B and gets it back, within the time of a lease; C acknowledges no beacon of the new tenure."""
     stage = Stage("A", "B", "C", rules=rules)
     assert stage.hand_over("A", "B")
     stage.until(lambda: stage.primary == "B")

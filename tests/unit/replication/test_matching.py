@@ -1,9 +1,10 @@
 """R14, R15: a member that was removed and comes back, and a primary that was deposed."""
 
+from tests.unit.replication.conversation import Reply, Stage
+
 from kubegrid.base.settings import ReplicationSettings
 from kubegrid.replication import Role, Rules
 from kubegrid.replication.messages import Append, Beacon, LogShape, Match, Matched, SnapshotBegin
-from tests.unit.replication.conversation import Reply, Stage
 
 
 def depose(rules: Rules, *, matched_late: bool = False) -> tuple[Stage, Reply]:

@@ -1,7 +1,8 @@
 """The ordinary course: writing, failing over, coming back, handing over."""
 
-from kubegrid.replication import Role
 from tests.unit.replication.conversation import Stage
+
+from kubegrid.replication import Role
 
 
 def test_a_write_is_confirmed_by_all_and_applied_by_all() -> None:

@@ -1,8 +1,9 @@
 """R11 to R13: who may take over, and what a winner has to finish before it answers."""
 
+from tests.unit.replication.conversation import Stage
+
 from kubegrid.replication import Role, Rules
 from kubegrid.replication.messages import Ack, Append, Beacon, Matched, Stopped
-from tests.unit.replication.conversation import Stage
 
 
 def the_removed_one_survives(rules: Rules) -> tuple[Stage, str]:
