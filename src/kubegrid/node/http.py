@@ -88,6 +88,7 @@ class HttpPort:
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=1,
         )
+        config.load()  # now, for it imports: the serving loop must not stop for that later
         self._server = _Server(config)
         self._task = asyncio.ensure_future(self._server.serve(sockets=[listener]))
         return int(listener.getsockname()[1])

@@ -67,6 +67,9 @@ class MemberDriver:
         self.primary_listeners: list[Callable[[], None]] = []
         """Called when this member became the primary, or ceased to be it."""
         self.applying = Applying(keyspace)
+        self.recording = replica.recording
+        self.writable = replica.writable
+        """Both change with inputs only, so they are copied once a turn (`drain`): commands ask often."""
         self.peers: Peers
         self.turn: Turn
         self.coordinator: CoordinatorLink
@@ -128,14 +131,6 @@ class MemberDriver:
         return self.gate(self.now_ms()) is Gate.OPEN
 
     @property
-    def recording(self) -> bool:
-        return self.replica.recording
-
-    @property
-    def writable(self) -> bool:
-        return self.replica.writable
-
-    @property
     def last_seq(self) -> int:
         return self.replica.last_seq
 
@@ -165,6 +160,8 @@ class MemberDriver:
             out.clear()
             for instruction in instructions:
                 carry_out[type(instruction)](instruction)
+        self.recording = self.replica.recording
+        self.writable = self.replica.writable
         if applying.busy:
             asyncio.get_running_loop().call_soon(self.turn.input, _nothing)
         elif self.snapshots.streams:
