@@ -1,0 +1,254 @@
+"""The connection and the turn with real sockets, a real keyspace and real dispatch; what is confirmed is up to the test."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import hiredis
+import pytest
+from tests.unit.node.drive import Drive
+
+from kubegrid.base.settings import ClientSettings
+from kubegrid.node.server import RespServer
+from kubegrid.node.turn import TURN_UNITS, Turn
+from kubegrid.replication import Gate
+
+PATIENCE_S = 20
+
+
+class ConfirmedByHand:
+    """The turn's replicator whose gate and commit point the test moves."""
+
+    def __init__(self) -> None:
+        self.recording = True
+        self.writable = True
+        self.last_seq = 0
+        self.backlog_bytes = 0
+        self.open = Gate.OPEN
+        self.confirmed = 1 << 60
+        self.entries: list[list[Any]] = []
+
+    def now_ms(self) -> int:
+        return int(asyncio.get_running_loop().time() * 1000)
+
+    def gate(self, now: int) -> Gate:
+        return self.open
+
+    def append(self, now: int, effects: list[Any] | None, undo: list[Any] | None, size: int) -> int:
+        self.entries.append(effects or [])
+        self.last_seq += 1
+        return self.last_seq
+
+    def drain(self) -> None:
+        pass
+
+    def releasable(self, now: int) -> int:
+        return self.confirmed
+
+    def readable(self, now: int) -> int:
+        return self.confirmed
+
+
+class Member:
+    def __init__(self, clients: ClientSettings) -> None:
+        self.drive = Drive(clients=clients)
+        self.replicator = ConfirmedByHand()
+        self.turn = Turn(asyncio.get_running_loop(), self.drive.keyspace, self.replicator, clients)
+        self.server = RespServer(self.turn, self.drive.node)
+        self.port = 0
+
+    async def connect(self) -> "Client":
+        return Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 16))
+
+    def poke(self) -> None:
+        """What a tick does: run the end of a turn."""
+        self.turn.input(lambda: None)
+
+
+class Client:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.parser = hiredis.Reader()
+
+    def send(self, *commands: tuple[str | bytes, ...]) -> None:
+        self.writer.write(b"".join(hiredis.pack_command(command) for command in commands))
+
+    async def reply(self) -> Any:
+        async with asyncio.timeout(PATIENCE_S):
+            while (value := self.parser.gets()) is False:
+                data = await self.reader.read(65536)
+                if not data:
+                    raise ConnectionError("closed")
+                self.parser.feed(data)
+            return value
+
+    async def replies(self, count: int) -> list[Any]:
+        return [await self.reply() for _ in range(count)]
+
+
+@pytest.fixture
+async def member() -> AsyncIterator[Member]:
+    made = Member(ClientSettings(output_bytes_pause=256 * 1024))
+    made.port = await made.server.listen("127.0.0.1", 0)
+    yield made
+    await made.server.close()
+
+
+async def settle() -> None:
+    """Let everything that was sent over loopback arrive and be executed."""
+    for _ in range(50):
+        await asyncio.sleep(0.001)
+
+
+async def test_pipelined_requests_are_answered_in_order(member: Member) -> None:
+    client = await member.connect()
+    client.send(("SET", "a", "1"), ("GET", "a"), ("INCR", "a"), ("GET", "a"), ("GET", "{x}b"), ("PING",))
+    assert await client.replies(6) == [b"OK", b"1", 2, b"2", None, b"PONG"]
+
+
+async def test_what_one_read_brought_is_one_entry(member: Member) -> None:
+    client = await member.connect()
+    client.send(("SET", "a", "1"), ("SET", "b", "2"), ("HSET", "c", "f", "v"))
+    await client.replies(3)
+    assert len(member.replicator.entries) == 1
+
+
+async def test_a_reply_waits_until_its_entry_is_confirmed_and_reads_wait_with_it(member: Member) -> None:
+    member.replicator.confirmed = 0
+    writer, reader = await member.connect(), await member.connect()
+    writer.send(("SET", "a", "1"))
+    await settle()
+    reader.send(("GET", "a"))
+    await settle()
+    assert member.turn.pending and not writer.reader._buffer and not reader.reader._buffer  # type: ignore[attr-defined]
+    member.replicator.confirmed = 1
+    member.poke()
+    assert await writer.reply() == b"OK"
+    assert await reader.reply() == b"1"
+
+
+async def test_a_refusal_is_immediate_but_keeps_its_place_behind_what_was_executed(member: Member) -> None:
+    member.replicator.confirmed = 0
+    first, second = await member.connect(), await member.connect()
+    first.send(("SET", "a", "1"))
+    await settle()
+    member.replicator.open = Gate.CLOSED
+    first.send(("SET", "a", "2"))
+    second.send(("SET", "a", "3"))
+    assert str(await second.reply()).startswith("CLUSTERDOWN")
+    assert not first.reader._buffer  # type: ignore[attr-defined]
+    member.replicator.confirmed = 1
+    member.poke()
+    assert await first.reply() == b"OK"
+    assert str(await first.reply()).startswith("CLUSTERDOWN")
+
+
+async def test_a_hand_over_holds_requests_and_then_lets_them_go_on(member: Member) -> None:
+    client = await member.connect()
+    member.replicator.open = Gate.HOLD
+    client.send(("SET", "a", "1"), ("GET", "a"))
+    await settle()
+    assert not member.replicator.entries
+    member.replicator.open = Gate.OPEN
+    member.poke()
+    assert await client.replies(2) == [b"OK", b"1"]
+
+
+async def test_dropped_replies_never_leave_and_their_connections_close(member: Member) -> None:
+    member.replicator.confirmed = 0
+    client = await member.connect()
+    client.send(("SET", "a", "1"))
+    await settle()
+    member.turn.drop_replies("deposed")
+    member.replicator.confirmed = 1
+    member.poke()
+    with pytest.raises(ConnectionError):
+        await client.reply()
+
+
+async def test_a_read_of_many_requests_is_spread_over_turns_and_others_come_between(member: Member) -> None:
+    busy, other = await member.connect(), await member.connect()
+    count = 6 * TURN_UNITS
+    executed: list[int] = []
+    collect = member.turn._collect
+
+    def watch(need: int) -> None:
+        executed.append(TURN_UNITS - member.turn.units_left)
+        collect(need)
+
+    member.turn._collect = watch  # type: ignore[method-assign]
+    busy.send(*[("SET", f"k{n % 100}", "v") for n in range(count)])
+    other.send(("PING",))
+    assert await other.reply() == b"PONG"
+    assert await busy.replies(count) == [b"OK"] * count
+    assert len(executed) >= 6
+    assert max(executed) <= 2 * TURN_UNITS + 20_000, "a turn took more than its units and the rest of one read"
+
+
+async def test_slow_commands_weigh_more_of_a_turn(member: Member) -> None:
+    client = await member.connect()
+    count = TURN_UNITS
+    client.send(*[("DEL", f"k{n}") for n in range(count)])
+    assert await client.replies(count) == [0] * count
+
+
+async def test_replies_that_nobody_reads_are_bounded(member: Member) -> None:
+    client = await member.connect()
+    value = b"x" * 100_000
+    client.send(("SET", "big", value))
+    await client.reply()
+    client.send(*[("GET", "big")] * 2000)
+    await settle()
+    (session,) = member.drive.node.sessions.values()
+    held = session.transport.get_write_buffer_size() + sum(map(len, session.out))
+    assert held < 2 * 1024 * 1024, f"{held} bytes of replies are kept for a client that does not read"
+    assert await client.replies(2000) == [value] * 2000
+
+
+async def test_a_long_command_lets_others_in_and_keeps_the_order_of_its_client(member: Member) -> None:
+    client, other = await member.connect(), await member.connect()
+    count = 3 * member.drive.keyspace.settings.slice_units
+    client.send(*[("SET", f"k{n}", "v") for n in range(count)])
+    await client.replies(count)
+    client.send(("KEYS", "*"), ("GET", "k1"), ("DBSIZE",))
+    other.send(("GET", "k2"))
+    assert await other.reply() == b"v"
+    keys, value, size = await client.replies(3)
+    assert (len(keys), value, size) == (count, b"v", count)
+
+
+async def test_a_malformed_request_closes_that_connection_only_after_what_came_before(member: Member) -> None:
+    client, other = await member.connect(), await member.connect()
+    client.send(("SET", "a", "1"))
+    client.writer.write(b"*1\r\nfoo\r\n")
+    assert await client.reply() == b"OK"
+    assert str(await client.reply()) == "ERR Protocol error: expected '$', got 'f'"
+    with pytest.raises(ConnectionError):
+        await client.reply()
+    other.send(("GET", "a"))
+    assert await other.reply() == b"1"
+
+
+async def test_a_defect_in_a_command_closes_its_connection_instead_of_saying_not_done(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(session: object, args: object) -> bytes:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr("kubegrid.node.connection.dispatch", broken)
+    client, other = await member.connect(), await member.connect()
+    client.send(("INCR", "a"))
+    with pytest.raises(ConnectionError):
+        await client.reply()
+    other.send(("SET", "a", "1"))
+    assert await other.reply() == b"OK"
+
+
+async def test_clients_over_the_limit_are_told_so(member: Member) -> None:
+    member.drive.node.client_settings = ClientSettings(clients_max=1)
+    first = await member.connect()
+    first.send(("PING",))
+    await first.reply()
+    second = await member.connect()
+    assert str(await second.reply()) == "ERR max number of clients reached"
