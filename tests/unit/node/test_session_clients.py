@@ -1,0 +1,126 @@
+"""CLIENT, CONFIG, INFO and MEMORY: what a client learns and changes about itself, the others and the member."""
+
+import pytest
+from tests.unit.node.drive import Client, Drive, error_text
+
+from kubegrid.node.dispatch import dispatch
+from kubegrid.node.session_clients import CLIENTS_A_SLICE
+
+
+@pytest.fixture
+def drive() -> Drive:
+    return Drive()
+
+
+@pytest.fixture
+def client(drive: Drive) -> Client:
+    return drive.connect()
+
+
+def fields(line: bytes) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in line.decode().split())
+
+
+def test_a_line_of_the_list_says_who_a_client_is(drive: Drive, client: Client) -> None:
+    other = drive.connect()
+    other("CLIENT", "SETNAME", "worker")
+    other("CLIENT", "SETINFO", "LIB-NAME", "redis-py")
+    other("CLIENT", "SETINFO", "lib-ver", "5.0")
+    other("HELLO", "3")
+    other("MULTI")
+    lines = [fields(line) for line in client("CLIENT", "LIST").splitlines()]
+    assert [line["id"] for line in lines] == ["1", "2"]
+    assert (lines[1]["name"], lines[1]["lib-name"], lines[1]["lib-ver"]) == ("worker", "redis-py", "5.0")
+    assert (lines[1]["resp"], lines[1]["multi"], lines[1]["flags"]) == ("3", "0", "x")
+    assert fields(client("CLIENT", "INFO"))["cmd"] == "client|info"
+    assert [fields(x)["id"] for x in client("CLIENT", "LIST", "ID", "2", "7").splitlines()] == ["2"]
+
+
+def test_library_names_without_blanks_only(client: Client) -> None:
+    assert error_text(client("CLIENT", "SETINFO", "lib-name", "a b")).startswith("ERR lib-name cannot contain spaces")
+    assert error_text(client("CLIENT", "SETINFO", "lib-color", "red")) == "ERR Unrecognized option 'lib-color'"
+
+
+def test_very_many_clients_are_listed_in_slices(drive: Drive, client: Client) -> None:
+    for _ in range(2 * CLIENTS_A_SLICE):
+        drive.connect()
+    listing = dispatch(client, [b"CLIENT", b"LIST"])
+    assert not isinstance(listing, bytes)
+    assert len(list(listing)) == 2
+    assert client("CLIENT", "LIST").count(b"\n") == 2 * CLIENTS_A_SLICE + 1
+
+
+def test_killing_by_address_number_and_type(drive: Drive, client: Client) -> None:
+    others = [drive.connect() for _ in range(4)]
+    assert client("CLIENT", "KILL", others[0].peer) == b"OK"
+    assert client("CLIENT", "KILL", "ID", others[1].id) == 1
+    assert client("CLIENT", "KILL", "ADDR", others[2].peer, "LADDR", "1.1.1.1:1") == 0
+    assert client("CLIENT", "KILL", "TYPE", "normal") == 2
+    assert [other.closed for other in others] == [True] * 4
+    assert not client.close_after_reply
+    assert client("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no") == 1
+    assert client.close_after_reply and not client.closed
+
+
+def test_a_killed_client_leaves_no_watch(drive: Drive, client: Client) -> None:
+    other = drive.connect()
+    other("WATCH", "a")
+    client("CLIENT", "KILL", "ID", other.id)
+    assert drive.keyspace.watched == {}
+
+
+def test_replies_can_be_switched_off_and_skipped(client: Client) -> None:
+    assert client.raw("CLIENT", "REPLY", "SKIP") == b"" and client.reply_mode == "skip-next"
+    assert client.raw("CLIENT", "REPLY", "OFF") == b"" and client.reply_mode == "off"
+    assert client.raw("CLIENT", "REPLY", "SKIP") == b"" and client.reply_mode == "off"
+    assert client("CLIENT", "REPLY", "ON") == b"OK" and client.reply_mode == "on"
+
+
+def test_reset_brings_back_the_first_state(drive: Drive, client: Client) -> None:
+    client("HELLO", "3", "SETNAME", "x")
+    client("READONLY")
+    client("WATCH", "k")
+    client("MULTI")
+    assert client("RESET") == b"RESET"
+    assert (client.resp, client.name, client.readonly, client.multi, client.watching) == (2, b"", False, None, None)
+
+
+def test_settings_that_can_be_set_take_effect_and_all_or_none(drive: Drive, client: Client) -> None:
+    assert client("CONFIG", "SET", "maxclients", "77") == b"OK"
+    assert drive.node.client_settings.clients_max == 77
+    assert error_text(client("CONFIG", "SET", "maxclients", "78", "maxmemory-policy", "allkeys-lru"))
+    assert client("CONFIG", "GET", "maxclients") == [b"maxclients", b"77"]
+    assert len(client("CONFIG", "GET", "*")) == 2 * len(set(client("CONFIG", "GET", "*")[::2]))
+
+
+def test_info_has_the_sections_asked_for(drive: Drive, client: Client) -> None:
+    everything = client("INFO").decode()
+    for line in ("redis_version:7.0.15", "redis_mode:cluster", "cluster_enabled:1", "role:master"):
+        assert line in everything.splitlines()
+    assert "kubegrid_version:" in everything and "cmdstat_" not in everything
+    assert client("INFO", "server", "cluster").decode().split("\r\n\r\n")[1].startswith("# Cluster")
+    client("SET", "a", "1", "EX", "100")
+    client("SET", "b", "1")
+    assert b"db0:keys=2,expires=1" in client("INFO", "keyspace")
+    assert b"cmdstat_set:calls=2" in client("INFO", "commandstats")
+    client("foo")
+    assert b"errorstat_ERR:count=1" in client("INFO", "errorstats")
+    client("CONFIG", "RESETSTAT")
+    assert b"cmdstat_set" not in client("INFO", "all")
+
+
+def test_memory_usage_grows_with_the_value(client: Client) -> None:
+    client("SET", "small", "x")
+    client("SET", "large", "x" * 1000)
+    client("HSET", "hash", "f", "v")
+    small, large = client("MEMORY", "USAGE", "small"), client("MEMORY", "USAGE", "large")
+    assert large - small == 999
+    assert client("MEMORY", "USAGE", "hash", "SAMPLES", "0") > small
+    assert client("MEMORY", "USAGE", "nope") is None
+
+
+@pytest.mark.parametrize("container", ["CLIENT", "COMMAND", "CONFIG", "MEMORY", "CLUSTER", "OBJECT"])
+def test_help_is_a_list_of_lines(client: Client, container: str) -> None:
+    lines = client(container, "HELP")
+    assert lines[0].startswith(container.encode() + b" <subcommand>")
+    assert b"HELP" in lines
