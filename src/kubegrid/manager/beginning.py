@@ -36,6 +36,9 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     on_loss: str
     first_primary: str
     """The member that a new partition begins with."""
+    copies: int = 1
+    settled: bool = True
+    """Members had time to register: a better survivor, or the preferred one, would be here by now."""
     closed_at: float | None = None
     """When an orderly down was begun that covers every incarnation of the in-sync set."""
     now: float
@@ -77,11 +80,10 @@ def decide(view: View) -> Propose | Wait:
             "and their death is not proven; it goes on when one of them is back"
         )
     if view.closed_at is not None:
-        return _begin_again(
-            view, f"the grid was taken down in order at {_time(view.closed_at)}: its memory ended with it"
-        )
+        note = f"the grid was taken down in order at {_time(view.closed_at)}: its memory ended with it"
+        return _begin_again_when_settled(view, note)
     if view.on_loss == START_EMPTY:
-        return _begin_again(view, f"{_loss(view)}; started again by itself, as onLoss: startEmpty says")
+        return _begin_again_when_settled(view, f"{_loss(view)}; started again by itself, as onLoss: startEmpty says")
     return Wait(f"{_loss(view)}; run `kubegrid partition accept-loss {view.partition}`", for_person=True)
 
 
@@ -113,6 +115,13 @@ def _begin(view: View) -> Propose | Wait:
     else:
         return Wait(f"partition {view.partition} has not begun: it waits for {view.first_primary} to register")
     return Propose(_configuration(view, 1, first, "the grid was made"))
+
+
+def _begin_again_when_settled(view: View, note: str) -> Propose | Wait:
+    living = sum(record.member not in view.dead for record in view.records)
+    if living < view.copies and not view.settled:
+        return Wait(f"{note}; waits a moment for its members")
+    return _begin_again(view, note)
 
 
 def _begin_again(view: View, note: str) -> Propose | Wait:

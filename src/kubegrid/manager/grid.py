@@ -49,6 +49,9 @@ EXPIRY_INTERVAL_S = 0.1
 CHECK_INTERVAL_S = 0.5
 """How often the coordinator's file and every partition are looked at without an event."""
 STORE_ATTEMPTS = 5
+SETTLE_S = 2.0
+"""After a loss, members have this long to register before one is chosen, unless all are there sooner."""
+NOTES_KEY = "notes"
 
 
 class Grid:
@@ -64,6 +67,9 @@ class Grid:
         self.closing: Closing | None = None
         self.closing_now = False
         self.waits: dict[int, beginning.Wait] = {}
+        self.notes: dict[int, str] = {}
+        """Of each partition, how it last began again: kept after later configurations have no note any more."""
+        self._loss_seen_s: dict[int, float] = {}
         self.changed = asyncio.Event()
         """Set, and replaced by a fresh one, at each change of a configuration."""
         self._number = 0
@@ -158,6 +164,8 @@ class Grid:
                 self.deaths.load(value)
             elif key == CLOSING_KEY:
                 self.closing = msgspec.json.decode(value, type=Closing | None)
+            elif key == NOTES_KEY:
+                self.notes = msgspec.json.decode(value, type=dict[int, str])
         except msgspec.MsgspecError as error:
             self.coordinator.lose(f"the record {key} makes no sense: {error}")
 
@@ -273,6 +281,11 @@ class Grid:
         if members is None:
             members = self.lookup.find(matching=lambda record: record.partition == partition)
         stored = self.stored.get(partition)
+        if stored is not None and members and all(member in self.deaths.proofs for member in stored.in_sync):
+            lost_s = time.monotonic() - self._loss_seen_s.setdefault(partition, time.monotonic())
+        else:
+            self._loss_seen_s.pop(partition, None)
+            lost_s = 0.0
         closed = self.closing is not None and stored is not None and set(stored.in_sync) <= set(self.closing.members)
         return beginning.View(
             grid=self.config.grid_id,
@@ -282,6 +295,8 @@ class Grid:
             dead=self.deaths.proofs,
             on_loss=self.config.on_loss,
             first_primary=self.config.first_primaries.get(str(partition), f"p{partition}-0"),
+            copies=self.config.copies,
+            settled=lost_s >= SETTLE_S,
             closed_at=self.closing.at if closed and self.closing is not None else None,
             now=time.time(),
         )
@@ -326,9 +341,12 @@ class Grid:
         found = self.coordinator.value(key)
         if (records.decode_configuration(found.value).epoch if found else 0) != configuration.epoch - 1:
             return CasResult(Outcome.CONFLICT, found)
-        return await self.coordinator.compare_and_swap(
-            key, records.encode(configuration), found.token if found else None
-        )
+        token = found.token if found else None
+        result = await self.coordinator.compare_and_swap(key, records.encode(configuration), token)
+        if result.outcome is Outcome.APPLIED and found is not None:
+            self.notes[configuration.partition] = f"epoch {configuration.epoch}: {configuration.note}"
+            await self.keep(NOTES_KEY, records.encode(self.notes))
+        return result
 
     # -- deaths and closing --------------------------------------------------------------------------------------
 

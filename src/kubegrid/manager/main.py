@@ -37,6 +37,7 @@ SOCKET_BACKLOG = 128
 def run(config_path: str) -> int:
     """Run a manager until it is told to end; the exit status."""
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt=LOG_TIME, stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.raiseExceptions = False  # a full disk must not end the manager through its log
     try:
         config = read_config(Path(config_path))

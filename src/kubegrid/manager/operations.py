@@ -12,7 +12,7 @@ from kubegrid.base.configuration import Configuration
 from kubegrid.base.ids import Member
 from kubegrid.coordination import CLOSING_KEY, DEATHS_KEY, CoordinatorError, Death, Outcome, partition_key, records
 from kubegrid.manager import beginning, rebuild, status
-from kubegrid.manager.grid import Grid
+from kubegrid.manager.grid import NOTES_KEY, Grid
 
 HAND_OVER_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 2.0
@@ -65,6 +65,7 @@ class Operations:
                 configurations.get(number),
                 members[number],
                 grid.waits.get(number, beginning.Wait()),
+                grid.notes.get(number, ""),
             )
             for number in range(grid.config.partitions)
         ]
@@ -180,7 +181,11 @@ class Operations:
             if number not in sources:
                 unknown = rebuild.unknown(config.grid_id, number, time.time())
                 sources[number] = rebuild.Source(unknown, "nobody")
-        values = grid.first_values() | {DEATHS_KEY: grid.deaths.encode(), CLOSING_KEY: records.encode(grid.closing)}
+        values = grid.first_values() | {
+            NOTES_KEY: records.encode(grid.notes),
+            DEATHS_KEY: grid.deaths.encode(),
+            CLOSING_KEY: records.encode(grid.closing),
+        }
         for number, source in sources.items():
             values[partition_key(number)] = records.encode(source.configuration)
         try:

@@ -19,8 +19,9 @@ def partition_status(
     configuration: Configuration | None,
     records: Sequence[MemberRecord],
     wait: Wait,
+    note: str = "",
 ) -> dict[str, Any]:
-    """One entry of `partitions`."""
+    """One entry of `partitions`; `note` says how it last began again."""
     primary = configuration.primary if configuration else None
     in_sync = configuration.in_sync if configuration else ()
     by_name = {record.name: record for record in records}
@@ -35,7 +36,7 @@ def partition_status(
         "primary": primary.name if primary else None,
         "in_sync": sorted(member.name for member in in_sync),
         "members": [_member(name, by_name.get(name)) for name in sorted(names)],
-        "note": configuration.note if configuration else "",
+        "note": note,
         "explanation": "" if serving else wait.explanation,
         "waiting_for": "accept-loss" if wait.for_person and not serving else None,
     }

@@ -105,6 +105,17 @@ def test_the_survivor_with_the_highest_position_goes_before_empty_members_epoch_
     assert "up to 6.3" in decision.configuration.note
 
 
+@pytest.mark.parametrize("closed_at", [None, 1000.0])
+def test_members_have_a_moment_to_register_before_one_is_chosen(closed_at):
+    early = view(
+        on_loss="startEmpty", dead=deaths(A, B), records=[record(NEW_B)], copies=2, settled=False, closed_at=closed_at
+    )
+    assert "waits a moment" in decide(early).explanation
+    assert isinstance(decide(msgspec.structs.replace(early, settled=True)), Propose)
+    complete = decide(msgspec.structs.replace(early, records=[record(NEW_B), record(NEW_A)]))
+    assert isinstance(complete, Propose) and complete.configuration.primary == NEW_A
+
+
 def test_a_half_loaded_joiner_is_no_survivor():
     half = record(C, complete=False, position=(7, 99))
     decision = decide(view(on_loss="startEmpty", dead=deaths(A, B), records=[half, record(NEW_A)]))
