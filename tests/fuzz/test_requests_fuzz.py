@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubegrid.base.settings import ClientSettings, StoreSettings
+from kubegrid.wire.inline import split_words
 from kubegrid.wire.requests import ProtocolError, RequestReader
-from kubegrid.wire.strict_parser import split_words
 
 REQUEST = st.lists(st.binary(max_size=30), min_size=1, max_size=6)
 ODDITIES = r"""

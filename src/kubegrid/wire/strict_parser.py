@@ -9,18 +9,15 @@ unseen, as are the two bytes after a bulk string; and an array of zero or fewer 
 Memory is bounded: what is kept for an unfinished request is what arrived of it, never what its headers announce.
 """
 
-import re
-
 from kubegrid.base.settings import ClientSettings, StoreSettings
+from kubegrid.wire.inline import split_words
 
 LINE_BYTES_MAX = 64 * 1024
 """A header without an end after this many bytes is refused, as in Redis (PROTO_INLINE_MAX_SIZE)."""
 INTEGER_DIGITS_MAX = 20
 
+_GREETINGS = {b"AUTH", b"HELLO"}
 _SMALL_COUNTS = {b"%d" % n: n for n in range(1024)}
-_ESCAPES = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
-_SPACES = b" \t\n\v\f\r"
-_special = re.compile(rb"[\"'\0\v\f]").search
 
 
 class ProtocolError(Exception):
@@ -41,6 +38,8 @@ class StrictParser:
 
     def __init__(self, client: ClientSettings, store: StoreSettings) -> None:
         self.authenticated = False
+        self._greeted = False
+        """This feed brought an AUTH or HELLO: what follows it is judged when it is known whether that succeeded."""
         self._client = client
         self._bulk_bytes_max = store.value_bytes_max
         self._held: list[bytes] = []
@@ -60,6 +59,9 @@ class StrictParser:
     def feed(self, data: bytes) -> list[list[bytes]]:
         """Every request that `data` completes. Raises ProtocolError; nothing may be fed after that."""
         requests: list[list[bytes]] = []
+        self._greeted = False
+        if not self.authenticated:
+            self._check_stranger()
         try:
             self._parse(data, requests, len(data) + 1)
         except ProtocolError as error:
@@ -70,6 +72,9 @@ class StrictParser:
     def finish(self, data: bytes) -> tuple[list[list[bytes]], bytes]:
         """Only the unfinished request, once `data` completes it, and what of `data` lies behind it."""
         requests: list[list[bytes]] = []
+        self._greeted = False
+        if not self.authenticated:
+            self._check_stranger()
         rest = self._parse(data, requests, 1)
         return requests, rest
 
@@ -103,6 +108,8 @@ class StrictParser:
             if not done:
                 break
             requests.append(self._arguments)
+            if not self.authenticated and self._arguments[0].upper() in _GREETINGS:
+                self._greeted = True
             self._arguments = []
             self._argument_bytes = 0
         if len(requests) >= requests_max:
@@ -124,7 +131,7 @@ class StrictParser:
         count = _integer(data[position + 1 : end])
         if count is None or count > self._client.arguments_max:
             raise ProtocolError("invalid multibulk length")
-        if not self.authenticated and count > self._client.unauthenticated_arguments_max:
+        if not self.authenticated and not self._greeted and count > self._client.unauthenticated_arguments_max:
             raise ProtocolError("unauthenticated multibulk length")
         self._missing = max(count, 0)
         return end + 2
@@ -136,7 +143,8 @@ class StrictParser:
         missing = self._missing
         bulk_bytes = self._bulk_bytes
         find = data.find
-        limit = self._bulk_bytes_max if self.authenticated else self._client.unauthenticated_bulk_bytes_max
+        trusted = self.authenticated or self._greeted
+        limit = self._bulk_bytes_max if trusted else self._client.unauthenticated_bulk_bytes_max
         try:
             while missing:
                 if bulk_bytes < 0:
@@ -154,7 +162,7 @@ class StrictParser:
                         if length is None or not 0 <= length <= self._bulk_bytes_max:
                             raise ProtocolError("invalid bulk length")
                     if length > limit:
-                        if self.authenticated:
+                        if trusted:
                             raise ProtocolError("invalid bulk length")
                         raise ProtocolError("unauthenticated bulk length")
                     bulk_bytes = length
@@ -188,73 +196,20 @@ class StrictParser:
             raise ProtocolError("unbalanced quotes in request")
         if words:
             requests.append(words)
+            if not self.authenticated and words[0].upper() in _GREETINGS:
+                self._greeted = True
         return end + 1
+
+    def _check_stranger(self) -> None:
+        """The request that an earlier feed left unfinished behind an AUTH: without its success the limits hold again."""
+        if self._missing + len(self._arguments) > self._client.unauthenticated_arguments_max:
+            raise ProtocolError("unauthenticated multibulk length")
+        if self._bulk_bytes > self._client.unauthenticated_bulk_bytes_max:
+            raise ProtocolError("unauthenticated bulk length")
 
     def _check_size(self) -> None:
         if self._held_bytes + self._argument_bytes > self._client.query_bytes_max:
             raise ProtocolError("too big request")
-
-
-def split_words(line: bytes) -> list[bytes] | None:
-    """The words of an inline command: blanks separate, quotes hold together, None when a quote is not closed.
-
-    In double quotes a backslash escapes (`\\n`, `\\r`, `\\t`, `\\b`, `\\a`, `\\xHH`, anything else stands for itself); in
-    single quotes only `\\'` does. A closing quote must be followed by a blank or the end.
-    """
-    words: list[bytes] = []
-    if not _special(line):
-        return line.split()
-    line = line.split(b"\0", 1)[0]
-    position = 0
-    size = len(line)
-    while True:
-        while position < size and line[position] in _SPACES:
-            position += 1
-        if position >= size:
-            return words
-        word = bytearray()
-        quote = 0
-        while True:
-            if position >= size:
-                if quote:
-                    return None
-                break
-            char = line[position]
-            if quote:
-                if (
-                    char == 92
-                    and quote == 34
-                    and line[position + 1 : position + 2] == b"x"
-                    and _is_hex(line, position + 2)
-                ):
-                    word.append(int(line[position + 2 : position + 4], 16))
-                    position += 3
-                elif char == 92 and quote == 34 and position + 1 < size:
-                    position += 1
-                    word.append(_ESCAPES.get(line[position], line[position]))
-                elif char == 92 and quote == 39 and line[position + 1 : position + 2] == b"'":
-                    position += 1
-                    word.append(39)
-                elif char == quote:
-                    if position + 1 < size and line[position + 1] not in _SPACES:
-                        return None
-                    position += 1
-                    break
-                else:
-                    word.append(char)
-            elif char in b" \n\r\t":
-                break
-            elif char in (34, 39):
-                quote = char
-            else:
-                word.append(char)
-            position += 1
-        words.append(bytes(word))
-
-
-def _is_hex(line: bytes, position: int) -> bool:
-    digits = line[position : position + 2]
-    return len(digits) == 2 and all(d in b"0123456789abcdefABCDEF" for d in digits)
 
 
 def _integer(text: bytes) -> int | None:

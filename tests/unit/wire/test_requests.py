@@ -153,3 +153,22 @@ def test_requests_larger_than_the_common_case() -> None:
     for start in range(0, len(data), 65536):
         got += r.feed(data[start : start + 65536])
     assert got == [big]
+
+
+def test_what_comes_with_an_auth_may_be_large_and_is_refused_later_when_that_failed() -> None:
+    large = encode(b"MSET", *[b"x"] * 20)
+    auth = encode(b"AUTH", b"pw")
+    assert len(reader(False).feed(auth + large)) == 2
+    r = reader(False)
+    assert r.feed(auth + large[:50]) == [[b"AUTH", b"pw"]]
+    r.authenticated = True
+    assert r.feed(large[50:]) == [[b"MSET"] + [b"x"] * 20]
+    r = reader(False)
+    r.feed(auth + large[:50])
+    with pytest.raises(ProtocolError):
+        r.feed(large[50:])
+    r = reader(False)
+    r.feed(auth + b"*2\r\n$3\r\nSET\r\n$1000000\r\nxxx")
+    with pytest.raises(ProtocolError):
+        r.feed(b"x")
+    assert len(reader(False).feed(b"AUTH pw\r\n" + large)) == 2
