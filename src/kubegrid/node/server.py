@@ -7,7 +7,6 @@ from kubegrid.node.connection import Connection
 
 if TYPE_CHECKING:
     from kubegrid.node.context import NodeContext
-
     from kubegrid.node.turn import Turn
 
 BACKLOG = 1024

@@ -67,6 +67,8 @@ class Replicator(Protocol):
     def readable(self, now: int) -> int: ...
 
 
+Group = tuple[int, bool, float, int, list[tuple["Connection", bytes]]]
+"""Replies of one turn: the position they need, whether the turn wrote, when it began, requests executed, the bytes."""
 Steps = Generator[int | None, None, bytes]
 
 
@@ -111,7 +113,9 @@ class Turn:
         self.count: Callable[[str, int], None] = lambda command, times: None
         self.count_hits: Callable[[int, int], None] = lambda hits, misses: None
         self.touched: list[Connection] = []
-        self.pending: deque[tuple[int, float, int, list[tuple[Connection, bytes]]]] = deque()
+        self.pending: deque[Group] = deque()
+        self.wrote = False
+        """Whether this turn appended an entry."""
         self.inputs: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self.next_turn: list[Connection] = []
         """Connections whose requests this turn had no units left for."""
@@ -164,10 +168,12 @@ class Turn:
         self.request_bytes = 0
         if keyspace.effects:
             effects, undo, size = keyspace.take_turn()
+            self.wrote = True
             return member.append(member.now_ms(), effects, undo, size)
         if keyspace.dirty != self.dirty_seen:
             self.dirty_seen = keyspace.dirty
             if self.open_gate and not keyspace.recording:
+                self.wrote = True
                 return member.append(member.now_ms(), None, None, 0)
         return member.last_seq
 
@@ -244,10 +250,11 @@ class Turn:
                 connection.pending_groups += 1
                 items.append((connection, data))
         if items:
-            self.pending.append((need, self.started, self.executed, items))
+            self.pending.append((need, self.wrote, self.started, self.executed, items))
         elif self.open_gate:
             self._observe((time.perf_counter() - self.started) * 1000, self.executed)
         self.executed = 0
+        self.wrote = False
 
     def _count_in_place(self) -> None:
         self.count("get", self.gets)
@@ -270,7 +277,7 @@ class Turn:
         if pending[0][0] <= upto:
             clock = time.perf_counter()
             while pending and pending[0][0] <= upto:
-                _, started, executed, items = pending.popleft()
+                _, _, started, executed, items = pending.popleft()
                 for connection, data in items:
                     connection.pending_groups -= 1
                     connection.send(data)
@@ -279,29 +286,24 @@ class Turn:
             self._release_reads(readable)
 
     def _release_reads(self, upto: int) -> None:
-        """Too few copies for writes to be confirmed (R9): replies of reads need not wait for that, save behind a write.
-
-        Under this condition no write is executed, so a group whose need is not above the group's before it only read.
-        """
+        """Too few copies for writes to be confirmed (R9): replies of reads need not wait for that, save behind a write."""
         blocked: set[Connection] = set()
-        kept: deque[tuple[int, float, int, list[tuple[Connection, bytes]]]] = deque()
-        seen = -1
-        for need, started, executed, items in self.pending:
-            only_read = need == seen and need <= upto
-            seen = need
-            free = [item for item in items if only_read and item[0] not in blocked]
+        kept: deque[Group] = deque()
+        for need, wrote, started, executed, items in self.pending:
+            may_leave = not wrote and need <= upto
+            free = [item for item in items if may_leave and item[0] not in blocked]
             for connection, data in free:
                 connection.pending_groups -= 1
                 connection.send(data)
             if len(free) < len(items):
                 rest = [item for item in items if item not in free] if free else items
                 blocked.update(connection for connection, _ in rest)
-                kept.append((need, started, executed, rest))
+                kept.append((need, wrote, started, executed, rest))
         self.pending = kept
 
     def drop_replies(self, reason: str) -> None:
         """R15: replies of a deposed primary are never sent; their connections close, the outcome is unknown."""
-        dropped = {connection for _, _, _, items in self.pending for connection, _ in items}
+        dropped = {connection for _, _, _, _, items in self.pending for connection, _ in items}
         self.pending.clear()
         dropped.update(task.connection for task in self.tasks)
         self.tasks.clear()
@@ -310,14 +312,14 @@ class Turn:
 
     def oldest_pending_ms(self) -> float:
         """Age in ms of the oldest reply that waits for its confirmation; 0 when none waits."""
-        return (time.perf_counter() - self.pending[0][1]) * 1000 if self.pending else 0.0
+        return (time.perf_counter() - self.pending[0][2]) * 1000 if self.pending else 0.0
 
     def expire(self, timeout_ms: float) -> int:
         """Close the connections whose replies have waited for longer than `timeout_ms`; how many."""
         limit = time.perf_counter() - timeout_ms / 1000
         closed = 0
-        while self.pending and self.pending[0][1] < limit:
-            for connection, _ in self.pending.popleft()[3]:
+        while self.pending and self.pending[0][2] < limit:
+            for connection, _ in self.pending.popleft()[4]:
                 connection.pending_groups -= 1
                 connection.abort("a reply was not confirmed in time")
                 closed += 1

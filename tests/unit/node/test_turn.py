@@ -26,6 +26,7 @@ class ConfirmedByHand:
         self.backlog_bytes = 0
         self.open = Gate.OPEN
         self.confirmed = 1 << 60
+        self.enough_copies = True
         self.entries: list[list[Any]] = []
 
     def now_ms(self) -> int:
@@ -43,7 +44,7 @@ class ConfirmedByHand:
         pass
 
     def releasable(self, now: int) -> int:
-        return self.confirmed
+        return self.confirmed if self.enough_copies else -1
 
     def readable(self, now: int) -> int:
         return self.confirmed
@@ -153,6 +154,25 @@ async def test_a_hand_over_holds_requests_and_then_lets_them_go_on(member: Membe
     member.replicator.open = Gate.OPEN
     member.poke()
     assert await client.replies(2) == [b"OK", b"1"]
+
+
+async def test_without_enough_copies_writes_wait_and_reads_do_not(member: Member) -> None:
+    writer, reader = await member.connect(), await member.connect()
+    writer.send(("SET", "a", "1"))
+    assert await writer.reply() == b"OK"
+    member.replicator.enough_copies = False
+    writer.send(("SET", "a", "2"))
+    await settle()
+    member.replicator.writable = False
+    reader.send(("GET", "a"), ("SET", "a", "3"))
+    assert await reader.reply() == b"2"
+    assert str(await reader.reply()).startswith("NOREPLICAS")
+    writer.send(("GET", "a"))
+    await settle()
+    assert not writer.reader._buffer  # type: ignore[attr-defined]
+    member.replicator.enough_copies = True
+    member.poke()
+    assert await writer.replies(2) == [b"OK", b"2"]
 
 
 async def test_dropped_replies_never_leave_and_their_connections_close(member: Member) -> None:
