@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -159,3 +161,48 @@ def test_logs_show_every_process_and_one(grid: LiveGrid) -> None:
     assert {line.split(" ")[0] for line in everything.splitlines()} >= {"supervisor", "m0", "p0-0", "p0-1"}
     assert grid.run("logs", "p0-0", "-n", "1").stdout.count("\n") == 1
     assert grid.run("logs", "p9-9", check=False).returncode == 2
+
+
+def test_a_manager_that_lost_its_database_says_so_and_is_rebuilt_from_the_members(grid: LiveGrid) -> None:
+    with grid.writers() as writers:
+        for file in (grid.places.data("m0")).iterdir():
+            file.unlink()
+        grid.kill("m0")
+        wait_until(lambda: grid.status()["managers"][0].get("coordinator_state") == "lost", what="the loss is told")
+        told = grid.run("status")
+        assert "kubegrid manager rebuild" in told.stdout and "degraded" in told.stdout
+        grid.run("manager", "rebuild")
+        wait_until(lambda: grid.status()["state"] == "serving", what="the rebuilt coordinator")
+    assert grid.lost(writers) == [] and all(writer.unknown == 0 for writer in writers)
+    assert grid.run("manager", "rebuild", check=False).returncode == 4
+
+
+def test_a_supervisor_killed_while_it_starts_a_grid_is_replaced(new_grid: NewGrid) -> None:
+    grid = new_grid()
+    words = ["up", str(grid.write_manifest()), "--port", str(grid.port), "--detach", "--dir", str(grid.directory)]
+    process = subprocess.Popen([sys.executable, "-m", "kubegrid.cli", *words], stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: grid.places.run("p0-1").exists() or grid.places.run("p0-0").exists(), 60)
+    grid.kill("supervisor")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1 and "the supervisor ended before the grid was up" in said
+    done = grid.up_again()
+    assert done.returncode == 0, done.stderr
+    assert grid.is_whole() and len(grid.processes()) == 4
+
+
+def test_a_manager_can_be_asked_by_its_address_alone(grid: LiveGrid) -> None:
+    url = f"http://127.0.0.1:{grid.port + 1000}"
+    done = subprocess.run(
+        [sys.executable, "-m", "kubegrid.cli", "status", "--json", "--manager", url], capture_output=True, check=True
+    )
+    assert json.loads(done.stdout)["state"] == "serving"
+
+
+def test_a_start_that_fails_stops_what_it_started(new_grid: NewGrid) -> None:
+    grid = new_grid()
+    grid.places.make()
+    (grid.places.data("p0-1") / "incarnation.partial").mkdir(parents=True)  # where the member wants to write a file
+    done = grid.run("up", str(grid.write_manifest()), "--port", str(grid.port), "--detach", check=False)
+    assert done.returncode == 1 and "p0-1 ended 4 times in a row" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and "incarnation.partial" in done.stderr
+    assert grid.processes() == []

@@ -86,15 +86,16 @@ def prepare(folder: Folder, request: Request) -> Prepared:
     ports.check_free(
         grid.bind, [(number, purpose) for name, number, purpose in layout.listening(grid) if name not in running]
     )
-    if request.fresh:
-        folder.discard()
-    folder.make()
-    secret.keep(folder, effective_secret, bool(running))
-    layout.write_configs(folder, grid, effective_secret is not None)
-    if old is None:
-        layout.permit_bootstrap(folder, grid)
-    memory_ended = grid.memory_ended and not running
-    state.save(folder, msgspec.structs.replace(grid, memory_ended=False))
+    with told_as_disk_error(folder.root):
+        if request.fresh:
+            folder.discard()
+        folder.make()
+        secret.keep(folder, effective_secret, bool(running))
+        layout.write_configs(folder, grid, effective_secret is not None)
+        if old is None:
+            layout.permit_bootstrap(folder, grid)
+        memory_ended = grid.memory_ended and not running
+        state.save(folder, msgspec.structs.replace(grid, memory_ended=False))
     return Prepared(grid, running, memory_ended, _notes(request, old, effective_secret, running))
 
 
