@@ -23,7 +23,7 @@ def apply(keyspace: "Keyspace", effects: list[Any]) -> None:
     used = 0
     crc = crc_hqx
     pairs = iter(effects)
-    for key, value in zip(pairs, pairs, strict=True):
+    for key, value in zip(pairs, pairs, strict=False):
         if type(key) is not bytes:
             _apply_coded(keyspace, key, value)
             continue
