@@ -1,0 +1,53 @@
+"""Writes docs/commands.md from the command table: `python docs/make_commands.py`. A test holds the page to the table."""
+
+from collections import defaultdict
+from pathlib import Path
+
+from kubegrid.wire.command_table import COMMANDS, CommandInfo
+
+PAGE = Path(__file__).with_name("commands.md")
+
+INTRODUCTION = """# Commands
+
+Written by `docs/make_commands.py` from the command table; edit that, not this page.
+
+KubeGrid speaks RESP2 and RESP3 in cluster mode, so that any Redis Cluster client works unchanged. Commands answer as
+Redis 7.0 does, errors included. A command that is not listed is answered `-ERR unknown command`. What differs:
+
+* **All keys of a command are in one slot** (`-CROSSSLOT` else), as in Redis Cluster. `{tag}` puts keys together.
+* **Replies are durable in memory.** The reply to a write leaves when every in-sync member has it; a write that is not
+  confirmed within 5 s closes the connection: its outcome is unknown. `WAIT` therefore answers at once, with the number of
+  in-sync backups.
+* **A member without a lease or a primary** answers `-CLUSTERDOWN` at once; below `minInSync` writes get `-NOREPLICAS`.
+* **Long commands are cut into slices** (`KEYS`, `FLUSHALL`, deleting something large), so `KEYS` may see writes that
+  others make meanwhile. What must be atomic (`EXEC`, `MSET`, `HGETALL`) has a limit of 100,000 keys or fields.
+* **Limits**: a key 64 KiB, a value or field 64 MiB, 10,000 commands in one `MULTI`.
+* **Memory**: past the member's limit, writes that may grow get `-OOM`; reads and deletions go on. Nothing is evicted.
+* `SCAN` in a cluster walks the member asked, as in Redis; clients walk all of them.
+* `OBJECT IDLETIME` is a lower bound kept per group of keys, not per key.
+* One database: `SELECT 0` only. `CONFIG SET` takes what can be set: `maxclients`, and `maxmemory-policy noeviction`.
+* A plain client that repeats a write after a lost connection may have it applied twice, as with Redis.
+"""
+
+
+def _row(info: CommandInfo) -> str:
+    names = ""
+    if info.subcommands:
+        names = ": " + ", ".join(sorted(sub.decode().upper() for sub in info.subcommands))
+    return f"| `{info.name.upper()}`{names} | {info.summary} |"
+
+
+def page() -> str:
+    """The whole page as text."""
+    groups: dict[str, list[CommandInfo]] = defaultdict(list)
+    for info in {id(info): info for info in COMMANDS.values()}.values():
+        groups[info.group].append(info)
+    parts = [INTRODUCTION]
+    for group in sorted(groups):
+        parts.append(f"\n## {group}\n\n| command | what it does |\n|---|---|\n")
+        parts.append("\n".join(_row(info) for info in sorted(groups[group], key=lambda info: info.name)) + "\n")
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
