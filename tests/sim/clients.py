@@ -3,6 +3,9 @@
 A client stays with the member that answered it and otherwise tries the one the coordinator names, or any: also one
 that has been deposed and does not know, which is where stale reads come from. A request that was refused did not happen
 and is forgotten; one whose connection closed, or that took too long, is of unknown outcome and may still happen.
+Most clients stand beside a member, on its side of every cut; some only read. (Writes at a primary that nobody hears make
+its reads wait, R7, and so hide what leases are for: readers have to be alone with it.)
+Roamers ask any member, soon give up, and ask another: when two members answer at a time, they are the ones to notice.
 Next on the path: `machine.request`.
 """
 
@@ -11,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 from tests.sim.operations import (
     COUNTERS,
     KEYS,
-    KINDS_OF_COUNTER,
-    KINDS_OF_LOG,
-    KINDS_OF_REGISTER,
     REGISTERS,
+    WRITES_OF_REGISTER,
     Operation,
 )
 from tests.sim.trace import shown
@@ -23,13 +24,23 @@ if TYPE_CHECKING:
     from tests.sim.machine import Machine
     from tests.sim.world import World
 
+ROAMER_THINK_MS = 16
+ROAMER_PATIENCE_MS = 40
+
 
 class Client:
     """Invariant: `open` is the one request that is neither answered, nor refused, nor given up."""
 
-    def __init__(self, world: "World", number: int) -> None:
+    def __init__(self, world: "World", number: int, roams: bool = False) -> None:
         self.world = world
         self.number = number
+        self.roams = roams
+        rng = world.rng
+        self.home: str | None = rng.choice(world.addresses) if rng.random() < 0.8 else None
+        self.reads = rng.choice((0.2, 0.5, 1.0))
+        """Share of plain reads."""
+        self.think_us = 1000 * (ROAMER_THINK_MS if roams else world.scenario.think_ms)
+        self.patience_us = 1000 * (ROAMER_PATIENCE_MS if roams else world.scenario.patience_ms)
         self.open: Operation | None = None
         self.sent_us = 0
         self.favourite: Machine | None = None
@@ -45,14 +56,16 @@ class Client:
         self._send(key, *self._choose(key))
 
     def _choose(self, key: str) -> tuple[str, Any]:
+        return ("get", None) if self.world.rng.random() < self.reads else self._write(key)
+
+    def _write(self, key: str) -> tuple[str, Any]:
         world, rng = self.world, self.world.rng
         if key in COUNTERS:
-            return rng.choice(KINDS_OF_COUNTER), None
+            return "incr", None
         if key not in REGISTERS:
-            kind = rng.choice(KINDS_OF_LOG)
-            return kind, str(world.operations) if kind == "append" else None
-        kind = rng.choice(KINDS_OF_REGISTER)
-        if kind in ("get", "delete"):
+            return "append", str(world.operations)
+        kind = rng.choice(WRITES_OF_REGISTER)
+        if kind == "delete":
             return kind, None
         # A wall clock is a thing that only the executing member knows: replicas must get its effect, not the command.
         machine = self.favourite
@@ -65,26 +78,36 @@ class Client:
         """The reading of what is left at the end."""
         self._send(key, "get", None)
 
+    def write_and_forget(self, machine: "Machine") -> None:
+        key = self.world.rng.choice(KEYS)
+        self.favourite = machine
+        machine.request(self._operation(machine, key, *self._write(key)))
+
     def _send(self, key: str, kind: str, argument: Any) -> None:
         world = self.world
         machine = self._member_to_ask()
-        if machine is None:
-            world.after(20_000, self.act)
+        if machine is None or not world.network.passes(self.home, machine.address):
+            self.favourite = None
+            world.after(5000, self.act)
             return
+        self.open, self.sent_us, self.asked = self._operation(machine, key, kind, argument), world.now_us, machine
+        machine.request(self.open)
+
+    def _operation(self, machine: "Machine", key: str, kind: str, argument: Any) -> Operation:
+        world = self.world
         operation = Operation(world.operations, self.number, key, kind, argument, world.step)
         operation.after_seq = world.observer.confirmed_seq
         world.operations += 1
         world.history[key].append(operation)
-        self.open, self.sent_us, self.asked = operation, world.now_us, machine
         if world.tracing:
             world.trace(
                 f"client {self.number} asks {shown(machine.member)}: {operation.kind} {key} {argument!r} (#{operation.number})"
             )
-        machine.request(operation)
+        return operation
 
     def _member_to_ask(self) -> "Machine | None":
         world, rng = self.world, self.world.rng
-        luck = rng.random()
+        luck = 1.0 if self.roams else rng.random()
         if self.favourite is not None and self.favourite.alive and luck < 0.9:
             return self.favourite
         primary = world.coordinator.current.primary
@@ -102,7 +125,7 @@ class Client:
                 self.seen[operation.key] = result
             elif operation.kind == "set":
                 self.seen[operation.key] = operation.argument
-            self.world.after(1000 * self.world.rng.randrange(1, self.world.scenario.think_ms), self.act)
+            self.world.after(self.world.rng.randrange(1000, self.think_us), self.act)
 
     def failed(self, operation: Operation) -> None:
         """Refused, or its connection closed."""
@@ -110,9 +133,9 @@ class Client:
             self.open = None
             if self.world.rng.random() < 0.6:
                 self.favourite = None
-            self.world.after(self.world.rng.randrange(2000, 30_000), self.act)
+            self.world.after(self.world.rng.randrange(2000, ROAMER_THINK_MS * 1000 if self.roams else 30_000), self.act)
 
     def lose_patience(self) -> None:
         operation = self.open
-        if operation is not None and self.world.now_us - self.sent_us > self.world.scenario.patience_ms * 1000:
+        if operation is not None and self.world.now_us - self.sent_us > self.patience_us:
             self.world.unknown(operation)

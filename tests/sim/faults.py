@@ -111,19 +111,53 @@ class Nemesis:
         if rng.random() < 0.5:
             self.world.cut_coordinator(machine, length_us)
 
-    def flap(self) -> bool:
-        """A primary is out of reach, in reach for a moment, and out of reach again."""
-        machine = self._primary()
-        if machine is None or not self._isolate(machine):
+    def _strand(self, machine: "Machine", length_us: int) -> None:
+        """No member hears it, nor it them; its clients may be with it."""
+        if machine.alive and not self.stopped:
+            wires = [(machine.address, other.address) for other in self._others(machine)]
+            self.world.network.cut(wires + [(b, a) for a, b in wires], length_us)
+
+    def strand_primary(self) -> bool:
+        """A primary's host drops off the network, perhaps with clients that go on writing what nobody else will have."""
+        machine, rng = self._primary(), self.world.rng
+        if machine is None:
             return False
-        rng, grace_us = self.world.rng, self.world.scenario.settings.grace_ms * 1000
-        for turn in (1, 2):
-            self.world.after(int(turn * grace_us * rng.uniform(1.0, 1.3)), self._isolate_if_alive, machine)
+        length_us = int(self.world.scenario.settings.grace_ms * 1000 * rng.choice((1.1, 1.3, 1.8, 3.0)))
+        self._strand(machine, length_us)
+        self.world.cut_coordinator(machine, length_us)
+        if rng.random() < 0.5:
+            for _ in range(rng.randrange(12)):
+                self.world.after(rng.randrange(200_000), self.world.stray_write, machine)
         return True
 
-    def _isolate_if_alive(self, machine: "Machine") -> None:
-        if machine.alive and not self.stopped:
-            self._isolate(machine)
+    def flap(self) -> bool:
+        """A primary is out of reach until about when its backups act, in reach for a moment, and out of reach again."""
+        machine, world, rng = self._primary(), self.world, self.world.rng
+        if machine is None:
+            return False
+        grace_us = world.scenario.settings.grace_ms * 1000
+        first_us, gap_us = int(grace_us * rng.uniform(1.0, 1.3)), rng.randrange(10_000, 80_000)
+        self._strand(machine, first_us)
+        world.after(first_us + gap_us, self._strand, machine, int(grace_us * rng.uniform(0.5, 1.5)))
+        world.cut_coordinator(machine, 3 * grace_us)
+        if rng.random() < 0.7:
+            self.coordinator_slow(3 * grace_us)
+        return True
+
+    def strand_in_steps(self) -> bool:
+        """A primary loses the coordinator, then one backup after the other."""
+        machine, world, rng = self._primary(), self.world, self.world.rng
+        if machine is None:
+            return False
+        grace_us = world.scenario.settings.grace_ms * 1000
+        world.cut_coordinator(machine, 3 * grace_us)
+        for other in self._others(machine):
+            world.after(rng.randrange(int(1.3 * grace_us)), self._part, machine.address, other.address, 2 * grace_us)
+        return True
+
+    def _part(self, one: str, other: str, length_us: int) -> None:
+        if not self.stopped:
+            self.world.network.cut([(one, other), (other, one)], length_us)
 
     def pause_and_cut(self) -> bool:
         """A primary stands still, and when it goes on nobody hears it."""
@@ -259,9 +293,9 @@ class Nemesis:
     def _outage_ends(self) -> None:
         self.world.coordinator.out = max(0, self.world.coordinator.out - 1)
 
-    def coordinator_slow(self) -> bool:
+    def coordinator_slow(self, length_us: int = 0) -> bool:
         self.world.coordinator.slow += 1
-        self.world.after(self._length_us(), self._slowness_ends)
+        self.world.after(length_us or self._length_us(), self._slowness_ends)
         return True
 
     def _slowness_ends(self) -> None:

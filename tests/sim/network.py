@@ -77,6 +77,12 @@ class Network:
         for sender, to, payload in self.clogs.pop(wire, []):
             self.world.after(self.world.rng.randrange(500), self._arrive, sender.member, wire, to, payload)
 
+    def passes(self, one: str | None, other: str) -> bool:
+        """Whether a client that stands beside member `one` reaches the other."""
+        if one is None or one == other:
+            return True
+        return not self.cuts.get((one, other)) and not self.cuts.get((other, one))
+
     def heal(self) -> None:
         self.healed = True
         for wire in list(self.clogs):

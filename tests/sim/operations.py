@@ -15,9 +15,7 @@ COUNTERS = ("c0",)
 LOGS = ("l0", "l1")
 KEYS = REGISTERS + COUNTERS + LOGS
 
-KINDS_OF_REGISTER = ("get", "get", "set", "set", "setnx", "cas", "delete")
-KINDS_OF_COUNTER = ("get", "incr", "incr")
-KINDS_OF_LOG = ("get", "append", "append")
+WRITES_OF_REGISTER = ("set", "set", "setnx", "cas", "delete")
 
 
 class Operation:

@@ -16,7 +16,9 @@ FAULTS = {
     "isolate-primary": 4.0,
     "cut-pair": 3.0,
     "cut-one-way": 3.0,
-    "flap": 2.0,
+    "strand-primary": 4.0,
+    "strand-in-steps": 3.0,
+    "flap": 3.0,
     "split": 2.0,
     "clog": 2.0,
     "crash": 3.0,
@@ -49,6 +51,7 @@ class Scenario:
     settings: ReplicationSettings
     failback: bool
     clients: int
+    roamers: int
     think_ms: int
     """A client's longest pause between two operations."""
     patience_ms: int
@@ -114,7 +117,8 @@ def draw(rng: random.Random) -> Scenario:
         all_in_sync=rng.random() < 0.5,
         settings=settings,
         failback=rng.random() < 0.4,
-        clients=rng.choice((2, 3, 4)),
+        clients=rng.choice((1, 2, 3)),
+        roamers=rng.choice((0, 2, 2)),
         think_ms=rng.choice((40, 80, 160)),
         patience_ms=rng.choice((150, 400, 1000)),
         chaos_ms=rng.choice((1200, 2000, 3000)),

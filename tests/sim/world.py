@@ -68,10 +68,15 @@ class World:
         self.holders: dict[str, Machine] = {}
         self.network = Network(self)
         self.observer = Observer(self)
-        self.clients = [Client(self, i) for i in range(self.scenario.clients + 1)]
-        self.auditor = self.clients[-1]
+        count = self.scenario.clients
+        self.clients = [Client(self, i, roams=i >= count) for i in range(count + self.scenario.roamers)]
+        self.auditor = Client(self, len(self.clients))
+        self.stranger = Client(self, len(self.clients) + 1)
+        """Writes what it never asks about again."""
+        self.clients += (self.auditor, self.stranger)
+        self.stranger.stopped = True
         """Reads every key at the end."""
-        self.auditor.stopped = True
+        self.auditor.stopped, self.auditor.home = True, None
         members = [Member(address, self._incarnation()) for address in self.addresses]
         first = Configuration(
             grid=GRID,
@@ -192,7 +197,7 @@ class World:
             client.lose_patience()
         if self.machines:
             self.observer.read_on_backup(self.rng.choice(list(self.machines.values())))
-        self.after(50_000, self._sweep)
+        self.after(20_000, self._sweep)
 
     def describe(self) -> str:
         current = self.coordinator.current
@@ -351,6 +356,11 @@ class World:
             if self.tracing:
                 self.trace(f"client {operation.client} does not learn of {operation!r}")
             self._client(operation).failed(operation)
+
+    def stray_write(self, machine: Machine) -> None:
+        """A write of a client that does not wait for the answer."""
+        if machine.alive and not self.healed:
+            self.stranger.write_and_forget(machine)
 
     def _client(self, operation: Operation) -> Client:
         return self.clients[operation.client]
