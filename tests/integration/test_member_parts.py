@@ -7,8 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from kubegrid.base.configuration import Configuration
+from kubegrid.base.ids import Member
 from kubegrid.base.settings import MIB, StoreSettings
 from kubegrid.node.applying import UNITS_PER_TURN, Applying
+from kubegrid.node.handover_hold import HandoverHold
 from kubegrid.node.housekeeping import FULL_MARK, HARD_MARK, LoopWatch, MemoryWatch
 from kubegrid.node.http import HttpPort
 from kubegrid.store import Keyspace
@@ -183,3 +186,46 @@ async def test_a_taken_port_is_an_error_at_once(answers: Answers) -> None:
     with pytest.raises(OSError, match="in use"):
         await HttpPort(answers, None).listen("127.0.0.1", number)
     await port.close()
+
+
+# -- holding commands during a hand-over -------------------------------------------------------------------------------
+
+A, B, C = (Member(f"p0-{number}", "a") for number in range(3))
+
+
+def configured(epoch: int, primary: Member | None, *in_sync: Member) -> Configuration:
+    return Configuration("grid", 0, epoch, primary, in_sync)
+
+
+def test_the_old_primary_keeps_commands_until_the_new_one_has_spoken() -> None:
+    hold = HandoverHold(A, 400)
+    hold.learn(1000, configured(1, A, A, B))
+    assert not hold.holds(1000)
+    hold.learn(2000, configured(2, B, A, B))
+    assert hold.holds(2399)
+    assert not hold.holds(2400)
+    hold.heard(B, configured(1, A, A, B))
+    hold.heard(C, configured(2, B, A, B))
+    assert hold.holds(2001)
+    hold.heard(B, configured(2, B, A, B))
+    assert not hold.holds(2001)
+
+
+def test_the_new_primary_keeps_commands_for_a_while_after_a_hand_over_but_not_after_a_promotion() -> None:
+    hold = HandoverHold(B, 400)
+    hold.learn(1000, configured(1, A, A, B, C))
+    hold.learn(2000, configured(2, B, A, B, C))
+    assert hold.holds(2001)
+    hold.learn(2100, configured(3, C, C))
+    assert not hold.holds(2101)
+    promoted = HandoverHold(B, 400)
+    promoted.learn(1000, configured(1, A, A, B))
+    promoted.learn(2000, configured(2, B, B))
+    assert not promoted.holds(2001)
+
+
+def test_a_bystander_keeps_nothing() -> None:
+    hold = HandoverHold(C, 400)
+    hold.learn(1000, configured(1, A, A, B, C))
+    hold.learn(2000, configured(2, B, A, B, C))
+    assert not hold.holds(2001)

@@ -22,6 +22,7 @@ from kubegrid.base.ids import Member
 from kubegrid.base.settings import NodeConfig
 from kubegrid.node.applying import Applying
 from kubegrid.node.coordinator_link import CoordinatorLink
+from kubegrid.node.handover_hold import HandoverHold
 from kubegrid.node.peers import Peers
 from kubegrid.node.snapshots import SnapshotStreams
 from kubegrid.node.turn import Turn
@@ -67,6 +68,7 @@ class MemberDriver:
         self.primary_listeners: list[Callable[[], None]] = []
         """Called when this member became the primary, or ceased to be it."""
         self.applying = Applying(keyspace)
+        self.hold = HandoverHold(me, config.replication.handover_hold_ms)
         self.recording = replica.recording
         self.writable = replica.writable
         """Both change with inputs only, so they are copied once a turn (`drain`): commands ask often."""
@@ -123,6 +125,8 @@ class MemberDriver:
         gate = self.replica.gate(now)
         applying = self.applying
         if applying.busy and (gate is Gate.OPEN or applying.reverting):
+            return Gate.HOLD
+        if gate is Gate.CLOSED and self.hold.holds(now):
             return Gate.HOLD
         return gate
 
@@ -189,6 +193,8 @@ class MemberDriver:
 
     def _received(self, sender: Member, message: Any) -> None:
         self.replica.receive(self.now_ms(), sender, message)
+        if self.hold.awaited is not None:
+            self.hold.heard(sender, message.configuration)
 
     def peer_connected(self, member: Member) -> None:
         self.turn.input(lambda: self.replica.connected(self.now_ms(), member))
@@ -254,6 +260,7 @@ class MemberDriver:
             for listener in self.primary_listeners:
                 listener()
         configuration = instruction.configuration
+        self.hold.learn(self.now_ms(), configuration)
         log.info(
             "role changed role=%s serving=%s epoch=%s configuration=%s",
             instruction.role.value,
