@@ -1,10 +1,13 @@
 """R1 to R5: how the configuration changes, and what is believed about it."""
 
+from typing import get_args
+
+import msgspec
 from tests.unit.replication.conversation import GRID, Stage
 
 from kubegrid.base.configuration import Configuration
 from kubegrid.replication import Role, Rules
-from kubegrid.replication.messages import Append, Matched
+from kubegrid.replication.messages import Append, Matched, Message
 
 
 def test_r1_a_lost_answer_is_made_up_for_by_recognising_the_own_proposal() -> None:
@@ -212,6 +215,27 @@ def test_r5_a_coordinator_that_lost_everything_bootstraps_nobody() -> None:
     stage.restart("B")
     stage.run(2000)
     assert stage["B"].replica.epoch == 0 and stage.role("B") is Role.IDLE
+
+
+def test_what_a_confused_peer_says_raises_nothing() -> None:
+    stage = Stage("A", "B")
+    newcomer = stage._make("C").replica
+    a, b = stage["A"].replica.me, stage["B"].replica.me
+    nothing = Configuration(GRID, 0, 0, None, ())
+    foreign = Configuration("another grid", 0, 5, b, (b,))
+    known = stage.coordinator.value
+    for configuration in (nothing, foreign, known):
+        for replica in (stage["A"].replica, stage["B"].replica, newcomer):
+            for sender in (a, b, newcomer.me):
+                for message in one_of_each(configuration):
+                    replica.receive(stage.now, sender, message)
+                    replica.validate()
+
+
+def one_of_each(configuration: Configuration) -> list[object]:
+    """Every message there is, with numbers that fit nothing."""
+    fields = {int: 7, str: "", bool: True, bytes: b"x", Configuration: configuration}
+    return [kind(*[fields.get(f.type, []) for f in msgspec.structs.fields(kind)]) for kind in get_args(Message)]
 
 
 def test_r2_a_restarted_name_waits_until_its_former_self_is_removed() -> None:

@@ -162,6 +162,15 @@ def test_a_leaving_primary_hands_over_first() -> None:
     assert stage.in_sync() == "B" and outage <= 60
 
 
+def test_members_that_leave_together_do_not_hand_the_partition_to_each_other() -> None:
+    stage = Stage("A", "B")
+    stage.leave("A")
+    stage.leave("B")
+    stage.run(2000)
+    assert sum(stage[letter].notes.count("r16_hand_over") for letter in "AB") <= 1
+    assert len(stage.primary) == 1 and stage.in_sync() == stage.primary, "one is gone, the other waits for a joiner"
+
+
 def test_a_lone_member_waits_for_a_joiner_before_it_leaves() -> None:
     stage = Stage("A")
     w = stage.write("A", "k", "1")
