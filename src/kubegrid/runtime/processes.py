@@ -91,7 +91,6 @@ def start(name: str, kind: Kind, folder: Folder, command: Command = kubegrid_com
         raise BusyError(f"a process of {name} runs already in {folder.root}")
     try:
         with told_as_disk_error(folder.root):
-            folder.run(name).unlink(missing_ok=True)  # it names a dead process
             log = os.open(folder.log(name), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 child = subprocess.Popen(
@@ -109,8 +108,12 @@ def start(name: str, kind: Kind, folder: Folder, command: Command = kubegrid_com
     finally:
         lock.release()  # the child has its own copy of the open file, and with it the lock
     process = psutil.Process(child.pid)
-    with contextlib.suppress(psutil.Error, DiskError):  # it may have ended already; without a record it is searched for
+    try:
         folder.write_json(folder.run(name), RunRecord(child.pid, process.create_time()))
+    except psutil.Error:  # it has ended already
+        pass
+    except DiskError:  # who looks for it will search
+        folder.run(name).unlink(missing_ok=True)
     return RunningProcess(name, folder, process, child)
 
 
@@ -137,18 +140,18 @@ def pid_of(name: str, folder: Folder) -> int | None:
     """For showing: the pid of the process of that name, if it lives."""
     if not is_held(folder.lock(name)):
         return None
-    with contextlib.suppress(OSError, msgspec.DecodeError):
-        return msgspec.json.decode(folder.run(name).read_bytes(), type=RunRecord).pid
-    found = _searched(["--config", str(folder.config(name))])
+    arguments = ["--config", str(folder.config(name))]
+    found = _recorded(name, folder, arguments) or _searched(arguments)
     return found.pid if found is not None else None
 
 
 def _recorded(name: str, folder: Folder, arguments: list[str]) -> psutil.Process | None:
+    """The process that the record names, if its last arguments are these."""
     with contextlib.suppress(OSError, msgspec.DecodeError, psutil.Error):
         record = msgspec.json.decode(folder.run(name).read_bytes(), type=RunRecord)
         process = psutil.Process(record.pid)
         same_time = abs(process.create_time() - record.started_at) <= CREATE_TIME_SLACK_S
-        if same_time and process.cmdline()[1:] == arguments:
+        if same_time and process.cmdline()[-len(arguments) :] == arguments:
             return process
     return None
 
