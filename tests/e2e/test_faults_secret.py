@@ -80,9 +80,9 @@ def replication_port(grid: LiveGrid, name: str) -> int:
     return int(json.loads(grid.places.config(name).read_text())["replication_port"])
 
 
-def knock(grid: LiveGrid, port: int, secret: bytes | None, **changes: object) -> str:
+def knock(running: LiveGrid, port: int, secret: bytes | None, **changes: object) -> str:
     """Try to make a link as a member of the grid would; why it was refused."""
-    hello = transport.Hello(kind="member", grid=grid.status()["id"], name="p0-1", incarnation="intruder")
+    hello = transport.Hello(kind="member", grid=running.status()["id"], name="p0-1", incarnation="intruder")
     hello = transport.Hello(**{f: getattr(hello, f) for f in hello.__struct_fields__} | changes)
 
     async def try_it() -> str:
