@@ -4,7 +4,8 @@ The same scene throughout: A is cut off from some or all of the others, somebody
 asks A. Every test with a rule switched off ends with a *stale read*: A answers "old" after "new" was confirmed.
 """
 
-from tests.unit.replication.conversation import Reply, Stage
+from tests.unit.replication.actor import Reply
+from tests.unit.replication.conversation import Stage
 
 from kubegrid.replication import Role, Rules
 from kubegrid.replication.messages import Append, Beacon, BeaconAck

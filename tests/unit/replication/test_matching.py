@@ -1,6 +1,7 @@
 """R14, R15: a member that was removed and comes back, and a primary that was deposed."""
 
-from tests.unit.replication.conversation import Reply, Stage
+from tests.unit.replication.actor import Reply
+from tests.unit.replication.conversation import Stage
 
 from kubegrid.base.settings import ReplicationSettings
 from kubegrid.replication import Role, Rules
