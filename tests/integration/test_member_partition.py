@@ -241,6 +241,31 @@ def test_the_data_go_on_while_the_manager_is_dead(pair: GridProcesses) -> None:
     assert pair.whole() == primary
 
 
+def test_a_write_that_is_not_confirmed_in_time_ends_its_connection_and_new_ones_are_refused_at_once(
+    pair: GridProcesses,
+) -> None:
+    primary = pair.wait_whole()
+    backup = next(name for name in pair.members() if name != primary)
+    waiting = pair.client(primary)
+    waiting.set("key", "before")
+    pair.kill("m0")
+    pair.signal(backup, signal.SIGSTOP)
+    begun = time.monotonic()
+    with pytest.raises(redis.ConnectionError):
+        waiting.set("key", "after")
+    assert 4.5 < time.monotonic() - begun < 8
+    begun = time.monotonic()
+    with pytest.raises(redis.exceptions.ClusterDownError):
+        pair.client(primary).get("key")
+    assert time.monotonic() - begun < 1
+    assert pair.get(primary, "/readyz")[0] == 503
+    assert pair.get(primary, "/livez")[0] == 200
+    pair.signal(backup, signal.SIGCONT)
+    pair.start_manager()
+    serving = pair.wait_whole()
+    assert pair.client(serving).get("key") in (b"before", b"after")
+
+
 def test_three_copies_survive_two_failures_in_turn(tmp_path: Path) -> None:
     with grid_processes(tmp_path, copies=3) as grid:
         grid.start()

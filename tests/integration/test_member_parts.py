@@ -14,7 +14,10 @@ from kubegrid.node.applying import UNITS_PER_TURN, Applying
 from kubegrid.node.handover_hold import HandoverHold
 from kubegrid.node.housekeeping import FULL_MARK, HARD_MARK, LoopWatch, MemoryWatch
 from kubegrid.node.http import HttpPort
+from kubegrid.node.snapshots import SnapshotStreams
 from kubegrid.store import Keyspace
+
+A, B, C = (Member(f"p0-{number}", "a") for number in range(3))
 
 
 def keyspace() -> Keyspace:
@@ -69,6 +72,91 @@ def test_what_comes_while_the_queue_is_not_empty_waits_behind_it() -> None:
     applying.go_on()
     assert store.find(b"k0") == b"a"
     assert not applying.busy
+
+
+# -- snapshots -------------------------------------------------------------------------------------------------------
+
+
+class Joiner:
+    """Where slices go: as the state machine does, it grants a window and takes what was cut."""
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.slices: list[tuple[bytes, bool]] = []
+
+    def snapshot_window(self, to: Member) -> int:
+        return self.window - len(self.slices)
+
+    def snapshot_slice(self, now: int, to: Member, snapshot: int, payload: bytes, last: bool) -> None:
+        self.slices.append((payload, last))
+
+
+class Turns:
+    """Where inputs are queued, to be run one turn at a time."""
+
+    def __init__(self) -> None:
+        self.inputs: list[Any] = []
+
+    def input(self, function: Any) -> None:
+        self.inputs.append(function)
+
+    async def next(self) -> int:
+        """Run one turn; how many inputs it had."""
+        await asyncio.sleep(0)
+        inputs, self.inputs = self.inputs, []
+        for function in inputs:
+            function()
+        return len(inputs)
+
+
+async def test_a_snapshot_is_cut_one_slice_a_turn_and_no_more_than_the_window() -> None:
+    source = keyspace()
+    for number in range(20_000):
+        source.put(b"key:%d" % number, bytes(100))
+    joiner = Joiner(window=3)
+    turns = Turns()
+    applying = Applying(source)
+    streams = SnapshotStreams(source, joiner, turns, applying, lambda: 0)  # type: ignore[arg-type]
+    streams.start(B, 1)
+    copy = keyspace()
+    cut = 0
+    while streams.streams:
+        streams.schedule()
+        before = len(joiner.slices)
+        ran = await turns.next()
+        assert len(joiner.slices) - before <= 1
+        if not ran:
+            assert len(joiner.slices) == joiner.window
+            joiner.slices.clear()
+            continue
+        payload, last = joiner.slices[-1]
+        assert len(payload) <= 2 * StoreSettings().slice_bytes
+        cut += 1
+        if not last:
+            copy.load(payload)
+            source.put(b"key:%d" % cut, b"changed while it was cut")
+    assert cut > 5
+    assert copy.key_count == source.key_count
+    copy.validate()
+
+
+async def test_nothing_is_cut_from_a_store_that_is_behind() -> None:
+    source = keyspace()
+    applying = Applying(source)
+    applying.apply(1, [item for i in range(UNITS_PER_TURN) for item in (b"k%d" % i, b"a")])
+    applying.apply(2, [b"k0", b"b"])
+    assert applying.busy
+    joiner = Joiner(window=3)
+    turns = Turns()
+    streams = SnapshotStreams(source, joiner, turns, applying, lambda: 0)  # type: ignore[arg-type]
+    streams.start(B, 1)
+    streams.schedule()
+    assert await turns.next() == 0
+    applying.begin_turn()
+    applying.go_on()
+    streams.schedule()
+    assert await turns.next() == 1
+    assert joiner.slices
 
 
 # -- memory ----------------------------------------------------------------------------------------------------------
@@ -189,9 +277,6 @@ async def test_a_taken_port_is_an_error_at_once(answers: Answers) -> None:
 
 
 # -- holding commands during a hand-over -------------------------------------------------------------------------------
-
-A, B, C = (Member(f"p0-{number}", "a") for number in range(3))
-
 
 def configured(epoch: int, primary: Member | None, *in_sync: Member) -> Configuration:
     return Configuration("grid", 0, epoch, primary, in_sync)

@@ -49,6 +49,7 @@ class CoordinatorLink:
         self._epoch_since = time.monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reading = False
+        self._told: tuple[Outcome, int, str] | None = None
         self._silence = ""
         """Why the last reading had no answer, as it was logged."""
 
@@ -105,7 +106,10 @@ class CoordinatorLink:
 
     async def _compare_and_swap(self, token: int, proposed: Configuration, answer: Answered) -> None:
         outcome, current, current_token = await self._client.swap_configuration(proposed, token)
-        log.info("compare-and-swap outcome=%s epoch=%d proposer=%s", outcome.name, proposed.epoch, proposed.proposer)
+        told = (outcome, proposed.epoch, proposed.proposer)
+        if told != self._told:  # an unknown outcome is asked for again, many times a second
+            self._told = told
+            log.info("compare-and-swap outcome=%s epoch=%d proposer=%s", outcome.name, proposed.epoch, proposed.proposer)
         if current is not None and not self._ours(current):
             outcome, current, current_token = Outcome.UNKNOWN, None, 0
         answer(_OUTCOMES[outcome], current, current_token)

@@ -316,6 +316,9 @@ class MemberDriver:
             return "" if self.gate(self.now_ms()) is not Gate.CLOSED else "primary, but not serving: no lease or not recovered"
         if not self.in_sync():
             return f"not in the in-sync set of epoch {replica.epoch}: {self.role_name}"
+        primary = replica.configuration.primary
+        if primary is None or not self.peers.connected(primary):
+            return f"in sync as of epoch {replica.epoch}, but without a link to the primary"
         return "" if not self.applying.busy else "in sync, still applying what it received"
 
 
