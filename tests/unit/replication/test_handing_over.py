@@ -19,6 +19,19 @@ def test_everything_executed_is_answered_before_the_partition_goes() -> None:
     assert stage.equal("AB") and len(stage["B"].store) == 5
 
 
+def test_no_request_is_refused_on_either_side() -> None:
+    stage = Stage("A", "B")
+    assert stage.hand_over("A", "B")
+    refused_by_target = 0
+    while stage.primary != "B":
+        if stage.role("A") is Role.PRIMARY:
+            assert not stage.write("A", "k", "1").refused
+        elif stage.role("B") is Role.PRIMARY:
+            refused_by_target += stage.write("B", "k", "1").refused
+        stage.run(1)
+    assert refused_by_target == 0
+
+
 def test_the_swap_waits_until_everything_is_confirmed() -> None:
     stage = Stage("A", "B")
     stage.keep_back("A", "B", Append)

@@ -65,6 +65,18 @@ def test_r11_a_promotion_decided_on_an_old_reading_fails() -> None:
     assert w1.confirmed and stage.primary == "A"
 
 
+def test_r11_a_backup_that_stood_still_first_reads_what_was_said_meanwhile() -> None:
+    """B's process was stopped for longer than a grace, A could not remove it; awake, B ticks before it finds the beacons."""
+    stage = Stage("A", "B")
+    stage.coordinator.deaf_to = {"A"}
+    stage.pause("B")
+    stage.run(stage.settings.grace_ms + 350)
+    stage.resume("B")
+    stage.run(50)
+    assert "r11_promotion" not in stage["B"].notes
+    stage.until(lambda: stage.primary == "A", limit_ms=100)
+
+
 def promoted_without_knowing(rules: Rules) -> Stage:
     """C's promotion applies, but before C learns so, it hears A again and acknowledges its beacon."""
     stage = Stage("A", "C", rules=rules)
