@@ -118,8 +118,8 @@ async def test_starts_everything_and_takes_it_down_in_order(folder: Folder) -> N
     prepared = prepare(folder)
     async with supervised(folder, prepared) as running:
         await running.ready()
-        before = {path.name: path.read_text() for path in folder.root.glob("data/p*/incarnation")}
-        assert before and None not in pids(folder, prepared).values()
+        assert None not in pids(folder, prepared).values()
+        await running.until(lambda: len(list(folder.root.glob("data/p*/incarnation"))) == 2, "both members have begun")
         await running.stopped()
     assert set(pids(folder, prepared).values()) == {None}
     paths = [path for path, _ in told(folder)]
@@ -133,6 +133,7 @@ async def test_a_process_that_ends_is_started_again_and_its_death_is_reported(fo
     async with supervised(folder, prepared) as running:
         await running.ready()
         first = pids(folder, prepared)["p0-0"]
+        await running.until((folder.data("p0-0") / "incarnation").exists, "the member has begun")
         incarnation = (folder.data("p0-0") / "incarnation").read_text()
         assert first is not None
         os.kill(first, signal.SIGKILL)
@@ -178,6 +179,7 @@ async def test_who_ignores_sigterm_is_killed_after_the_time_limit_and_it_is_said
     (folder.data("p0-1") / "misbehave").write_text("stubborn")
     async with supervised(folder, prepared) as running:
         await running.ready()
+        await running.until((folder.data("p0-1") / "incarnation").exists, "the member ignores signals")
         await running.stopped()
         assert any("p0-1 did not stop within 1.5 s: killing it" in event.text for event in running.events)
     assert set(pids(folder, prepared).values()) == {None}
