@@ -84,8 +84,8 @@ class StoreSettings(msgspec.Struct, frozen=True):
     """One slice of a snapshot: small enough that cutting and loading it stay well under a loop turn's 50 ms."""
     slice_units: int = 4000
     """Keys or fields that one slice of a long command, of expiry or of clean-up touches: a few milliseconds."""
-    atomic_units_max: int = 100_000
-    """Keys or fields that a command which must be atomic (HGETALL, MSET, one command in EXEC) may touch."""
+    atomic_units_max: int = 20_000
+    """Keys or fields that a command which must be atomic (HGETALL, MSET, one command in EXEC) may touch: 20 to 40 ms."""
     transaction_commands_max: int = 10_000
     """Commands that one MULTI may queue."""
 

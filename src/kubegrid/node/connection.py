@@ -252,6 +252,8 @@ class Connection(asyncio.Protocol):
             return
         slots = keyspace.slots
         expires = keyspace.expires
+        used_ms = keyspace.used_ms
+        now_ms = keyspace.now_ms
         effects = keyspace.effects
         undo = keyspace.undo
         recording = keyspace.recording
@@ -270,6 +272,7 @@ class Connection(asyncio.Protocol):
                     slot = crc_hqx(key, 0) & 16383
                     values = slots[slot]
                     if values is not None and expires[slot] is None:
+                        used_ms[slot] = now_ms
                         value = values.get(key)
                         if type(value) is bytes:
                             gets += 1
@@ -303,6 +306,7 @@ class Connection(asyncio.Protocol):
                             index = self._execute_slowly(requests, index - 1)
                             break
                         values[key] = value
+                        used_ms[slot] = now_ms
                         if recording:
                             effects += (key, value)
                             undo += (key, old)

@@ -7,6 +7,7 @@ from kubegrid.store.keyspace import EMBEDDED_BYTES_MAX, Keyspace
 from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES
 from kubegrid.store.numbers import parse_int64
 from kubegrid.store.refusals import too_many, wrong_arity
+from kubegrid.store.slots import slot_of
 from kubegrid.wire import resp
 from kubegrid.wire.resp import (
     ERR_NO_SUCH_KEY,
@@ -167,7 +168,9 @@ def object_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return wrong_arity("object|" + subcommand.decode().lower())
     if subcommand == b"HELP":
         return _HELP
+    used_ms = keyspace.used_ms[slot_of(args[2])]
     value = keyspace.find(args[2])
+    keyspace.used_ms[slot_of(args[2])] = used_ms  # asking about a key is not using it
     if value is None:
         return resp.null(resp3)
     if subcommand == b"ENCODING":
@@ -178,8 +181,8 @@ def object_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     if subcommand == b"REFCOUNT":
         number = parse_int64(value) if type(value) is bytes and args[2] not in keyspace.encodings else None
         return resp.integer(SHARED_REFERENCES if number is not None and 0 <= number < SHARED_INTEGERS else 1)
-    # No clock is kept for each key (it would cost memory and time on every GET), so the answer is always 0: "in use".
-    return ZERO
+    # A clock for each key would cost memory and time on every GET; the slot's is a lower bound.
+    return resp.integer((keyspace.now_ms - used_ms) // 1000 if used_ms else 0)
 
 
 def encoding_of(value: bytes | Hash) -> bytes:

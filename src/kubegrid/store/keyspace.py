@@ -70,6 +70,8 @@ class Keyspace:
         for slot in self.owned:
             self.slots[slot] = {}
         self.expires: list[dict[bytes, int] | None] = [None] * SLOT_COUNT
+        self.used_ms: list[int] = [0] * SLOT_COUNT
+        """When a key of the slot was last looked for or written; 0: not since this member started. For OBJECT IDLETIME."""
         self.effects: list[Any] = []
         self.undo: list[Any] = []
         self.recording = True
@@ -96,6 +98,7 @@ class Keyspace:
         """The value of `key` or None; a key whose time is over is missing, and the primary deletes it now."""
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
         value = self.slots[slot].get(key)  # type: ignore[union-attr]
+        self.used_ms[slot] = self.now_ms
         if value is not None:
             expires = self.expires[slot]
             if expires is not None:
@@ -117,6 +120,7 @@ class Keyspace:
         """Make `key` this string, expiring at `at_ms` or never, whatever it was."""
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
         values: dict[bytes, Any] = self.slots[slot]  # type: ignore[assignment]
+        self.used_ms[slot] = self.now_ms
         old = values.get(key)
         expires = self.expires[slot]
         old_at = None if expires is None else expires.get(key)

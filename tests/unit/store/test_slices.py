@@ -129,7 +129,7 @@ def test_what_must_be_atomic_is_refused_beyond_its_limit(
 ) -> None:
     value = Hash([b"%d" % i for i in range(2 * (keyspace.settings.atomic_units_max + 1))])
     keyspace.place(keyspace_slot(b"h"), b"h", value, None)
-    assert b"would touch more than 100000" in call(*args)
+    assert b"would touch more than 20000" in call(*args)
     keyspace.validate()
 
 
