@@ -278,6 +278,7 @@ async def test_a_taken_port_is_an_error_at_once(answers: Answers) -> None:
 
 # -- holding commands during a hand-over -------------------------------------------------------------------------------
 
+
 def configured(epoch: int, primary: Member | None, *in_sync: Member) -> Configuration:
     return Configuration("grid", 0, epoch, primary, in_sync)
 

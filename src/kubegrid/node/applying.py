@@ -17,8 +17,8 @@ from kubegrid.store import Keyspace
 
 log = logging.getLogger("kubegrid.node.applying")
 
-UNITS_PER_TURN = 10_000
-"""Effects applied in one loop turn: some 5 to 10 ms."""
+UNITS_PER_TURN = 5000
+"""Effects applied in one loop turn: some 5 to 10 ms, on a machine that is busy with other things as well."""
 BYTES_PER_TURN = 1024 * 1024
 """Bytes of snapshot slices loaded in one loop turn."""
 RESET_UNITS = UNITS_PER_TURN // 4

@@ -109,7 +109,9 @@ class CoordinatorLink:
         told = (outcome, proposed.epoch, proposed.proposer)
         if told != self._told:  # an unknown outcome is asked for again, many times a second
             self._told = told
-            log.info("compare-and-swap outcome=%s epoch=%d proposer=%s", outcome.name, proposed.epoch, proposed.proposer)
+            log.info(
+                "compare-and-swap outcome=%s epoch=%d proposer=%s", outcome.name, proposed.epoch, proposed.proposer
+            )
         if current is not None and not self._ours(current):
             outcome, current, current_token = Outcome.UNKNOWN, None, 0
         answer(_OUTCOMES[outcome], current, current_token)
@@ -130,7 +132,9 @@ class CoordinatorLink:
         if configuration is None:
             self._complain(f"it has no record {self._key}, but this member knows epoch {self._epoch}")
         elif configuration.epoch < self._epoch:
-            self._complain(f"its record {self._key} is of epoch {configuration.epoch}, but epoch {self._epoch} is known")
+            self._complain(
+                f"its record {self._key} is of epoch {configuration.epoch}, but epoch {self._epoch} is known"
+            )
         elif self.complaint:
             log.info("coordinator accepted again epoch=%d", configuration.epoch)
             self.complaint = ""

@@ -33,7 +33,8 @@ RATIO_FROM_BYTES = 8 * MIB
 RECORDS_PART_MIN = 0.1
 """Records get at least this part of `memory_bytes`, however small that is: a grid that refuses its first key is of no use."""
 INTERVAL_OF_LONGEST_S = 10.0
-FREEZE_INTERVAL_S = 30.0
+FREEZE_INTERVAL_S = 5.0
+"""Often, so that little is young: a primary makes some ten thousand log entries in this time."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -73,7 +74,9 @@ class MemoryWatch:
             self.ratio = max(1.0, (rss - self.baseline_bytes - self.reserve_bytes) / used_bytes)
         if rss > self.memory_bytes * HARD_MARK and rss > self._ceiling_rss_bytes + MIB:
             if self._ceiling_rss_bytes == 0:
-                log.warning("memory full rss_bytes=%d memory_bytes=%d used_bytes=%d", rss, self.memory_bytes, used_bytes)
+                log.warning(
+                    "memory full rss_bytes=%d memory_bytes=%d used_bytes=%d", rss, self.memory_bytes, used_bytes
+                )
             self._ceiling_rss_bytes = rss
             self._ceiling_bytes = min(self._ceiling_bytes, used_bytes)
         elif self._ceiling_rss_bytes and rss < self.memory_bytes * FULL_MARK:

@@ -63,7 +63,9 @@ def read_config(path: Path) -> NodeConfig:
     except (msgspec.DecodeError, ValueError) as error:
         raise UsageError(f"the configuration {path} does not hold: {error}") from error
     if not 0 <= config.partition < config.partitions:
-        raise UsageError(f"the configuration {path} does not hold: no partition {config.partition} of {config.partitions}")
+        raise UsageError(
+            f"the configuration {path} does not hold: no partition {config.partition} of {config.partitions}"
+        )
     return config
 
 

@@ -291,9 +291,7 @@ class MemberDriver:
         attempt = instruction.attempt
 
         def answered(outcome: Any, configuration: Configuration | None, token: int) -> None:
-            self.turn.input(
-                lambda: self.replica.cas_answered(self.now_ms(), attempt, outcome, configuration, token)
-            )
+            self.turn.input(lambda: self.replica.cas_answered(self.now_ms(), attempt, outcome, configuration, token))
 
         self.coordinator.compare_and_swap(instruction.token, instruction.proposed, answered)
 
@@ -313,7 +311,11 @@ class MemberDriver:
         if replica.configuration is None:
             return "the partition's configuration is not known yet"
         if replica.role is Role.PRIMARY:
-            return "" if self.gate(self.now_ms()) is not Gate.CLOSED else "primary, but not serving: no lease or not recovered"
+            return (
+                ""
+                if self.gate(self.now_ms()) is not Gate.CLOSED
+                else "primary, but not serving: no lease or not recovered"
+            )
         if not self.in_sync():
             return f"not in the in-sync set of epoch {replica.epoch}: {self.role_name}"
         primary = replica.configuration.primary

@@ -110,9 +110,13 @@ class NodeMetrics(Collector):
         yield _gauge(
             "kubegrid_commit_lag_seconds", "Age of the oldest unconfirmed reply.", self.turn.oldest_pending_ms() / 1000
         )
-        yield _gauge("kubegrid_replication_backlog_bytes", "Entries not yet confirmed, in bytes.", replica.backlog_bytes)
+        yield _gauge(
+            "kubegrid_replication_backlog_bytes", "Entries not yet confirmed, in bytes.", replica.backlog_bytes
+        )
         yield _counter("kubegrid_failovers", "Times this member became primary.", member.promotions)
-        events = CounterMetricFamily("kubegrid_replication_events", "Rules and events of the protocol.", labels=["event"])
+        events = CounterMetricFamily(
+            "kubegrid_replication_events", "Rules and events of the protocol.", labels=["event"]
+        )
         for name, count in sorted(replica.stats.items()):
             events.add_metric([name], count)
         yield events

@@ -93,7 +93,9 @@ class Peers:
                     self.cut(member, str(error))
                     continue
                 if link.backlog_bytes > BACKLOG_BYTES_MAX:
-                    log.warning("peer cut member=%s reason='does not read' backlog_bytes=%d", member, link.backlog_bytes)
+                    log.warning(
+                        "peer cut member=%s reason='does not read' backlog_bytes=%d", member, link.backlog_bytes
+                    )
                     link.close("it does not read what it is sent")
 
     def connected(self, member: Member) -> bool:

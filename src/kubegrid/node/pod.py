@@ -65,7 +65,11 @@ class DataPod:
         first, last = slots_of_partition(config.partition, config.partitions)
         self.keyspace = Keyspace(config.store, first, last, random=secrets.randbelow)
         self.replica = Replica(
-            self.me, config.partition, config.replication, grid=config.grid_id, preferred=config.preferred and config.failback
+            self.me,
+            config.partition,
+            config.replication,
+            grid=config.grid_id,
+            preferred=config.preferred and config.failback,
         )
         self.member = MemberDriver(config, self.replica, self.me, self.keyspace)
         self.turn: Turn

@@ -136,7 +136,9 @@ class Topology:
 
     def _newest(self, record: MemberRecord) -> bool:
         """Whether no later incarnation of the name is known: two managers may push in any order."""
-        return all(known.started_at <= record.started_at for known in self.records.values() if known.name == record.name)
+        return all(
+            known.started_at <= record.started_at for known in self.records.values() if known.name == record.name
+        )
 
     def _forget_others(self, member: Member) -> None:
         """A new incarnation of a name registered: the old one's address is of no use to anybody."""
@@ -177,7 +179,9 @@ class Topology:
             id=number,
             epoch=configuration.epoch,
             slots=before.slots,
-            primary=None if configuration.primary is None or primary is None else self._view(configuration.primary, primary),
+            primary=None
+            if configuration.primary is None or primary is None
+            else self._view(configuration.primary, primary),
             backups=views(configuration.in_sync),
             joining=views(configuration.joining),
         )
