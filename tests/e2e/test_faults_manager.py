@@ -100,16 +100,21 @@ def test_status_answers_from_the_members_when_every_manager_is_dead(grid: LiveGr
     assert "no manager answers" in done.stderr
 
 
-@pytest.mark.parametrize("way", ["under the running manager", "while the manager is dead"])
+@pytest.mark.parametrize(
+    "way", ["under the running manager", "while the manager is dead", "with all else in its folder"]
+)
 def test_a_manager_that_lost_its_database_says_so_makes_none_up_and_is_rebuilt(grid: LiveGrid, way: str) -> None:
     with grid.writers(2) as writers:
         before = {p["id"]: (p["epoch"], p["primary"]) for p in grid.status()["partitions"]}
-        if way == "while the manager is dead":
+        if way == "under the running manager":
+            for file in database_files(grid):
+                file.unlink()
+        else:
             os.kill(grid.pid("supervisor"), signal.SIGSTOP)
             grid.kill("m0")
-        for file in database_files(grid):
-            file.unlink()
-        if way == "while the manager is dead":
+            everything = way == "with all else in its folder"
+            for file in grid.places.data("m0").iterdir() if everything else database_files(grid):
+                file.unlink()
             os.kill(grid.pid("supervisor"), signal.SIGCONT)
         wait_until(
             lambda: grid.status()["managers"][0].get("coordinator_state") == "lost", what="the manager saying lost"
