@@ -284,6 +284,16 @@ def test_three_copies_survive_two_failures_in_turn(tmp_path: Path) -> None:
             assert writer.lost(grid.client(third)) == []
 
 
+def test_a_lone_member_waits_for_a_successor_until_it_is_told_a_second_time(tmp_path: Path) -> None:
+    with grid_processes(tmp_path, copies=1) as grid:
+        client = grid.start().client("p0-0")
+        grid.signal("p0-0", signal.SIGTERM)
+        wait_until(lambda: "told to end" in grid.log("p0-0"), what="the signal arrived")
+        assert client.set("key", "value")
+        grid.signal("p0-0", signal.SIGTERM)
+        assert grid.processes["p0-0"].wait(5) == 0
+
+
 def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     with grid_processes(tmp_path, copies=1) as grid:
         grid.start()
