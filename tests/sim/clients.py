@@ -3,9 +3,8 @@
 A client stays with the member that answered it and otherwise tries the one the coordinator names, or any: also one
 that has been deposed and does not know, which is where stale reads come from. A request that was refused did not happen
 and is forgotten; one whose connection closed, or that took too long, is of unknown outcome and may still happen.
-Most clients stand beside a member, on its side of every cut; some only read. (Writes at a primary that nobody hears make
-its reads wait, R7, and so hide what leases are for: readers have to be alone with it.)
-Roamers ask any member, soon give up, and ask another: when two members answer at a time, they are the ones to notice.
+Most clients stand beside a member, on its side of every cut. Roamers reach and ask all members, mostly to read, soon
+give up, and ask another: when two members answer at a time, they are the ones to notice.
 Next on the path: `machine.request`.
 """
 
@@ -36,8 +35,9 @@ class Client:
         self.number = number
         self.roams = roams
         rng = world.rng
-        self.home: str | None = rng.choice(world.addresses) if rng.random() < 0.8 else None
-        self.reads = rng.choice((0.2, 0.5, 1.0))
+        home = world.writers_home if not roams and world.writers_home else rng.choice(world.addresses)
+        self.home: str | None = home if not roams and rng.random() < 0.9 else None
+        self.reads = rng.choice((1.0, 1.0, 0.5)) if roams else rng.choice((0.1, 0.3, 0.7))
         """Share of plain reads."""
         self.think_us = 1000 * (ROAMER_THINK_MS if roams else world.scenario.think_ms)
         self.patience_us = 1000 * (ROAMER_PATIENCE_MS if roams else world.scenario.patience_ms)

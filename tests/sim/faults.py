@@ -44,6 +44,23 @@ class Nemesis:
             return
         world.after(world.rng.choice((0, 0, 1000, 10_000, 40_000)), self._ambush, machine)
 
+    def lost_at_work(self, machine: "Machine", kind: str) -> None:
+        """A primary that has just added a member, or begins a snapshot, is lost to the in-sync set with writes in hand."""
+        world, rng = self.world, self.world.rng
+        if self.stopped or rng.random() >= world.scenario.ambush:
+            return
+        length_us = self._length_us() + world.scenario.settings.grace_ms * 1000
+        for member in world.coordinator.current.in_sync:
+            other = world.machines.get(member)
+            if other is not None and other is not machine:
+                self._part(machine.address, other.address, length_us)
+        world.cut_coordinator(machine, length_us)
+        for _ in range(rng.randrange(1, 6)):
+            world.after(rng.randrange(60_000), world.stray_write, machine)
+        world.counts[f"ambush {kind}"] += 1
+        if world.tracing:
+            world.trace(f"nemesis: {machine.member} is lost {kind}")
+
     def _ambush(self, machine: "Machine") -> None:
         world = self.world
         if self.stopped or not machine.alive:
@@ -151,8 +168,11 @@ class Nemesis:
             return False
         grace_us = world.scenario.settings.grace_ms * 1000
         world.cut_coordinator(machine, 3 * grace_us)
-        for other in self._others(machine):
-            world.after(rng.randrange(int(1.3 * grace_us)), self._part, machine.address, other.address, 2 * grace_us)
+        others = self._others(machine)
+        rng.shuffle(others)
+        for number, other in enumerate(others):
+            delay_us = int(grace_us * rng.uniform(0.5, 1.15)) if number else 0
+            world.after(delay_us, self._part, machine.address, other.address, 2 * grace_us)
         return True
 
     def _part(self, one: str, other: str, length_us: int) -> None:

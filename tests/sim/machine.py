@@ -61,6 +61,7 @@ class Machine:
         self.alive = True
         self.frozen = 0
         self.leaving = False
+        self.served = False
         self.ghost = False
         """Lives on although its place has been given to another incarnation."""
         self.store = Store()
@@ -252,7 +253,7 @@ class Machine:
                 self._drop_replies()
             case StreamSnapshot(to=to, snapshot=snapshot):
                 self.streams[(to, snapshot)] = 0
-                world.nemesis.moment(self)
+                world.nemesis.lost_at_work(self, "as it begins a snapshot")
             case StopSnapshot(to=to, snapshot=snapshot):
                 self.streams.pop((to, snapshot), None)
             case ResetStore():
@@ -264,6 +265,9 @@ class Machine:
             case RoleChanged(role=role, serving=serving):
                 if role is Role.PRIMARY and serving:
                     world.observer.serving(self)
+                    if not self.served:
+                        world.greet(self)
+                self.served = serving
             case Note(kind=kind):
                 if kind in MOMENTS:
                     world.nemesis.moment(self)

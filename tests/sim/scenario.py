@@ -74,6 +74,8 @@ class Scenario:
     """Largest difference of a lease clock's rate from 1, as a fraction."""
     slice_ms: int
     """Time between two slices of a snapshot; 0 sends them as fast as the window allows."""
+    eager: float
+    """How likely a new primary is met by a write the moment it serves (clients that are told of changes)."""
     ambush: float
     """How likely a decisive moment (a swap, a tenure's beginning, a snapshot, a hand-over) is met by a fault."""
     faults: dict[str, float] = field(default_factory=dict)
@@ -119,7 +121,7 @@ def draw(rng: random.Random) -> Scenario:
         failback=rng.random() < 0.4,
         clients=rng.choice((1, 2, 3)),
         roamers=rng.choice((0, 2, 2)),
-        think_ms=rng.choice((40, 80, 160)),
+        think_ms=rng.choice((30, 80, 400, 1500)),
         patience_ms=rng.choice((150, 400, 1000)),
         chaos_ms=rng.choice((1200, 2000, 3000)),
         calm_ms=rng.choice((60, 150, 150, 300)),
@@ -134,7 +136,8 @@ def draw(rng: random.Random) -> Scenario:
         late_cas=rng.choice((0.0, 0.0, 0.2)),
         clock_drift=rng.choice((0.0, 0.5, 1.0)) * (grace_ms - lease_ms - 4) / (grace_ms + lease_ms),
         slice_ms=rng.choice((0, 5, 40)),
-        ambush=rng.choice((0.0, 0.1, 0.3)),
+        eager=rng.choice((0.0, 0.7, 1.0)),
+        ambush=rng.choice((0.0, 0.15, 0.4)),
         faults=chosen,
         reckless=rng.random() < 0.12,
     )

@@ -68,6 +68,8 @@ class World:
         self.holders: dict[str, Machine] = {}
         self.network = Network(self)
         self.observer = Observer(self)
+        self.writers_home = self.rng.choice(self.addresses) if self.rng.random() < 0.5 else None
+        """Where all writers stand, in some seeds: so that readers are alone with a primary that is cut off."""
         count = self.scenario.clients
         self.clients = [Client(self, i, roams=i >= count) for i in range(count + self.scenario.roamers)]
         self.auditor = Client(self, len(self.clients))
@@ -357,6 +359,12 @@ class World:
                 self.trace(f"client {operation.client} does not learn of {operation!r}")
             self._client(operation).failed(operation)
 
+    def greet(self, machine: Machine) -> None:
+        """This member has begun to serve."""
+        if not self.healed and self.rng.random() < self.scenario.eager:
+            for _ in range(self.rng.randrange(1, 4)):
+                self.after(self.rng.randrange(30_000), self.stray_write, machine)
+
     def stray_write(self, machine: Machine) -> None:
         """A write of a client that does not wait for the answer."""
         if machine.alive and not self.healed:
@@ -375,7 +383,10 @@ class World:
         if deposed is not None and deposed is not machine:
             self.nemesis.moment(deposed)
         self.nemesis.moment(machine)
-        self.counts["joined"] += len(set(after.in_sync) - set(before.in_sync))
+        joined = set(after.in_sync) - set(before.in_sync)
+        self.counts["joined"] += len(joined)
+        if joined:
+            self.nemesis.lost_at_work(machine, "as it adds a member")
         removed = set(before.in_sync) - set(after.in_sync)
         self.counts["removed"] += len(removed)
         self.counts["removed alive"] += len(removed & set(self.machines))

@@ -35,7 +35,7 @@ class HandOver:
             return False
         if not tenure.serving or now >= tenure.lease_until:
             return False
-        candidates = [s for s in tenure.union if s.connected and (to is None or s.member == to)]
+        candidates = [s for s in tenure.union if s.connected and (not s.leaving if to is None else s.member == to)]
         candidates.sort(key=lambda s: not s.preferred)
         if not candidates:
             return False

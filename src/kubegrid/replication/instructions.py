@@ -112,4 +112,3 @@ Instruction = (
     | RoleChanged
     | Note
 )
-

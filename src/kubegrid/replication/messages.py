@@ -31,13 +31,15 @@ class Beacon(msgspec.Struct, frozen=True, array_like=True, tag=1):
 class BeaconAck(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """I will not promote myself for a grace from now; any tenure of mine before this epoch is over (R8, R12).
 
-    `preferred`: the sender is the partition's preferred primary and ready to be it (fail-back, R16).
+    `preferred`: the sender is the partition's preferred primary and ready to be it (fail-back, R16). `leaving`: it wants to
+    leave, so nothing is handed to it unasked.
     """
 
     configuration: Configuration
     tenure: int
     sent_ms: int
     preferred: bool
+    leaving: bool = False
 
 
 class Match(msgspec.Struct, frozen=True, array_like=True, tag=3):

@@ -90,7 +90,9 @@ class Proposals:
 
     def settled(self, now: int) -> bool:
         """Whether another, different proposal may follow the newest one."""
-        return not self.open or self.open[-1].due(now, 0 if self.open[-1].answered else self._state.settings.cas_retry_ms)
+        return not self.open or self.open[-1].due(
+            now, 0 if self.open[-1].answered else self._state.settings.cas_retry_ms
+        )
 
     def answer(self, now: int, attempt: int, outcome: CasOutcome) -> Configuration | None:
         """Note an answer; the configuration that is now known to be the coordinator's, if it applied."""

@@ -78,7 +78,8 @@ class Replica:
         """A message from a member of this partition. Whatever it is, this raises nothing."""
         state = self._state
         configuration = message.configuration
-        foreign = configuration.epoch != state.epoch or configuration.grid != state.grid
+        known = state.configuration
+        foreign = known is None or configuration.epoch != known.epoch or configuration.grid != known.grid
         if foreign and not self._admit(now, sender, message):
             return
         if not state.rules.incarnations:
@@ -194,7 +195,7 @@ class Replica:
         if tenure is None:
             return Gate.READS if now < self._reads_until else Gate.CLOSED
         if now >= tenure.lease_until or not tenure.serving:
-            return Gate.CLOSED
+            return Gate.HOLD if now < tenure.hold_until else Gate.CLOSED
         if self._hand_over is not None and self._hand_over.holding:
             return Gate.HOLD if self._state.rules.handover_stops_reads else Gate.READS
         return Gate.OPEN
@@ -210,7 +211,9 @@ class Replica:
         """The same for replies of reads and of writes without effect (R7, R8): R9 does not hold them up."""
         tenure = self._tenure
         if tenure is None:
-            if now < self._reads_until or not self._state.rules.replies_dropped:
+            if now < self._reads_until:
+                return self._state.log.last_seq
+            if not self._state.rules.replies_dropped:
                 return self._state.log.commit_seq
             return -1
         seq = tenure.releasable(now)
@@ -286,7 +289,8 @@ class Replica:
         if configuration.epoch > state.epoch or state.configuration is None:
             self._learn(now, configuration, None)
             self._settle(now)
-            return state.epoch == configuration.epoch and state.grid == configuration.grid
+            known = state.configuration is not None
+            return known and state.epoch == configuration.epoch and state.grid == configuration.grid
         if configuration.grid != state.grid or configuration.partition != state.partition:
             state.count("refused_grid")
             return False
@@ -301,7 +305,9 @@ class Replica:
         state = self._state
         configuration = state.normalise(configuration)
         if (state.grid and configuration.grid != state.grid) or configuration.partition != state.partition:
-            state.note("refused_grid", f"a configuration of grid {configuration.grid}, partition {configuration.partition}")
+            state.note(
+                "refused_grid", f"a configuration of grid {configuration.grid}, partition {configuration.partition}"
+            )
             return
         if configuration.epoch <= state.epoch:
             if configuration == state.configuration:
@@ -336,20 +342,24 @@ class Replica:
             self._promises.quiet_since = now
         self._following.configuration_changed(before, configuration)
         if mine:
-            self._begin_tenure(now)
+            self._begin_tenure(now, before)
 
     # -- tenures (R12, R15)
 
-    def _begin_tenure(self, now: int) -> None:
+    def _begin_tenure(self, now: int, before: Configuration | None) -> None:
         state = self._state
         if not self._following.finished and state.rules.snapshot_thrown_away:
             self._following.throw_away()
         carried = {} if state.rules.leases_end_with_tenure else self._carried_leases
         tenure = Tenure(state, self._proposals, self._promises, now, self._next_stream, carried)
+        if before is not None and before.primary != state.me and before.primary in state.known.in_sync:
+            tenure.hold_until = now + state.settings.handover_hold_ms
         self._tenure = tenure
         self._membership = Membership(state, tenure, self._proposals)
         self._hand_over = HandOver(state, tenure, self._proposals)
-        state.note("tenure_begins", f"epoch {state.epoch}, log end {state.log.last}, in sync {len(state.known.in_sync)}")
+        state.note(
+            "tenure_begins", f"epoch {state.epoch}, log end {state.log.last}, in sync {len(state.known.in_sync)}"
+        )
         tenure.beacon(now)
 
     def _end_tenure(self, now: int, configuration: Configuration) -> None:
@@ -429,7 +439,7 @@ class Replica:
         if state.me in known.in_sync or state.me in known.joining:
             self._promises.acknowledge(now, sender)
             ready = state.preferred and not state.leaving
-            state.send(sender, messages.BeaconAck(known, message.tenure, message.sent_ms, ready))
+            state.send(sender, messages.BeaconAck(known, message.tenure, message.sent_ms, ready, state.leaving))
             self._following.beacon(message)
 
     # -- time

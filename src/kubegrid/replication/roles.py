@@ -20,7 +20,7 @@ class Gate(enum.Enum):
     CLOSED = "closed"
     """Not the primary (-MOVED), or a primary that must not answer now (-CLUSTERDOWN)."""
     HOLD = "hold"
-    """A hand-over is under way: keep new commands, unexecuted, for its milliseconds."""
+    """A hand-over is under way, here or from another member to here: keep new commands, unexecuted, for its milliseconds."""
     READS = "reads"
     """Reads only. Never returned while the rule `handover_stops_reads` holds."""
 

@@ -61,6 +61,7 @@ class Stream:
         """R8: until when this member's promise covers our answers."""
         self.connected = True
         self.preferred = False
+        self.leaving = False
         self.outgoing: Outgoing | None = None
         self.settled_seq = -1
         """The member's data come from a snapshot that may hold effects up to this number (R18)."""
@@ -79,7 +80,11 @@ class Stream:
     def shaped(self, now: int, shape: messages.LogShape, number: int) -> None:
         """The member told the shape of its log; `number` is the stream's next one, should it need a snapshot."""
         state = self._state
-        if shape.stream != self.number or self.phase is Phase.SNAPSHOT or (self.phase is Phase.LOG and self.acked_seq >= 0):
+        if (
+            shape.stream != self.number
+            or self.phase is Phase.SNAPSHOT
+            or (self.phase is Phase.LOG and self.acked_seq >= 0)
+        ):
             return
         by_epoch = state.rules.truncate_by_epoch
         base = Position(shape.base_epoch, shape.base_seq)
@@ -87,10 +92,10 @@ class Stream:
         if seq is not None and seq >= shape.commit:
             if self.phase is Phase.MATCHING:
                 state.count("matched_by_log")
+                self.progress_ms = now
             self.phase = Phase.LOG
             self.matched_seq = seq
             self.next_seq = seq + 1
-            self.progress_ms = now
             epoch = state.log.epoch_at(seq)
             state.send(self.member, messages.Matched(state.known, self.tenure, self.number, epoch, seq))
             if not state.rules.acks_by_tenure:
@@ -154,7 +159,9 @@ class Stream:
         self.number = number
         self.phase = Phase.SNAPSHOT
         self.acked_seq = -1
-        self.outgoing = Outgoing(state.log.commit)  # a winner's store lacks what it inherited and has not committed (R13)
+        self.outgoing = Outgoing(
+            state.log.commit
+        )  # a winner's store lacks what it inherited and has not committed (R13)
         self.progress_ms = now
         state.count("snapshots_begun")
         self._send_begin()

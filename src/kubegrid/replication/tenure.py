@@ -46,6 +46,8 @@ class Tenure:
         self.barrier_seq = -1
         """What was confirmed before the union opened."""
         self.lease_until = 0
+        self.hold_until = 0
+        """A tenure that began by a hand-over serves in milliseconds: until then requests are held, not refused (R16)."""
         self.inherited_seq = state.log.last_seq
         self.inherited_commit_seq = state.log.commit_seq
         self.answering = False
@@ -180,6 +182,7 @@ class Tenure:
             return
         stream.heard_ms = now
         stream.preferred = message.preferred
+        stream.leaving = message.leaving
         rules = self._state.rules
         lease_ms = self._state.settings.lease_ms
         until = (message.sent_ms if rules.lease_from_sending else now) + lease_ms
