@@ -297,21 +297,24 @@ def test_the_old_primary_keeps_commands_until_the_new_one_has_spoken() -> None:
     assert not hold.holds(2001)
 
 
-def test_the_new_primary_keeps_commands_for_a_while_after_a_hand_over_but_not_after_a_promotion() -> None:
-    hold = HandoverHold(B, 400)
-    hold.learn(1000, configured(1, A, A, B, C))
-    hold.learn(2000, configured(2, B, A, B, C))
-    assert hold.holds(2001)
-    hold.learn(2100, configured(3, C, C))
-    assert not hold.holds(2101)
-    promoted = HandoverHold(B, 400)
-    promoted.learn(1000, configured(1, A, A, B))
-    promoted.learn(2000, configured(2, B, B))
-    assert not promoted.holds(2001)
+def test_a_primary_that_was_replaced_without_a_hand_over_keeps_nothing() -> None:
+    hold = HandoverHold(A, 400)
+    hold.learn(1000, configured(1, A, A, B))
+    hold.learn(2000, configured(2, B, B))
+    assert not hold.holds(2001)
 
 
-def test_a_bystander_keeps_nothing() -> None:
-    hold = HandoverHold(C, 400)
+def test_nothing_is_kept_when_it_was_the_new_primary_that_told_of_the_hand_over() -> None:
+    hold = HandoverHold(A, 400)
+    hold.learn(1000, configured(1, A, A, B))
+    hold.latest = (B, 2)
+    hold.learn(2000, configured(2, B, A, B))
+    assert not hold.holds(2001)
+
+
+@pytest.mark.parametrize("me", [B, C])
+def test_others_keep_nothing_here(me: Member) -> None:
+    hold = HandoverHold(me, 400)
     hold.learn(1000, configured(1, A, A, B, C))
     hold.learn(2000, configured(2, B, A, B, C))
     assert not hold.holds(2001)

@@ -193,8 +193,10 @@ class MemberDriver:
 
     def _received(self, sender: Member, message: Any) -> None:
         self.replica.receive(self.now_ms(), sender, message)
-        if self.hold.awaited is not None:
-            self.hold.heard(sender, message.configuration)
+        hold = self.hold
+        hold.latest = (sender, message.configuration.epoch)
+        if hold.awaited is not None:
+            hold.heard(sender, message.configuration)
 
     def peer_connected(self, member: Member) -> None:
         self.turn.input(lambda: self.replica.connected(self.now_ms(), member))
