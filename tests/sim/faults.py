@@ -47,19 +47,31 @@ class Nemesis:
     def lost_at_work(self, machine: "Machine", kind: str) -> None:
         """A primary that has just added a member, or begins a snapshot, is lost to the in-sync set with writes in hand."""
         world, rng = self.world, self.world.rng
-        if self.stopped or rng.random() >= world.scenario.ambush:
+        others = [world.machines[m] for m in world.coordinator.current.in_sync if m in world.machines]
+        others = [other for other in others if other is not machine]
+        if self.stopped or not others or rng.random() >= 2 * world.scenario.ambush:
             return
         length_us = self._length_us() + world.scenario.settings.grace_ms * 1000
-        for member in world.coordinator.current.in_sync:
-            other = world.machines.get(member)
-            if other is not None and other is not machine:
-                self._part(machine.address, other.address, length_us)
+        for other in others:
+            self._part(machine.address, other.address, length_us)
         world.cut_coordinator(machine, length_us)
         for _ in range(rng.randrange(1, 6)):
-            world.after(rng.randrange(60_000), world.stray_write, machine)
+            world.after(rng.randrange(100_000), world.stray_write, machine)
         world.counts[f"ambush {kind}"] += 1
         if world.tracing:
             world.trace(f"nemesis: {machine.member} is lost {kind}")
+
+    def keep_ignorant(self, machine: "Machine") -> None:
+        """A primary has just been deposed and does not know: nobody tells it for a while."""
+        world = self.world
+        if self.stopped or world.rng.random() >= 2 * world.scenario.ambush:
+            return
+        length_us = self._length_us()
+        self._strand(machine, length_us)
+        world.cut_coordinator(machine, length_us)
+        world.counts["ambush kept ignorant"] += 1
+        if world.tracing:
+            world.trace(f"nemesis: {machine.member} is not told")
 
     def _ambush(self, machine: "Machine") -> None:
         world = self.world

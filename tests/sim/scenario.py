@@ -104,7 +104,7 @@ def draw(rng: random.Random) -> Scenario:
         join_stall_ms=300,
         min_in_sync=rng.choice((1, 1, 2)) if members > 2 else rng.choice((1, 1, 1, members)),
         copies=members,
-        log_entries_max=rng.choice((3, 10, 1000)),
+        log_entries_max=rng.choice((4, 8, 1000)),
         inflight_bytes_max=rng.choice((4000, 1 << 20)),
         frame_bytes_target=rng.choice((400, 1 << 20)),
         snapshot_slices_inflight=rng.choice((1, 2)),

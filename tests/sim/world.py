@@ -362,8 +362,8 @@ class World:
     def greet(self, machine: Machine) -> None:
         """This member has begun to serve."""
         if not self.healed and self.rng.random() < self.scenario.eager:
-            for _ in range(self.rng.randrange(1, 4)):
-                self.after(self.rng.randrange(30_000), self.stray_write, machine)
+            for _ in range(self.rng.randrange(1, 5)):
+                self.after(self.rng.randrange(60_000), self.stray_write, machine)
 
     def stray_write(self, machine: Machine) -> None:
         """A write of a client that does not wait for the answer."""
@@ -381,7 +381,7 @@ class World:
             self.failovers += 1
         deposed = self.machines.get(before.primary) if before.primary is not None else None
         if deposed is not None and deposed is not machine:
-            self.nemesis.moment(deposed)
+            self.nemesis.keep_ignorant(deposed)
         self.nemesis.moment(machine)
         joined = set(after.in_sync) - set(before.in_sync)
         self.counts["joined"] += len(joined)
