@@ -103,7 +103,7 @@ def _rename(keyspace: Keyspace, key: bytes, to: bytes, name: str, *, only_new: b
     if only_new and keyspace.find(to) is not None:
         return ZERO
     # The effect of a rename is the value under its new name: replays must not depend on the old one being there.
-    if type(value) is Hash and len(value) > keyspace.settings.atomic_units_max:
+    if type(value) is Hash and not _is_movable(keyspace, value):
         return too_many(keyspace, name)
     keyspace.rename(key, to)
     return ONE if only_new else OK
@@ -146,11 +146,16 @@ def copy(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         remembered = keyspace.encodings.get(key)
         if remembered is not None and remembered[0] is value:
             keyspace.remember_encoding(to, remembered[1])
-    elif len(value) > keyspace.settings.atomic_units_max:
+    elif not _is_movable(keyspace, value):
         return too_many(keyspace, "copy")
     else:
         keyspace.put_hash(to, value.pairs(), at_ms)
     return ONE
+
+
+def _is_movable(keyspace: Keyspace, value: Hash) -> bool:
+    settings = keyspace.settings
+    return len(value) <= settings.atomic_units_max and value.cost <= settings.atomic_bytes_max
 
 
 def flush(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:

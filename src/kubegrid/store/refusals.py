@@ -14,5 +14,7 @@ def invalid_expiry(name: str) -> bytes:
 
 def too_many(keyspace: Keyspace, name: str) -> bytes:
     """A command that must be atomic would touch more than one loop turn can carry."""
-    limit = keyspace.settings.atomic_units_max
-    return resp.error(f"ERR '{name}' would touch more than {limit} keys or fields at once, which this store refuses")
+    units, size = keyspace.settings.atomic_units_max, keyspace.settings.atomic_bytes_max // (1 << 20)
+    return resp.error(
+        f"ERR '{name}' would touch more than {units} keys or fields or {size} MiB at once, which this store refuses"
+    )
