@@ -1,5 +1,8 @@
 """valkey-glide's cluster client, unmodified: its core is not Python's, and it asks other questions than redis-py."""
 
+import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,11 +13,12 @@ from glide import (
     ExpiryType,
     GlideClusterClient,
     GlideClusterClientConfiguration,
+    GlideError,
     NodeAddress,
     ProtocolVersion,
     RequestError,
 )
-from tests.e2e.live_grid import LiveGrid, live_grid
+from tests.e2e.live_grid import WAIT_S, LiveGrid, live_grid
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +91,25 @@ async def test_expiry(client: GlideClusterClient) -> None:
         if await client.get("brief") is None:
             break
     assert await client.exists(["brief"]) == 0
+
+
+async def test_it_finds_the_new_primary_after_a_failover(grid: LiveGrid, client: GlideClusterClient) -> None:
+    await asyncio.to_thread(grid.wait_whole)
+    victim = grid.primary(1)
+    keys = grid.keys_of(1, "failover")
+    acknowledged = []
+    for _ in range(100):
+        acknowledged.append(next(keys))
+        await client.set(acknowledged[-1], "value")
+    await asyncio.to_thread(grid.kill, victim)
+    until = time.monotonic() + WAIT_S
+    answered = 0
+    while answered < 100:
+        assert time.monotonic() < until, "the client did not find the new primary"
+        key = next(keys)
+        with contextlib.suppress(GlideError):
+            await client.set(key, "value")
+            acknowledged.append(key)
+            answered += 1
+    assert await client.mget(acknowledged) == [b"value"] * len(acknowledged)
+    await asyncio.to_thread(grid.wait_whole)

@@ -1,17 +1,19 @@
 """redis-py's `RedisCluster`, unmodified and with its defaults, synchronous and asynchronous, RESP2 and RESP3."""
 
+import asyncio
 import contextlib
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.cluster import LoadBalancingStrategy, RedisCluster
-from redis.exceptions import RedisClusterException, ResponseError, WatchError
-from tests.e2e.live_grid import LiveGrid, live_grid, wait_until
+from redis.exceptions import RedisClusterException, RedisError, ResponseError, WatchError
+from tests.e2e.live_grid import WAIT_S, LiveGrid, live_grid, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def test_keys_of_several_slots_in_one_call_are_spread_by_the_client(client: "Red
 
 
 def test_keys_of_several_slots_in_one_command_are_refused(client: "RedisCluster[Any]") -> None:
-    with pytest.raises((RedisClusterException, ResponseError)):
+    with pytest.raises((RedisClusterException, RedisError, ResponseError)):
         client.mset({"spread:a": "1", "spread:b": "2"})
     assert client.mset({"{tag}:a": "1", "{tag}:b": "2"})
     assert client.mget("{tag}:a", "{tag}:b") == [b"1", b"2"]
@@ -204,6 +206,29 @@ async def test_asyncio_watch(async_client: "AsyncRedisCluster[Any]") -> None:
         with pytest.raises(WatchError):
             await pipe.execute()
     assert await async_client.get("{t}:a") == b"2"
+
+
+async def test_asyncio_finds_the_new_primary_after_a_failover(grid: LiveGrid) -> None:
+    await asyncio.to_thread(grid.wait_whole)
+    victim = grid.primary(1)
+    keys = grid.keys_of(1, "failover")
+    client = AsyncRedisCluster(host="127.0.0.1", port=grid.port)
+    acknowledged = [next(keys) for _ in range(100)]
+    for key in acknowledged:
+        await client.set(key, "value")
+    await asyncio.to_thread(grid.kill, victim)
+    until = time.monotonic() + WAIT_S
+    answered = 0
+    while answered < 100:
+        assert time.monotonic() < until, "the client did not find the new primary"
+        key = next(keys)
+        with contextlib.suppress(RedisError, RedisClusterException, OSError):
+            await client.set(key, "value")
+            acknowledged.append(key)
+            answered += 1
+    assert [await client.get(key) for key in acknowledged] == [b"value"] * len(acknowledged)
+    await client.aclose()
+    await asyncio.to_thread(grid.wait_whole)
 
 
 FORKING = """
