@@ -78,15 +78,16 @@ class StoreSettings(msgspec.Struct, frozen=True):
 
     key_bytes_max: int = 64 * 1024
     """Longest key."""
-    value_bytes_max: int = 64 * MIB
-    """Longest string value or hash field; also the longest bulk string a client may send."""
+    value_bytes_max: int = 16 * MIB
+    """Longest string value or hash field; also the longest bulk string a client may send. A value is copied several times
+    on its way to the backups, each time in one go: longer ones would keep beacons from leaving for too long."""
     slice_bytes: int = 256 * 1024
     """One slice of a snapshot: small enough that cutting and loading it stay well under a loop turn's 50 ms."""
     slice_units: int = 4000
     """Keys or fields that one slice of a long command, of expiry or of clean-up touches: a few milliseconds."""
     atomic_units_max: int = 20_000
     """Keys or fields that a command which must be atomic (HGETALL, MSET, one command in EXEC) may touch: 20 to 40 ms."""
-    atomic_bytes_max: int = 256 * MIB
+    atomic_bytes_max: int = 32 * MIB
     """Bytes of a hash that RENAME or COPY may move: its content is one log entry, and that is one frame."""
     transaction_commands_max: int = 10_000
     """Commands that one MULTI may queue."""
@@ -102,8 +103,8 @@ class ClientSettings(msgspec.Struct, frozen=True):
     unauthenticated_arguments_max: int = 10
     unauthenticated_bulk_bytes_max: int = 16384
     """What a client may send before AUTH, as in Redis."""
-    query_bytes_max: int = 256 * MIB
-    """An unfinished request's bytes kept for one connection."""
+    query_bytes_max: int = 32 * MIB
+    """An unfinished request's bytes kept for one connection; also what one MULTI may queue. It is one log entry."""
     output_bytes_max: int = 64 * MIB
     """Replies that a client has not read: beyond it the connection is closed."""
     output_bytes_pause: int = 1 * MIB

@@ -8,9 +8,9 @@ MIB = 1024 * 1024
 class TransportSettings(msgspec.Struct, frozen=True):
     """What one link and one listener may use up."""
 
-    frame_bytes_max: int = 512 * MIB
+    frame_bytes_max: int = 128 * MIB
     """Longest frame: one entry, that is what one turn changed; `EXEC` and `MSET` are one entry whatever they hold, up to a
-    request's limit (256 MiB) with its envelopes. Only who proved the secret may send one. A longer one closes the link."""
+    request's limit (32 MiB) with its envelopes, and what a COPY adds. A longer one closes the link."""
     handshake_bytes_max: int = 4096
     """Longest frame before the handshake is done: whoever proved nothing makes us keep no more than this."""
     handshake_timeout_s: float = 3.0
