@@ -21,7 +21,7 @@ import time
 from dataclasses import dataclass
 
 from demo.writers import Writer, connect, lost_writes, outage_ms
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from bench.local_grid import LocalGrid, running_grid
 
@@ -112,7 +112,7 @@ class Application(threading.Thread):
                 self.client.set(key, str(n))
                 if self.client.get(key) != str(n).encode():
                     self.failed.append(f"{key} did not read back as written")
-            except (RedisError, OSError) as error:
+            except (RedisError, RedisClusterException, OSError) as error:
                 self.failed.append(f"{key}: {error!r}")
             self.done += 2
             self.slowest_ms = max(self.slowest_ms, (time.monotonic() - started) * 1000)

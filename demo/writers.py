@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
 PAUSE_AFTER_ERROR_S = 0.01
@@ -48,7 +48,7 @@ class Writer(threading.Thread):
             n += 1
             try:
                 self.client.set(key, value)
-            except (RedisError, OSError):
+            except (RedisError, RedisClusterException, OSError):
                 self.unknown += 1
                 time.sleep(PAUSE_AFTER_ERROR_S)
                 continue
