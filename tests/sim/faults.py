@@ -55,8 +55,8 @@ class Nemesis:
         for other in others:
             self._part(machine.address, other.address, length_us)
         world.cut_coordinator(machine, length_us)
-        for _ in range(rng.randrange(1, 6)):
-            world.after(rng.randrange(100_000), world.stray_write, machine)
+        for _ in range(rng.randrange(1, 8)):
+            world.after(rng.randrange(rng.choice((2000, 20_000, 100_000))), world.stray_write, machine)
         world.counts[f"ambush {kind}"] += 1
         if world.tracing:
             world.trace(f"nemesis: {machine.member} is lost {kind}")

@@ -9,9 +9,12 @@ from tests.sim.campaign import RULES, first_find
 
 SEEDS = 1000
 
+HARMLESS = {"grace_before_promotion"}
+"""Not an entry of PROTOCOL.md's last section: R12 alone keeps a hasty winner from answering; it costs needless failovers."""
+
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in HARMLESS])
 def test_without_the_rule_something_goes_wrong(rule: str) -> None:
     found = first_find(rule, range(SEEDS))
     assert found is not None, f"nobody noticed in {SEEDS} seeds that {rule} was off"

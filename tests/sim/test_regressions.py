@@ -1,0 +1,32 @@
+"""What the simulator found in the core, as the shortest conversation that shows it, and the seeds that campaigns stumbled over.
+
+The other finds are told in `tests/unit/replication` (a winner's snapshot of what it has not applied: `test_joining`).
+"""
+
+from tests.sim.world import World
+from tests.unit.replication.conversation import Stage
+
+
+def test_a_lost_entry_is_sent_again_although_writes_go_on() -> None:
+    """New entries were taken for a repair's progress: under steady writes the gap stayed until the member was removed."""
+    stage = Stage("A", "B")
+    stage.cut_one_way("A", "B")
+    lost = stage.write("A", "k", "1")
+    stage.run(1)
+    stage.heal()
+    for number in range(20):
+        stage.write("A", f"k{number}", "2")
+        stage.run(stage.settings.resend_ms // 5)
+    assert lost.confirmed and stage.whole("AB")
+
+
+def test_a_ghost_and_its_successor_are_never_both_in_sync() -> None:
+    """A process that lives on after its place was given to another (R2: one incarnation per name)."""
+    for seed in range(40):
+        world = World(seed)
+        world.scenario.faults = {"replace": 1.0, "isolate-backup": 0.3}
+        world.nemesis.kinds, world.nemesis.weights = ["replace", "isolate-backup"], [1.0, 0.3]
+        world.run()
+        for configuration in world.coordinator.versions:
+            names = [member.name for member in configuration.in_sync + configuration.joining]
+            assert len(names) == len(set(names)), configuration
