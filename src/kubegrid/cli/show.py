@@ -9,6 +9,13 @@ from kubegrid.runtime.status import Status
 
 NOT_REACHABLE = 3
 WIDTH_WITHOUT_TERMINAL = 160
+WIDTH_MEASURED = 10_000
+"""Wider than any table: how wide one would like to be is asked with this much room."""
+PARTITION_HEADINGS = ("partition", "slots", "state")
+MEMBER_HEADINGS = ("member", "role", "in sync", "commit", "memory", "pid", "resp", "http")
+NUMBERS = ("commit", "memory", "pid")
+NARROW_HEADINGS = tuple(heading for heading in MEMBER_HEADINGS if heading not in ("commit", "memory"))
+"""Of a member, where a line has no room for everything."""
 COLOURS = {"serving": "green", "degraded": "yellow", "recovering": "yellow", "down": "red", "stopped": "red"}
 
 
@@ -31,7 +38,8 @@ def members(grid: Grid, as_json: bool) -> int:
     if as_json:
         print_json(rows)
     else:
-        _print_tables([_members_table(told)])
+        console = _console()
+        _print(console, _members_tables(told, console))
     return 0 if _anything_runs(told) else NOT_REACHABLE
 
 
@@ -39,12 +47,13 @@ def print_status(told: Status, as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
-    tables: list[Any] = [_heading(told), _members_table(told), _managers_table(told)]
+    console = _console()
+    tables: list[Any] = [_heading(told), *_members_tables(told, console), _managers_table(told)]
     for partition in told["partitions"]:
         texts = [partition.get("explanation"), partition.get("note")]
         tables += [f"[yellow]{_plain(labelled(partition['id'], text))}[/]" for text in texts if text]
     tables += [f"[yellow]{m['name']}:[/] {_plain(m['advice'])}" for m in told["managers"] if m.get("advice")]
-    _print_tables(tables)
+    _print(console, tables)
 
 
 def labelled(partition: int, text: str) -> str:
@@ -85,34 +94,44 @@ def _heading(told: Status) -> str:
     return f"grid [bold]{_plain(told['grid'])}[/] is {_coloured(told['state'])}, {whole} of {total} copies in sync"
 
 
-def _members_table(told: Status) -> Any:
+def _members_tables(told: Status, console: Any) -> list[Any]:
+    """All in one table if it fits; else the partitions and their members one after the other."""
+    whole = _members_table(told)
+    if console.measure(whole, options=console.options.update(max_width=WIDTH_MEASURED)).maximum <= console.width:
+        return [whole]
+    return [_members_table(told, PARTITION_HEADINGS), _members_table(told, NARROW_HEADINGS)]
+
+
+def _members_table(told: Status, headings: tuple[str, ...] = PARTITION_HEADINGS + MEMBER_HEADINGS) -> Any:
+    """One row for each member, or for each partition when only these headings are wanted."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("partition", "slots", "state", "member", "role", "in sync"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("commit", "memory", "pid"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("resp", "http"):
-        table.add_column(heading, no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in NUMBERS else "left", no_wrap=True)
     for partition in told["partitions"]:
-        slots = " ".join(f"{first}-{last}" for first, last in partition["slots"])
-        head = [f"{partition['id']} (epoch {partition['epoch']})", slots, _coloured(partition["state"])]
+        cells = {
+            "partition": f"{partition['id']} (epoch {partition['epoch']})",
+            "slots": " ".join(f"{first}-{last}" for first, last in partition["slots"]),
+            "state": _coloured(partition["state"]),
+        }
         for member in partition["members"]:
             role = _coloured(member["role"])
-            table.add_row(
-                *head,
-                member["name"],
-                f"[bold]{role}[/]" if member["name"] == partition["primary"] else role,
-                "yes" if member["name"] in partition["in_sync"] and member["role"] in ("primary", "backup") else "no",
-                str(member["commit"]),
-                units.bytes_text(member["memory"]),
-                str(member["pid"] or "-"),
-                member["resp"] or "-",
-                member["http"] or "-",
-            )
-            head = ["", "", ""]
+            in_sync = member["name"] in partition["in_sync"] and member["role"] in ("primary", "backup")
+            cells |= {
+                "member": member["name"],
+                "role": f"[bold]{role}[/]" if member["name"] == partition["primary"] else role,
+                "in sync": "yes" if in_sync else "no",
+                "commit": str(member["commit"]),
+                "memory": units.bytes_text(member["memory"]),
+                "pid": str(member["pid"] or "-"),
+                "resp": member["resp"] or "-",
+                "http": member["http"] or "-",
+            }
+            if "member" in headings or "partition" in cells:
+                table.add_row(*(cells.get(heading, "") for heading in headings))
+            cells = {}
     return table
 
 
@@ -131,9 +150,12 @@ def _managers_table(told: Status) -> Any:
     return table
 
 
-def _print_tables(tables: list[Any]) -> None:
+def _console() -> Any:
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
+
+
+def _print(console: Any, tables: list[Any]) -> None:
     for table in tables:
         console.print(table)

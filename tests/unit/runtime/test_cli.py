@@ -1,5 +1,6 @@
 """The command line as a program: exit statuses, help, and the small Redis prompt."""
 
+import io
 import json
 import socket
 import subprocess
@@ -9,9 +10,10 @@ import time
 
 import hiredis
 import pytest
+from rich.console import Console
 
 import kubegrid
-from kubegrid.cli import line_client, program
+from kubegrid.cli import line_client, program, show
 from kubegrid.cli.line_client import LineClient, shown
 
 
@@ -101,3 +103,20 @@ def _answer_once(server: socket.socket, reply: bytes) -> None:
         connection.recv(1000)
         connection.sendall(reply)
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(("width", "tables"), [(160, 1), (80, 2)])
+def test_nothing_of_the_status_is_cut_off(width: int, tables: int) -> None:
+    ports = {"resp": "127.0.0.1:17000", "http": "127.0.0.1:28080"}
+    members = [
+        {"name": f"p0-{n}", "role": "backup", "pid": 4_000_000, "commit": 7, "memory": 0, **ports} for n in (0, 1)
+    ]
+    partition = {"id": 0, "epoch": 3, "slots": [[0, 16383]], "state": "serving", "primary": None, "in_sync": ["p0-0"]}
+    output = io.StringIO()
+    console = Console(width=width, file=output)
+    shown_tables = show._members_tables({"partitions": [{**partition, "members": members}]}, console)
+    for table in shown_tables:
+        console.print(table)
+    text = output.getvalue()
+    assert (len(shown_tables), text.count("0-16383"), text.count("p0-"), "…" in text) == (tables, 1, 2, False)
+    assert text.count("127.0.0.1:28080") == 2
