@@ -172,8 +172,10 @@ def existing(root: Path, name: str) -> Folder:
     """The folder of a grid that is there. Raises NoGridError."""
     folder = Folder(root)
     if not folder.grid.exists():
+        others = sorted(grid.parent.name for grid in default_folder("any").parent.glob("*/grid.json"))
+        there = f" There is: {', '.join(others)}." if others else ""
         raise NoGridError(
             f"there is no grid {name!r}: nothing in {folder.root}",
-            "`kubegrid up` makes one; --name or --dir says which one is meant.",
+            f"`kubegrid up` makes one; --name or --dir says which one is meant.{there}",
         )
     return folder
