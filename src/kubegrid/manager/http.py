@@ -67,7 +67,7 @@ def application(operations: Operations, secret: bytes | None) -> FastAPI:
     @app.middleware("http")
     async def guard(request: Request, next_: Callable[[Request], Awaitable[Response]]) -> Response:
         if secret is not None and request.url.path not in FREE_PATHS:
-            given = request.headers.get("authorization", "").encode("utf-8", "surrogateescape")
+            given = request.headers.get("authorization", "").encode("latin-1")  # Starlette decoded it so
             if not hmac.compare_digest(given, b"Bearer " + secret):
                 return JSONResponse({"error": "Authorization: Bearer <the grid's secret> is missing or wrong"}, 401)
         length = request.headers.get("content-length", "0")

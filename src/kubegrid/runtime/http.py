@@ -36,9 +36,9 @@ def post(address: str, path: str, body: Any, secret: str | None = None, timeout_
 def _request(method: str, address: str, path: str, body: Any, secret: str | None, timeout_s: float) -> Any:
     """The decoded JSON answer; text where it is none. `address` is `host:port` or an http URL."""
     target = urlsplit(address if "//" in address else f"//{address}")
-    headers = {"Accept": "application/json"}
+    headers: dict[str, str | bytes] = {"Accept": "application/json"}
     if secret is not None:
-        headers["Authorization"] = f"Bearer {secret}"
+        headers["Authorization"] = f"Bearer {secret}".encode()
     content = None
     if method == "POST":
         content = msgspec.json.encode(body)
