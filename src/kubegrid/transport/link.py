@@ -65,13 +65,14 @@ class Link(asyncio.Protocol):
             raise FrameTooLarge(f"a frame of {size} bytes; the limit is {self.frame_bytes_max}")
         if self._early is not None:
             self._early.append(payload)
-        elif size <= JOINED_BYTES_MAX:
+            return
+        if size <= JOINED_BYTES_MAX:
             transport.write(LENGTH.pack(size) + payload)
         else:
             transport.write(LENGTH.pack(size))
             transport.write(payload)
-            if transport.get_write_buffer_size() > self.settings.backlog_bytes_max:
-                self.close("the peer does not read")
+        if transport.get_write_buffer_size() > self.settings.backlog_bytes_max:
+            self.close("the peer does not read")
 
     @property
     def backlog_bytes(self) -> int:

@@ -248,12 +248,13 @@ async def test_a_peer_that_hangs_up_in_the_handshake_is_unreachable():
     server.close()
 
 
-async def test_a_peer_that_does_not_read_is_closed_at_the_limit():
+@pytest.mark.parametrize("size", [10_000, 1_000_000])
+async def test_a_peer_that_does_not_read_is_closed_at_the_limit(size):
     settings = TransportSettings(backlog_bytes_max=4_000_000)
     async with pair(settings=settings) as (server, client, _):
         server.link._transport.pause_reading()
-        for _ in range(100):
-            client.link.send(b"x" * 1_000_000)
+        for _ in range(100_000_000 // size):
+            client.link.send(b"x" * size)
         assert client.link.closed and client.link.close_reason == "the peer does not read"
 
 
