@@ -154,18 +154,22 @@ def saturation(grid: LocalGrid, seconds: float) -> bool:
     end = time.monotonic() + seconds
     command = ["redis-benchmark", "--cluster", "-h", "127.0.0.1", "-p", str(grid.port), "-t", "set,get", "-c", "50"]
     command += ["-P", "16", "-r", "100000", "-d", "100", "-n", "2000000", "-q"]
-    rounds = 0
+    rounds = failed = 0
     while time.monotonic() < end:
-        subprocess.run(
+        done = subprocess.run(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, timeout=seconds + 600
         )
         rounds += 1
+        failed += done.returncode != 0
     after = {p["id"]: (p["epoch"], p["primary"], p["in_sync"]) for p in grid.status()["partitions"]}
     changed = [p for p in before if before[p] != after[p]]
-    print(f"saturation: {seconds:.0f} s, {rounds} runs of redis-benchmark, configuration changes: {len(changed)}")
+    print(
+        f"saturation: {seconds:.0f} s, {rounds} runs of redis-benchmark, {failed} of them failed, "
+        f"configuration changes: {len(changed)}"
+    )
     for p in changed:
         print(f"  partition {p}: {before[p]} became {after[p]}")
-    return not changed
+    return not changed and not failed
 
 
 def main() -> int:
