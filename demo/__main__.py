@@ -31,6 +31,7 @@ WARM_UP_S = 2.0
 AFTERWARDS_S = 2.0
 TAKEOVER_LIMIT_S = 30.0
 RETURN_LIMIT_S = 60.0
+INTERRUPTED = 130
 
 
 class DemoFailure(Exception):
@@ -263,12 +264,16 @@ def main() -> int:
     console.print(
         "[bold]>[/bold] starting a grid: 3 partitions, each a primary and a backup, and one manager", highlight=False
     )
-    with running_grid(partitions=3, backups=1, name="demo", memory="1Gi") as grid:
-        reader.join()
-        if len(rows) != args.rows:
-            console.print(f"[red]the source gave {len(rows):,} flights, {args.rows:,} were expected[/red]")
-            return 1
-        return run(Demo(grid, rows, console))
+    try:
+        with running_grid(partitions=3, backups=1, name="demo", memory="1Gi") as grid:
+            reader.join()
+            if len(rows) != args.rows:
+                console.print(f"[red]the source gave {len(rows):,} flights, {args.rows:,} were expected[/red]")
+                return 1
+            return run(Demo(grid, rows, console))
+    except KeyboardInterrupt:
+        console.print("interrupted; the grid is stopped")
+        return INTERRUPTED
 
 
 if __name__ == "__main__":
