@@ -198,6 +198,31 @@ def test_past_the_hard_mark_nothing_may_grow_whatever_the_count_says() -> None:
     assert watch.look(used_bytes=5 * MIB) > 100 * MIB
 
 
+def test_an_emptied_member_whose_allocator_keeps_everything_is_not_shut_for_good() -> None:
+    watch = ResidentSize(500 * MIB, 100 * MIB)
+    watch.told = int(500 * MIB * HARD_MARK) + MIB
+    watch.look(used_bytes=200 * MIB)
+    watch.told += 2 * MIB
+    assert watch.look(used_bytes=0) == 50 * MIB
+
+
+def test_near_the_limit_freed_memory_is_given_back_and_not_asked_for_too_often() -> None:
+    asked = 0
+
+    class Trimming(ResidentSize):
+        def _give_back(self) -> None:
+            nonlocal asked
+            asked += 1
+
+    watch = Trimming(500 * MIB, 100 * MIB)
+    watch.told = int(500 * MIB * FULL_MARK) + MIB
+    watch.look(used_bytes=200 * MIB)
+    assert asked == 0, "nothing was freed"
+    for _ in range(10):
+        watch.look(used_bytes=100 * MIB)
+    assert asked == 1
+
+
 def test_even_the_smallest_member_accepts_its_first_keys() -> None:
     assert ResidentSize(40 * MIB, 10 * MIB).limit_bytes == 4 * MIB
 
