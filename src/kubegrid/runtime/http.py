@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from kubegrid.base.errors import KubegridError
+from kubegrid.base.errors import KubegridError, UsageError
 
 ANSWER_BYTES_MAX = 16 * 2**20
 TIMEOUT_S = 2.0
@@ -35,7 +35,11 @@ def post(address: str, path: str, body: Any, secret: str | None = None, timeout_
 
 def _request(method: str, address: str, path: str, body: Any, secret: str | None, timeout_s: float) -> Any:
     """The decoded JSON answer; text where it is none. `address` is `host:port` or an http URL."""
-    target = urlsplit(address if "//" in address else f"//{address}")
+    try:
+        target = urlsplit(address if "//" in address else f"//{address}")
+        port = target.port or 80
+    except ValueError as error:
+        raise UsageError(f"{address} is not an address such as 127.0.0.1:8000: {error}") from None
     headers: dict[str, str | bytes] = {"Accept": "application/json"}
     if secret is not None:
         headers["Authorization"] = f"Bearer {secret}".encode()
@@ -43,7 +47,7 @@ def _request(method: str, address: str, path: str, body: Any, secret: str | None
     if method == "POST":
         content = msgspec.json.encode(body)
         headers["Content-Type"] = "application/json"
-    connection = http.client.HTTPConnection(target.hostname or "", target.port or 80, timeout=timeout_s)
+    connection = http.client.HTTPConnection(target.hostname or "", port, timeout=timeout_s)
     try:
         connection.request(method, path, content, headers)
         response = connection.getresponse()

@@ -39,6 +39,7 @@ def test_version() -> None:
         (["status", "--name", "no-such-grid"], 3),
         (["status", "--manager", "http://127.0.0.1:1"], 3),
         (["status", "--manager", "http://127.0.0.1:1", "--name", "x"], 2),
+        (["status", "--manager", "127.0.0.1:port"], 2),
         (["node", "--config", "/no/such/file"], 2),
         (["--help"], 0),
     ],
