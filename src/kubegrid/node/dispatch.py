@@ -69,12 +69,17 @@ COMMANDS: dict[bytes, Executable] = {
     for spelling in (name, name.upper(), name.capitalize())
 }
 """By the spellings that clients use; others take one step more."""
+_WEB_WORDS = frozenset((b"post", b"host:"))
+"""A web page makes somebody's browser send commands in the body of a request: closed unanswered at its head, as in Redis."""
 
 
 def dispatch(session: Session, args: list[bytes]) -> Reply:
     """Execute one request, or refuse it, or queue it. Never raises for anything that a client can send."""
     command = COMMANDS.get(args[0]) or _BY_LOWER_NAME.get(args[0].lower())
     if command is None:
+        if args[0].lower() in _WEB_WORDS:
+            session.close_after_reply = True
+            return b""
         return _refuse(session, command_table.unknown_command(args))
     count = len(args)
     if command.subcommands is not None and count > 1:

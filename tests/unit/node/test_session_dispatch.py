@@ -28,6 +28,12 @@ def test_an_unknown_command_is_named_with_the_beginning_of_its_arguments(client:
     assert text == b"-ERR unknown command 'foo', with args beginning with: '" + b"x" * 128 + b"' \r\n"
 
 
+@pytest.mark.parametrize("line", [("POST", "/", "HTTP/1.1"), ("host:", "localhost")])
+def test_the_head_of_a_web_request_closes_the_connection_unanswered(client: Client, line: tuple[str, ...]) -> None:
+    assert client.raw(*line) == b""
+    assert client.close_after_reply
+
+
 def test_line_breaks_in_an_unknown_command_cannot_break_the_reply(client: Client) -> None:
     assert error_text(client(b"fo\r\no", b"a\nb")).startswith("ERR unknown command 'fo  o'")
 
