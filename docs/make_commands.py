@@ -25,7 +25,8 @@ Redis 7.0 does, errors included. A command that is not listed is answered `-ERR 
 * **Memory**: past the member's limit, writes that may grow get `-OOM`; reads and deletions go on. Nothing is evicted.
 * `SCAN` in a cluster walks the member asked, as in Redis; clients walk all of them.
 * `OBJECT IDLETIME` is the time since a key of the same slot was last used: a lower bound.
-* One database: `SELECT 0` only. `CONFIG SET` takes what can be set: `maxclients`, and `maxmemory-policy noeviction`.
+* One database: `SELECT 0` only. `CONFIG SET` takes what can be set: `maxclients`, `maxmemory` (below the member's own limit), and
+  `maxmemory-policy noeviction`.
 * A plain client that repeats a write after a lost connection may have it applied twice, as with Redis.
 """
 

@@ -181,7 +181,7 @@ class Housekeeping:
         self._frozen_at = time.monotonic()
 
     def start(self) -> None:
-        self.keyspace.limit_bytes = self.memory.limit_bytes
+        self.keyspace.set_limit(self.memory.limit_bytes, self.keyspace.chosen_limit_bytes)
         self._due = asyncio.get_running_loop().time() + INTERVAL_MS / 1000
         self._timer = asyncio.get_running_loop().call_at(self._due, self._interval)
 
@@ -197,7 +197,8 @@ class Housekeeping:
         now = loop.time()
         self.loop_watch.note(max((now - self._due) * 1000, self.turn.longest_ms))
         self.turn.longest_ms = 0.0
-        self.keyspace.limit_bytes = self.memory.look(self.keyspace.used_bytes)
+        keyspace = self.keyspace
+        keyspace.set_limit(self.memory.look(keyspace.used_bytes), keyspace.chosen_limit_bytes)
         closed = self.turn.expire(self._request_timeout_ms)
         if closed:
             self.timed_out += closed

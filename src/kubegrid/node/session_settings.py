@@ -60,6 +60,25 @@ def _change_clients_max(node: NodeContext, text: bytes) -> None:
     node.client_settings = msgspec.structs.replace(node.client_settings, clients_max=int(text))
 
 
+_MEMORY_UNITS = {b"": 1, b"b": 1, b"k": 1000, b"kb": 1 << 10, b"m": 10**6, b"mb": 1 << 20, b"g": 10**9, b"gb": 1 << 30}
+
+
+def _memory_bytes(text: bytes) -> int | None:
+    """Redis' way of writing an amount of memory: `100mb` is 2^20 times 100, `100m` is 100 million."""
+    digits = text.rstrip(b"bBkKmMgG")
+    number, unit = parse_int64(digits), _MEMORY_UNITS.get(text[len(digits) :].lower())
+    return None if number is None or number < 0 or unit is None else number * unit
+
+
+def _check_memory(text: bytes) -> str:
+    return "argument must be a memory value" if _memory_bytes(text) is None else ""
+
+
+def _change_memory(node: NodeContext, text: bytes) -> None:
+    """0 takes the choice back; the member's own limit stays in force whatever is chosen."""
+    node.keyspace.set_limit(node.keyspace.member_limit_bytes, _memory_bytes(text) or None)
+
+
 _PARAMETERS: dict[str, Parameter] = {
     "appendonly": Parameter(lambda node: "no"),
     "client-query-buffer-limit": Parameter(lambda node: node.client_settings.query_bytes_max),
@@ -70,7 +89,7 @@ _PARAMETERS: dict[str, Parameter] = {
     "maxclients": Parameter(
         lambda node: node.client_settings.clients_max, _number_between(1, (1 << 32) - 1), _change_clients_max
     ),
-    "maxmemory": Parameter(lambda node: node.keyspace.limit_bytes),
+    "maxmemory": Parameter(lambda node: node.keyspace.limit_bytes, _check_memory, _change_memory),
     "maxmemory-policy": Parameter(lambda node: "noeviction", _one_of(b"noeviction")),
     "port": Parameter(lambda node: node.topology.me.port),
     "proto-max-bulk-len": Parameter(lambda node: node.store_settings.value_bytes_max),

@@ -77,6 +77,9 @@ class Keyspace:
         self.recording = True
         self.used_bytes = 0
         self.limit_bytes = limit_bytes
+        """At this many counted bytes writes are refused: the lower of what the member can hold and what was chosen."""
+        self.member_limit_bytes = limit_bytes
+        self.chosen_limit_bytes: int | None = None
         self.key_count = 0
         self.now_ms = 0
         self.primary = False
@@ -91,6 +94,12 @@ class Keyspace:
         self.scan_indexes: dict[int, Any] = {}
         self.encodings: dict[bytes, tuple[bytes, bytes]] = {}
         """Short strings whose OBJECT ENCODING Redis derives from their history: key → (that very value, encoding)."""
+
+    def set_limit(self, member_bytes: int, chosen_bytes: int | None) -> None:
+        """What the member can hold, and what a person chose (CONFIG SET maxmemory; None: nothing)."""
+        self.member_limit_bytes = member_bytes
+        self.chosen_limit_bytes = chosen_bytes
+        self.limit_bytes = member_bytes if chosen_bytes is None else min(member_bytes, chosen_bytes)
 
     # -- reading -------------------------------------------------------------------------------------------------
 

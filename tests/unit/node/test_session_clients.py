@@ -119,6 +119,22 @@ def test_memory_usage_grows_with_the_value(client: Client) -> None:
     assert client("MEMORY", "USAGE", "nope") is None
 
 
+def test_maxmemory_can_be_lowered_and_taken_back() -> None:
+    drive = Drive(limit_bytes=1 << 30)
+    client = drive.connect()
+    assert client("CONFIG", "SET", "maxmemory", "1kb") == b"OK"
+    assert client("CONFIG", "GET", "maxmemory") == [b"maxmemory", b"1024"]
+    assert client("SET", "a", "x" * 2000) == b"OK"
+    assert error_text(client("SET", "b", "x")).startswith("OOM")
+    drive.keyspace.set_limit(1 << 29, drive.keyspace.chosen_limit_bytes)
+    assert error_text(client("SET", "b", "x")).startswith("OOM")
+    assert client("CONFIG", "SET", "maxmemory", "0") == b"OK"
+    assert client("SET", "b", "x") == b"OK"
+    assert client("CONFIG", "SET", "maxmemory", "100gb") == b"OK"
+    assert client("CONFIG", "GET", "maxmemory") == [b"maxmemory", str(1 << 29).encode()]
+    assert "memory value" in error_text(client("CONFIG", "SET", "maxmemory", "much"))
+
+
 @pytest.mark.parametrize("container", ["CLIENT", "COMMAND", "CONFIG", "MEMORY", "CLUSTER", "OBJECT"])
 def test_help_is_a_list_of_lines(client: Client, container: str) -> None:
     lines = client(container, "HELP")
