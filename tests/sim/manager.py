@@ -12,6 +12,7 @@ from tests.sim.trace import shown
 from kubegrid.base.configuration import Configuration
 
 if TYPE_CHECKING:
+    from tests.sim.machine import Machine
     from tests.sim.world import World
 
 LOOK_US = 100_000
@@ -32,14 +33,18 @@ class Manager:
             self.mourned_since_us = None
         elif self.mourned_since_us is None:
             self.mourned_since_us = world.now_us
-        elif world.machines and world.now_us - self.mourned_since_us > self.patience_us:
+        elif self._survivors() and world.now_us - self.mourned_since_us > self.patience_us:
             self.mourned_since_us = None
             self._accept_loss(current)
         world.after(LOOK_US, self.look)
 
+    def _survivors(self) -> "list[Machine]":
+        """No ghosts: their place has been given to a successor, and there is no way back for them."""
+        return [machine for machine in self.world.machines.values() if not machine.ghost]
+
     def _accept_loss(self, current: Configuration) -> None:
         world = self.world
-        survivor = max(world.machines.values(), key=lambda machine: (machine.replica.last, machine.member.name))
+        survivor = max(self._survivors(), key=lambda machine: (machine.replica.last, machine.member.name))
         accepted = Configuration(
             grid=current.grid,
             partition=current.partition,

@@ -30,3 +30,8 @@ def test_a_ghost_and_its_successor_are_never_both_in_sync() -> None:
         for configuration in world.coordinator.versions:
             names = [member.name for member in configuration.in_sync + configuration.joining]
             assert len(names) == len(set(names)), configuration
+
+
+def test_a_loss_is_not_accepted_in_favour_of_a_ghost() -> None:
+    """Seed 2001224: the manager made a process primary whose place had been given to another; the other could never join."""
+    World(2_001_224).run()
