@@ -5,7 +5,6 @@ Every path but the probes and the metrics wants `Authorization: Bearer <secret>`
 """
 
 import contextlib
-import hmac
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
+from kubegrid.base import bearer
 from kubegrid.base.ids import Member
 from kubegrid.manager.metrics import metrics
 from kubegrid.manager.operations import HAND_OVER_TIMEOUT_S, OperationError, Operations
@@ -66,10 +66,10 @@ def application(operations: Operations, secret: bytes | None) -> FastAPI:
 
     @app.middleware("http")
     async def guard(request: Request, next_: Callable[[Request], Awaitable[Response]]) -> Response:
-        if secret is not None and request.url.path not in FREE_PATHS:
+        if request.url.path not in FREE_PATHS:
             given = request.headers.get("authorization", "").encode("latin-1")  # Starlette decoded it so
-            if not hmac.compare_digest(given, b"Bearer " + secret):
-                return JSONResponse({"error": "Authorization: Bearer <the grid's secret> is missing or wrong"}, 401)
+            if not bearer.admits(secret, given):
+                return JSONResponse({"error": bearer.REFUSAL}, 401)
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > BODY_BYTES_MAX or "transfer-encoding" in request.headers:
             return JSONResponse({"error": f"a body of known length up to {BODY_BYTES_MAX} bytes is wanted"}, 413)

@@ -1,7 +1,6 @@
 """`kubegrid manager --config FILE`: the process around one `Grid`.
 
-SIGTERM and SIGINT end it in order; members do not mind. Exit status: 0 ended as told, 1 failed (one line on stderr says
-why), 2 a configuration that does not hold.
+SIGTERM and SIGINT end it in order; members do not mind. What it shares with a member as a process is in `process`.
 """
 
 import asyncio
@@ -11,15 +10,13 @@ import logging
 import os
 import signal
 import socket
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import uvloop
 
-from kubegrid import transport
-from kubegrid.base.errors import KubegridError, RefusedError, UsageError
+from kubegrid import process, transport
+from kubegrid.base.errors import RefusedError
 from kubegrid.base.settings import ManagerConfig
 from kubegrid.coordination import EmbeddedCoordinator
 from kubegrid.manager.grid import Grid
@@ -29,65 +26,30 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("kubegrid.manager")
 
-LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s"
-LOG_TIME = "%Y-%m-%dT%H:%M:%S"
 SOCKET_BACKLOG = 128
 
 
 def run(config_path: str) -> int:
     """Run a manager until it is told to end; the exit status."""
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt=LOG_TIME, stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    logging.raiseExceptions = False  # a full disk must not end the manager through its log
-    try:
-        config = read_config(Path(config_path))
-        secret = read_secret(config)
-        with _exclusive(Path(config.state_dir)), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(config, secret))
-    except KubegridError as error:
-        print(f"kubegrid manager: {error}", file=sys.stderr)
-        return error.exit_status
-    except (OSError, transport.TransportError) as error:
-        print(f"kubegrid manager: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return process.run("manager", config_path, ManagerConfig, _trouble_with, _serve)
 
 
-def read_config(path: Path) -> ManagerConfig:
-    """The configuration in `path`. Raises UsageError."""
-    try:
-        config = msgspec.json.decode(path.read_bytes(), type=ManagerConfig)
-    except OSError as error:
-        raise UsageError(f"the configuration {path} cannot be read: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
-        raise UsageError(f"the configuration {path} does not hold: {error}") from error
+def _trouble_with(config: ManagerConfig) -> str:
     if config.partitions < 1 or config.copies < 1 or config.on_loss not in ("wait", "startEmpty"):
-        raise UsageError(f"the configuration {path} does not hold: partitions, copies or on_loss")
-    return config
+        return "partitions, copies or on_loss"
+    return ""
 
 
-def read_secret(config: ManagerConfig) -> bytes | None:
-    """The grid's secret, if it has one. Raises UsageError, RefusedError when it is needed and missing."""
-    if config.secret_file is None:
-        if not _is_loopback(config.bind):
-            raise RefusedError(
-                f"without a secret only loopback addresses are bound, not {config.bind}", "Set a secret."
-            )
-        return None
-    try:
-        secret = Path(config.secret_file).read_bytes().strip()
-    except OSError as error:
-        raise UsageError(f"the secret in {config.secret_file} cannot be read: {error.strerror}") from error
-    if not secret:
-        raise UsageError(f"the secret in {config.secret_file} is empty")
-    return secret
-
-
-async def _serve(config: ManagerConfig, secret: bytes | None) -> None:
+async def _serve(config: ManagerConfig, secret: bytes | None) -> int:
+    if secret is None and not _is_loopback(config.bind):
+        raise RefusedError(f"without a secret only loopback addresses are bound, not {config.bind}", "Set a secret.")
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    await serve(config, secret, ended)
+    with _exclusive(Path(config.state_dir)):
+        await serve(config, secret, ended)
+    return 0
 
 
 async def serve(config: ManagerConfig, secret: bytes | None, ended: asyncio.Event) -> None:

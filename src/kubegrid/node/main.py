@@ -1,8 +1,7 @@
 """`kubegrid node --config FILE`: the process around one `DataPod`.
 
-Reads the configuration, runs the pod on uvloop, and ends it: SIGTERM and SIGINT hand over and leave before they close
-(a second signal closes at once). Exit status: 0 ended as told, 1 failed (one line on stderr says why), 2 a
-configuration that does not hold.
+SIGTERM and SIGINT hand over and leave before they close (a second signal closes at once). What it shares with the
+manager as a process is in `process`.
 
 A bug in the state machine ends the process at once (`_Failures`): a member that is not what it believes to be must
 fall silent, and a fresh one joins in its place.
@@ -13,24 +12,19 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import msgspec
-import uvloop
 
-from kubegrid.base.errors import KubegridError, UsageError
+from kubegrid import process
 from kubegrid.base.settings import NodeConfig
 from kubegrid.node.housekeeping import tune_collector
 from kubegrid.node.pod import STOP_DEADLINE_S, DataPod
-from kubegrid.transport import TransportError
 
 log = logging.getLogger("kubegrid.node")
 
-LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s"
-LOG_TIME = "%Y-%m-%dT%H:%M:%S"
 FATAL_IN = ("kubegrid.replication", "kubegrid.node.member", "kubegrid.node.applying", "kubegrid.node.snapshots")
 """An error that passed through one of these leaves the member in a state that nobody knows."""
 EXIT_BUG = 1
@@ -38,48 +32,17 @@ EXIT_BUG = 1
 
 def run(config_path: str) -> int:
     """Run a member until it is told to end; the exit status."""
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt=LOG_TIME, stream=sys.stderr)
-    logging.raiseExceptions = False  # a full disk must not reach the serving loop through its log
-    try:
-        config = read_config(Path(config_path))
-        secret = read_secret(config)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(config, secret))
-    except KubegridError as error:
-        print(f"kubegrid node: {error}", file=sys.stderr)
-        return error.exit_status
-    except (OSError, TransportError) as error:
-        print(f"kubegrid node: {error}", file=sys.stderr)
-        return 1
+    return process.run("node", config_path, NodeConfig, _trouble_with, _serve)
 
 
-def read_config(path: Path) -> NodeConfig:
-    """The configuration in `path`. Raises UsageError."""
+def _trouble_with(config: NodeConfig) -> str:
     try:
-        config = msgspec.json.decode(path.read_bytes(), type=NodeConfig)
         config.replication.check()
-    except OSError as error:
-        raise UsageError(f"the configuration {path} cannot be read: {error.strerror}") from error
-    except (msgspec.DecodeError, ValueError) as error:
-        raise UsageError(f"the configuration {path} does not hold: {error}") from error
+    except ValueError as error:
+        return str(error)
     if not 0 <= config.partition < config.partitions:
-        raise UsageError(
-            f"the configuration {path} does not hold: no partition {config.partition} of {config.partitions}"
-        )
-    return config
-
-
-def read_secret(config: NodeConfig) -> bytes | None:
-    """The grid's secret, if it has one. Raises UsageError."""
-    if config.secret_file is None:
-        return None
-    try:
-        secret = Path(config.secret_file).read_bytes().strip()
-    except OSError as error:
-        raise UsageError(f"the secret in {config.secret_file} cannot be read: {error.strerror}") from error
-    if not secret:
-        raise UsageError(f"the secret in {config.secret_file} is empty")
-    return secret
+        return f"no partition {config.partition} of {config.partitions}"
+    return ""
 
 
 async def _serve(config: NodeConfig, secret: bytes | None) -> int:
