@@ -45,6 +45,16 @@ SPLICE_BYTES_MIN = 4096
 """A string at least this long is replicated piecewise when a piece of it changes."""
 
 
+class NotPlain(dict[bytes, Any]):
+    """Stands in `Keyspace.plain` for a slot that the hot path must not touch: what it finds there is no value."""
+
+    def get(self, key: bytes, default: Any = None) -> Any:
+        return self
+
+
+NOT_PLAIN = NotPlain()
+
+
 class Keyspace:
     """All keys of the slots that this member's partition owns.
 
@@ -70,8 +80,14 @@ class Keyspace:
         for slot in self.owned:
             self.slots[slot] = {}
         self.expires: list[dict[bytes, int] | None] = [None] * SLOT_COUNT
+        self.plain: list[dict[bytes, Any]] = []
+        """For the hot path: the slots' dictionaries by the CRC16 of a key (so four times over), NOT_PLAIN in the places of
+        slots that are not owned or where something expires."""
+        self._list_plain()
         self.used_ms: list[int] = [0] * SLOT_COUNT
         """When a key of the slot was last looked for or written; 0: not since this member started. For OBJECT IDLETIME."""
+        self.used_marks: set[int] = set()
+        """CRC16 of keys that the hot path used since `note_used` was called."""
         self.effects: list[Any] = []
         self.undo: list[Any] = []
         self.recording = True
@@ -94,6 +110,26 @@ class Keyspace:
         self.scan_indexes: dict[int, Any] = {}
         self.encodings: dict[bytes, tuple[bytes, bytes]] = {}
         """Short strings whose OBJECT ENCODING Redis derives from their history: key → (that very value, encoding)."""
+
+    def _list_plain(self) -> None:
+        """Make `plain` anew from `slots` and `expires`."""
+        self.plain[:] = 4 * [
+            NOT_PLAIN if values is None or expires is not None else values
+            for values, expires in zip(self.slots, self.expires, strict=True)
+        ]
+
+    def _mark_plain(self, slot: int) -> None:
+        """Something in the slot began or ceased to expire."""
+        values = self.slots[slot]
+        table = NOT_PLAIN if values is None or self.expires[slot] is not None else values
+        for index in range(slot, 4 * SLOT_COUNT, SLOT_COUNT):
+            self.plain[index] = table
+
+    def note_used(self) -> None:
+        """Enter in `used_ms` what the hot path used since the last call; the turn does so about once a second."""
+        for mark in self.used_marks:
+            self.used_ms[mark & (SLOT_COUNT - 1)] = self.now_ms
+        self.used_marks.clear()
 
     def set_limit(self, member_bytes: int, chosen_bytes: int | None) -> None:
         """What the member can hold, and what a person chose (CONFIG SET maxmemory; None: nothing)."""
@@ -351,6 +387,7 @@ class Keyspace:
         if at_ms is not None:
             if expires is None:
                 expires = self.expires[slot] = {}
+                self._mark_plain(slot)
             if key not in expires:
                 self.used_bytes += EXPIRY_OVERHEAD_BYTES + len(key)
             expires[key] = at_ms
@@ -358,6 +395,7 @@ class Keyspace:
             self.used_bytes -= EXPIRY_OVERHEAD_BYTES + len(key)
             if not expires:
                 self.expires[slot] = None
+                self._mark_plain(slot)
 
     def discard(self, value: Value) -> None:
         """Let a large value that was taken out be freed in slices."""
@@ -383,6 +421,7 @@ class Keyspace:
                 if expires is not None:
                     self.garbage.append(expires)
                     self.expires[slot] = None
+        self._list_plain()
         self.used_bytes = 0
         self.key_count = 0
         self.parts.clear()
@@ -409,6 +448,9 @@ class Keyspace:
             for key in expires or ():
                 assert key in (values or {}), f"{key!r} expires but does not exist"
                 used += EXPIRY_OVERHEAD_BYTES + len(key)
+        for slot, values in enumerate(self.slots):
+            plain = values is not None and self.expires[slot] is None
+            assert all(table is (values if plain else NOT_PLAIN) for table in self.plain[slot::SLOT_COUNT]), slot
         assert (keys, used) == (self.key_count, self.used_bytes), (keys, used, self.key_count, self.used_bytes)
 
     # -- what drives it from outside -----------------------------------------------------------------------------

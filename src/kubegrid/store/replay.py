@@ -100,6 +100,7 @@ def revert(keyspace: "Keyspace", undo: list[Any]) -> None:
             keyspace.garbage = deque(thing for thing in keyspace.garbage if id(thing) not in back)
             keyspace.slots[:] = slots
             keyspace.expires[:] = expires
+            keyspace._list_plain()
         elif code == op.RESTORE:
             if type(args[1]) is Hash and keyspace.garbage:
                 keyspace.garbage = deque(thing for thing in keyspace.garbage if thing is not args[1])
