@@ -59,12 +59,12 @@ class IntegerType(ColumnType):
             self.document = self.wire = Annotated[int, msgspec.Meta(ge=self.low, le=self.high)]
             return
         # msgspec's bounds end at 64 bits with sign, msgpack's integers at 64 bits; what is wider travels as text.
-        self.settles = True
         self.document = int
         self.wire = Annotated[int, msgspec.Meta(ge=0)] if bits <= 64 else str
         if bits > 64:
             self.pack = str
             self.unpack = self._unpack
+            self.exact = f"{self.low} <= {{v}} <= {self.high}"
 
     def _unpack(self, text: str) -> int:
         try:
@@ -121,9 +121,10 @@ class FloatType(ColumnType):
 
     def __init__(self, name: str, single: bool) -> None:
         self.name = name
-        self.settles = self._single = single
+        self._single = single
         if single:
-            self.condition = "False"
+            self.exact = "({t}.settle({v}) == {v} or {v} != {v})"
+            self.condition += f" and {self.exact}"
 
     def settle(self, value: Any) -> float:
         if self._single:
@@ -179,27 +180,27 @@ class DecimalType(ColumnType):
     """DECIMAL(p,s): p digits in all, s of them after the point. Values are in memory with exactly s digits there."""
 
     python = wire = document = Decimal
-    settles = True
-    condition = "False"
+    exact = "{v}.same_quantum({t}.unit) and -{t}.bound < {v} < {t}.bound and ({v} or not {v}.is_signed())"
+    condition = f"type({{v}}) is {{c}} and {exact}"
 
     def __init__(self, precision: int, scale: int) -> None:
         self.name = f"DECIMAL({precision},{scale})"
         self.precision = precision
         self.scale = scale
-        self._unit = Decimal(1).scaleb(-scale)
-        self._bound = Decimal(10) ** (precision - scale)
+        self.unit = Decimal(1).scaleb(-scale)
+        self.bound = Decimal(10) ** (precision - scale)
         self._context = Context(prec=DECIMAL_DIGITS_MAX + 1)
 
     def settle(self, value: Any) -> Decimal:
         try:
-            settled: Decimal = value.quantize(self._unit, context=self._context)
+            settled: Decimal = value.quantize(self.unit, context=self._context)
         except InvalidOperation:  # NaN and infinity, or more digits than any DECIMAL has
             if value.is_finite():
                 raise self._too_large(value) from None
             raise self.refuse(value) from None
         if settled != value:
             raise self.refuse(value, f"it has more than {self.scale} digits after the point; round it first")
-        if not -self._bound < settled < self._bound:
+        if not -self.bound < settled < self.bound:
             raise self._too_large(value)
         return settled if settled else abs(settled)  # -0.00 is 0.00
 

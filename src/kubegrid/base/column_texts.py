@@ -106,8 +106,7 @@ class JsonType(ColumnType):
     wire = document = Any
     keyed = False
     ordered = False
-    settles = True
-    condition = "False"
+    exact = condition = "{t}.settle({v}) is {v}"
 
     def settle(self, value: Any) -> Any:
         """Check that it is made of what JSON has, with text for keys, finite numbers, and bounded depth."""

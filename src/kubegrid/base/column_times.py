@@ -76,7 +76,7 @@ class TimeType(ColumnType):
         return time(value.hour, value.minute, value.second, value.microsecond)
 
     def to_json(self, value: Any) -> str:
-        return _short(value)
+        return value.isoformat()  # type: ignore[no-any-return]
 
     def to_text(self, value: Any) -> bytes:
         return _short(value).encode()
@@ -86,13 +86,14 @@ class TimestampType(ColumnType):
     """Both of them; `zoned` says which."""
 
     python = datetime
+    utc = UTC
 
     def __init__(self, zoned: bool) -> None:
         self.name = "TIMESTAMP WITH TIME ZONE" if zoned else "TIMESTAMP"
         self.zoned = zoned
         self.wire = self.document = Annotated[datetime, msgspec.Meta(tz=zoned)]
-        self.settles = zoned
-        self.condition = f"type({{v}}) is {{c}} and {{v}}.tzinfo is {'_utc' if zoned else 'None'}"
+        self.exact = "{v}.tzinfo is {t}.utc" if zoned else ""
+        self.condition = f"type({{v}}) is {{c}} and {self.exact or '{v}.tzinfo is None'}"
 
     def settle(self, value: Any) -> datetime:
         if not self.zoned:
@@ -145,7 +146,7 @@ class TimestampType(ColumnType):
         return self.settle(value if self.zoned else value.replace(tzinfo=None, fold=0))
 
     def to_json(self, value: Any) -> str:
-        return _short(value)
+        return value.isoformat().replace("+00:00", "Z")  # type: ignore[no-any-return]
 
     def to_text(self, value: Any) -> bytes:
         return _short(value).encode()

@@ -31,10 +31,10 @@ class ColumnType:
     """From what msgspec decodes out of a row to the value in memory; None when they are the same."""
     pack: Callable[[Any], Any] | None = None
     """The reverse: what msgspec encodes in the value's place."""
-    settles = False
-    """Whether a decoded value still needs `settle`: msgspec checks class and range, but not a scale, for example."""
     condition = "type({v}) is {c}"
-    """When `from_python` gives back the value itself, as Python source: {v} the value, {c} the class `python`."""
+    """When `from_python` gives back the value itself, as Python source: {v} the value, {c} `python`, {t} this type."""
+    exact = ""
+    """The same for a value that msgspec decoded with `wire`; empty: always. A scale, for one, msgspec cannot check."""
 
     def settle(self, value: Any) -> Any:
         """A value of the class `python`, in the column's range and scale. Raises BadValue."""

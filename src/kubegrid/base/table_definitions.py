@@ -158,7 +158,7 @@ class _Reading:
             self.note(("columns",), f"columns must be a list of 1 to {COLUMNS_MAX} columns, not {what}")
             self._columns_known = False
             return []
-        columns = []
+        columns: list[Column] = []
         first: dict[str, str] = {}
         for at, entry in enumerate(given):
             column = self.column(entry, ("columns", at), key)
