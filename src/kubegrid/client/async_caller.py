@@ -1,0 +1,423 @@
+"""The async client's engine: keeps one link to each member, a window of requests on each, and a queue per partition.
+
+**Hot path**: `submit` packs a request and hands it to the link of its slot; the future that it returns is all there is per
+request. Requests wait in their partition's queue, in order, while its window is full, or while no primary is known: one
+repair at a time finds the new primary and then sends what waits.
+
+Not for several threads or loops: a client belongs to the loop that made it. Next on the path of the data: `link`.
+"""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from kubegrid.client.caller import ONCE, SHARDS, not_let_in
+from kubegrid.client.connection import RefusedGreetingError, pack_command, reason_of
+from kubegrid.client.deadline import CURRENT
+from kubegrid.client.errors import ClientError, ClosedError, GridNotReachableError, OverloadedError
+from kubegrid.client.link import Call, Link, open_link
+from kubegrid.client.options import ClientOptions
+from kubegrid.client.routes import Route, Routes
+from kubegrid.client.slots import parse_shards, split_address
+from kubegrid.client.trial import Again, ForgottenError, Trial
+
+SWEEP_S = 0.05
+"""How often deadlines and silent members are looked for: by how much a time-out may be late."""
+
+
+class AsyncRoute:
+    """What the async client keeps of one partition beside its `Route`.
+
+    Invariant: `waiting` is empty, or its head waits for room on `link`, or `repair` runs.
+    """
+
+    __slots__ = ("link", "moved", "repair", "route", "waiting")
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.link: Link | None = None
+        self.waiting: deque[Call] = deque()
+        self.repair: asyncio.Task[None] | None = None
+        self.moved: str | None = None
+
+
+class AsyncCaller:
+    """Made by `open_caller`. All methods are for the loop that it was made in."""
+
+    def __init__(self, seeds: list[str], options: ClientOptions) -> None:
+        self.options = options
+        self.routes = Routes(seeds)
+        self.closed = False
+        self.waiting = 0
+        self._of: dict[int, AsyncRoute] = {}
+        self._of_slot: list[AsyncRoute] = []
+        self._links: dict[tuple[str, bool], Link] = {}
+        self._opening: dict[tuple[str, bool], asyncio.Task[Link]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._map_lock = asyncio.Lock()
+        self._map_number = 0
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        args: tuple[Any, ...],
+        slot: int,
+        write: bool,
+        read: Callable[[Any], Any] | None = None,
+        long: bool = False,
+        deadline: float | None = None,
+    ) -> "asyncio.Future[Any]":
+        """Put a request on its way. The future gets what `read` makes of the reply, or a ClientError."""
+        loop = self._loop
+        now = loop.time()
+        if deadline is None:
+            deadline = CURRENT.get()
+        call = Call(
+            loop.create_future(),
+            args,
+            slot,
+            write,
+            read,
+            long,
+            now + self.options.timeout if deadline is None else deadline,
+        )
+        if self.closed or os.getpid() != self._pid:
+            self.check_open()
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(SWEEP_S, self._sweep)
+        at = self._of_slot[slot]
+        link = at.link
+        if link is not None and not at.waiting and len(link.pending) < self.options.in_flight:
+            self._send(call, at, link, now)
+        else:
+            if self.waiting >= self.options.waiting:
+                raise OverloadedError(
+                    f"{self.waiting} requests wait in this client already", "Await some of them before asking for more."
+                )
+            self._wait(call, at)
+        return call.future
+
+    def _send(self, call: Call, at: AsyncRoute, link: Link, now: float) -> None:
+        packed = call.packed
+        if packed is None:
+            if call.write and self.options.request_ids:
+                ids = at.route.ids
+                call.seq, acked = ids.take()
+                call.ids = ids
+                packed = pack_command((ONCE, ids.client, call.seq, acked, *call.args))
+            else:
+                packed = pack_command(call.args)
+            call.packed = packed
+        link.send(call, packed, now)
+
+    def _wait(self, call: Call, at: AsyncRoute) -> None:
+        at.waiting.append(call)
+        self.waiting += 1
+        if at.link is None and at.repair is None:
+            self._repair(at, 0.0)
+
+    # -- what becomes of them (called by Link) -----------------------------------------------------------------------
+
+    def settle(self, call: Call, reply: Any) -> None:
+        """The reply came, or the request is given up with an error."""
+        ids = call.ids
+        if ids is not None:
+            ids.done(call.seq)
+            call.ids = None
+        future = call.future
+        if not future.done():
+            if isinstance(reply, BaseException):
+                future.set_exception(reply)
+            elif call.read is None:
+                future.set_result(reply)
+            else:
+                try:
+                    future.set_result(call.read(reply))
+                except Exception as error:
+                    future.set_exception(error)
+
+    def answered(self, link: Link) -> None:
+        if not self.waiting:
+            return
+        for at in self._of.values():
+            if at.waiting and at.link is link and at.repair is None:
+                self._drain(at, link)
+
+    def _drain(self, at: AsyncRoute, link: Link) -> None:
+        now = self._loop.time()
+        room = self.options.in_flight - len(link.pending)
+        waiting = at.waiting
+        while waiting and room > 0:
+            call = waiting.popleft()
+            self.waiting -= 1
+            if call.future.done():
+                self.settle(call, None)
+                continue
+            self._send(call, at, link, now)
+            room -= 1
+
+    def refused(self, call: Call, text: str, address: str) -> None:
+        self._decide(call, lambda trial: trial.refused(text, address, self._loop.time()))
+
+    def link_lost(self, link: Link, calls: list[Call], reason: str) -> None:
+        for key, known in list(self._links.items()):
+            if known is link:
+                del self._links[key]
+        for at in self._of.values():
+            if at.link is link:
+                at.link = None
+        now = self._loop.time()
+        for call in calls:
+            self._decide(call, lambda trial: trial.lost(reason, link.address, now, sent=True))
+
+    def _decide(self, call: Call, ask: Callable[[Trial], Again]) -> None:
+        """Let the request's trial decide what follows from what happened to it."""
+        at = self._of_slot[call.slot]
+        try:
+            if call.future.done():
+                self.settle(call, None)
+                return
+            if self.closed:
+                raise self._closed_error()
+            again = ask(self.trial(call))
+        except ForgottenError:
+            ids = call.ids
+            if ids is not None:
+                ids.done(call.seq)
+                at.route.forget(ids)
+            call.ids, call.packed = None, None
+            again = Again(0.0, at.route.address)
+        except ClientError as error:
+            self.settle(call, error)
+            return
+        at.waiting.append(call)
+        self.waiting += 1
+        if again.moved_to is not None:
+            at.moved = again.moved_to
+        if at.repair is None:
+            self._repair(at, again.delay)
+
+    def trial(self, call: Call) -> Trial:
+        trial = call.trial
+        if trial is None:
+            name = call.args[0].decode(errors="replace")
+            trial = call.trial = Trial(
+                self.options,
+                name,
+                write=call.write,
+                identified=self.options.request_ids,
+                started=self._loop.time(),
+                deadline=call.deadline,
+            )
+        return trial
+
+    # -- repair ------------------------------------------------------------------------------------------------------
+
+    def _repair(self, at: AsyncRoute, delay: float) -> None:
+        at.link = None
+        at.repair = self._loop.create_task(self._find_primary(at, delay))
+
+    async def _find_primary(self, at: AsyncRoute, delay: float) -> None:
+        """Until there is a link to the partition's primary: wait, learn, connect. Then send what waits, in its order."""
+        wait = self.options.retry_first
+        unreachable: dict[str, str] = {}
+        try:
+            while at.waiting and not self.closed:
+                number = self._map_number
+                if delay:
+                    await asyncio.sleep(delay)
+                if at.moved is not None:
+                    at.route.address, at.moved = at.moved, None
+                elif delay and number == self._map_number:
+                    unreachable = await self.read_map(at.route, number)
+                delay = wait
+                wait = min(wait * 1.6, self.options.retry_max)
+                address = at.route.address
+                if address is None:
+                    self._note(at, str(at.route), "has no primary", unreachable)
+                    continue
+                try:
+                    at.link = await self.link(address)
+                except (OSError, TimeoutError) as error:
+                    self._note(at, address, reason_of(error), unreachable)
+                    continue
+                break
+        except ClientError as error:  # the password is wrong now, or the client was closed
+            while at.waiting:
+                self.waiting -= 1
+                self.settle(at.waiting.popleft(), error)
+        finally:
+            at.repair = None
+        if at.link is not None:
+            self._drain(at, at.link)
+
+    def _note(self, at: AsyncRoute, where: str, reason: str, unreachable: dict[str, str]) -> None:
+        for call in at.waiting:
+            trial = self.trial(call)
+            trial.reasons[where] = reason
+            trial.unreachable = unreachable
+
+    def _sweep(self) -> None:
+        """Requests past their deadline end here; a member that answers nothing is given up."""
+        self._sweeper = None
+        now = self._loop.time()
+        busy = bool(self.waiting)
+        for at in self._of.values():
+            if at.waiting and any(call.deadline <= now for call in at.waiting):
+                keep: deque[Call] = deque()
+                for call in at.waiting:
+                    if call.deadline > now and not call.future.done():
+                        keep.append(call)
+                    else:
+                        self.settle(call, self.trial(call).give_up())
+                self.waiting -= len(at.waiting) - len(keep)
+                at.waiting = keep
+        for link in list(self._links.values()):
+            if not link.pending:
+                continue
+            busy = True
+            for call in link.pending:
+                if call.deadline <= now and not call.future.done():
+                    self._expire(call, link.address)
+            head = link.pending[0]
+            if now - link.progress_at > self.options.silence and not head.long:
+                link.lose(f"was silent for {self.options.silence:g} s")
+            elif head.future.done() and head.deadline + self.options.silence < now:
+                link.lose("did not answer in time")
+        if busy and not self.closed:
+            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _expire(self, call: Call, address: str) -> None:
+        """Its deadline passed with the reply owed. The number stays in use until the reply or the link's end comes."""
+        trial = self.trial(call)
+        trial.reasons.setdefault(address, "did not answer in time")
+        trial.doubtful = trial.doubtful or call.write
+        call.future.set_exception(trial.give_up())
+
+    # -- links and the map -------------------------------------------------------------------------------------------
+
+    async def link(self, address: str, readonly: bool = False) -> Link:
+        """The link to a member; several that ask at the same time get the same. OSError, TimeoutError, AccessError."""
+        key = (address, readonly)
+        known = self._links.get(key)
+        if known is not None and not known.closed:
+            return known
+        self.check_open()
+        task = self._opening.get(key)
+        if task is None:
+            task = self._opening[key] = self._loop.create_task(self._open(address, readonly))
+            task.add_done_callback(lambda _: self._opening.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _open(self, address: str, readonly: bool) -> Link:
+        password = self.options.password
+        try:
+            async with asyncio.timeout(self.options.connect_timeout):
+                link = await open_link(split_address(address), address, self, password, readonly)
+        except RefusedGreetingError as error:
+            raise not_let_in(str(error)) from error
+        if self.closed:
+            link.lose("the client was closed")
+            raise self._closed_error()
+        self._links[address, readonly] = link
+        return link
+
+    async def read_map(self, troubled: Route | None, number: int) -> dict[str, str]:
+        """Ask one member after the other for the slot map; what went wrong with each of them if none told it."""
+        async with self._map_lock:
+            if number != self._map_number:
+                return {}
+            attempts: dict[str, str] = {}
+            for address in self.routes.addresses(troubled):
+                try:
+                    async with asyncio.timeout(self.options.connect_timeout):
+                        asking = await open_link(
+                            split_address(address), address, _Nobody(), self.options.password, False
+                        )
+                        try:
+                            shards = parse_shards(await asking.ask(SHARDS))
+                        finally:
+                            asking.lose("done")
+                except (OSError, TimeoutError, ValueError) as error:
+                    attempts[address] = reason_of(error)
+                    continue
+                except RefusedGreetingError as error:
+                    raise not_let_in(str(error)) from error
+                self._learn(shards)
+                return {}
+            return attempts
+
+    def _learn(self, shards: Any) -> None:
+        self.routes.learn(shards)
+        self._map_number += 1
+        for route in self.routes.all:
+            if route.first_slot not in self._of:
+                self._of[route.first_slot] = AsyncRoute(route)
+        self._of_slot = [self._of[route.first_slot] for route in self.routes.of_slot]
+        for at in self._of.values():
+            if at.link is not None and at.link.address != at.route.address and at.repair is None:
+                at.link = None
+                self._repair(at, 0.0)
+
+    async def begin(self) -> None:
+        """Read the map; GridNotReachableError when nobody tells it."""
+        unreachable = await self.read_map(None, 0)
+        if unreachable:
+            raise GridNotReachableError(unreachable)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def check_open(self) -> None:
+        if os.getpid() != self._pid:
+            raise ClosedError("this async client belongs to the parent of this process", "Connect anew after the fork.")
+        if self.closed:
+            raise self._closed_error()
+
+    def _closed_error(self) -> ClosedError:
+        return ClosedError("this client is closed", "Connect again with kubegrid.connect_async.")
+
+    async def close(self) -> None:
+        """Close all links; what is on its way ends with ClosedError, or OutcomeUnknownError for a write. May be called twice."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for at in self._of.values():
+            if at.repair is not None:
+                at.repair.cancel()
+            while at.waiting:
+                self.settle(at.waiting.popleft(), self._closed_error())
+        for link in list(self._links.values()):
+            for call in list(link.pending):
+                if call.write and not call.future.done():
+                    trial = self.trial(call)
+                    trial.doubtful = True
+                    trial.reasons[link.address] = "the client was closed"
+                    call.future.set_exception(trial.give_up())
+            link.lose("the client was closed")
+        await asyncio.sleep(0)
+
+
+class _Nobody:
+    """The owner of a link on which no requests are sent."""
+
+    def answered(self, link: Link) -> None: ...
+
+    def refused(self, call: Call, text: str, address: str) -> None: ...
+
+    def link_lost(self, link: Link, calls: list[Call], reason: str) -> None: ...
+
+    def settle(self, call: Call, reply: Any) -> None: ...
+
+
+async def open_caller(seeds: list[str], options: ClientOptions) -> AsyncCaller:
+    """A caller that knows the grid."""
+    caller = AsyncCaller(seeds, options)
+    await caller.begin()
+    return caller

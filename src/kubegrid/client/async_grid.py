@@ -1,0 +1,118 @@
+"""The async client of a grid: `await kubegrid.connect_async(…)` makes one.
+
+Methods put their request on its way when they are called and answer with an awaitable: a thousand of them gathered are a
+thousand requests on one connection per member. Next on the path of the data: `async_caller`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, Self
+
+from kubegrid.client import commands
+from kubegrid.client.async_caller import AsyncCaller, open_caller
+from kubegrid.client.batch import Request
+from kubegrid.client.options import ClientOptions
+from kubegrid.client.pipeline import raise_failures
+from kubegrid.client.plain import Key, Value
+from kubegrid.client.plain_async import AsyncPlainCommands
+from kubegrid.client.slots import parse_addresses, slot_of
+
+
+class AsyncGrid(AsyncPlainCommands):
+    """A grid, as the tasks of one event loop see it. Use as an async context manager, or await `close`."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self.caller = caller
+        self._submit = caller.submit
+
+    def _do(
+        self, args: tuple[Any, ...], key: Key, write: bool, read: Callable[[Any], Any] | None = None
+    ) -> Awaitable[Any]:
+        raw = key if type(key) is bytes else commands.key_bytes(key)
+        return self._submit(args, slot_of(raw), write, read)
+
+    # -- anything ----------------------------------------------------------------------------------------------------
+
+    def execute(self, *words: Any) -> Awaitable[Any]:
+        """Any command: found by its key, or asked of any member without one."""
+        command = commands.plan(words)
+        slot = self.caller.routes.all[0].first_slot if command.key is None else slot_of(command.key)
+        return self._submit(command.args, slot, command.write)
+
+    async def execute_everywhere(self, *words: Any) -> list[Any]:
+        """A command without a key on every partition's primary; the replies in order of partitions."""
+        command = commands.plan(words)
+        routes = self.caller.routes.all
+        return await self._all([Request(command.args, r.first_slot, command.write, long=True) for r in routes])
+
+    # -- several keys ------------------------------------------------------------------------------------------------
+
+    async def get_many(self, keys: Iterable[Key]) -> list[bytes | None]:
+        """The strings at several keys, of any slots."""
+        return await self._all([Request((b"GET", key), commands.slot(key), False) for key in keys])
+
+    async def set_many(self, values: Mapping[Key, Value]) -> None:
+        """Store several strings, of any slots; each for itself, not atomically."""
+        await self._all([Request((b"SET", key, value), commands.slot(key), True) for key, value in values.items()])
+
+    async def delete(self, *keys: Key) -> int:
+        """Delete keys, of any slots; how many there were."""
+        return sum(await self._all([Request((b"DEL", key), commands.slot(key), True) for key in keys]))
+
+    async def exists(self, *keys: Key) -> int:
+        """How many of the keys exist."""
+        return sum(await self._all([Request((b"EXISTS", key), commands.slot(key), False) for key in keys]))
+
+    async def scan(self, match: Key | None = None, count: int = 1000) -> AsyncIterator[bytes]:
+        """All keys, of all partitions, as Redis's SCAN finds them: those there the whole time, some perhaps twice."""
+        for route in list(self.caller.routes.all):
+            cursor: Any = b"0"
+            while True:
+                args: tuple[Any, ...] = (b"SCAN", cursor, b"COUNT", count)
+                if match is not None:
+                    args += (b"MATCH", match)
+                cursor, keys = await self._submit(args, route.first_slot, False)
+                for key in keys:
+                    yield key
+                if cursor == b"0":
+                    break
+
+    async def run(self, requests: list[Request], deadline: float | None = None) -> list[Any]:
+        """The reply, or the error, of each request, in order."""
+        submit = self._submit
+        futures = [submit(one.args, one.slot, one.write, None, one.long, deadline) for one in requests]
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+    async def _all(self, requests: list[Request]) -> list[Any]:
+        replies = await self.run(requests)
+        raise_failures(replies)
+        return replies
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    @property
+    def members(self) -> list[str]:
+        """The addresses of the members that are known now."""
+        return self.caller.routes.addresses()
+
+    @property
+    def closed(self) -> bool:
+        return self.caller.closed
+
+    async def close(self) -> None:
+        """Close all connections; what is called later ends with ClosedError."""
+        await self.caller.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncGrid {', '.join(self.caller.routes.seeds)}{' closed' if self.closed else ''}>"
+
+
+async def connect_async(addresses: str = "127.0.0.1:7000", **options: Any) -> AsyncGrid:
+    """A client for asyncio; arguments and errors as for `connect`."""
+    return AsyncGrid(await open_caller(parse_addresses(addresses), ClientOptions(**options)))

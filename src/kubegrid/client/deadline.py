@@ -1,0 +1,34 @@
+"""A deadline for everything inside a block, instead of the client's `timeout` for each operation.
+
+    with kubegrid.deadline(0.5):
+        trade = trades.read(("FX", 42))
+        grid.incr("reads")
+
+Kept in a context variable: it holds for the thread or the asyncio task that set it, and what they call. The nearer one of
+two that are nested counts.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+from kubegrid.base.errors import UsageError
+from kubegrid.client.options import RETRY_PERIOD_MAX_S
+
+CURRENT: ContextVar[float | None] = ContextVar("kubegrid_deadline", default=None)
+"""On `time.monotonic()`'s clock; None: each operation has the client's `timeout`."""
+
+
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Operations inside must be done within `seconds` from now, all together."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= RETRY_PERIOD_MAX_S:
+        raise UsageError(f"a deadline is a number of seconds above 0, at most {RETRY_PERIOD_MAX_S:g}, not {seconds!r}")
+    until = time.monotonic() + seconds
+    outer = CURRENT.get()
+    token = CURRENT.set(until if outer is None else min(outer, until))
+    try:
+        yield
+    finally:
+        CURRENT.reset(token)

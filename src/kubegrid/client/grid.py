@@ -1,0 +1,128 @@
+"""The sync client of a grid: `kubegrid.connect(…)` makes one.
+
+One `Grid` is for a whole process: threads share it, each call uses a connection of its own for its time, forks are noticed.
+Next on the path of the data: `caller`, which knows the members.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Self
+
+from kubegrid.client import commands
+from kubegrid.client.batch import Request, run_batch
+from kubegrid.client.caller import Caller
+from kubegrid.client.options import ClientOptions
+from kubegrid.client.pipeline import Pipeline, raise_failures
+from kubegrid.client.plain import Key, PlainCommands, Value
+from kubegrid.client.slots import parse_addresses, slot_of
+
+
+class Grid(PlainCommands):
+    """A grid, as one thread or many see it. Use as a context manager, or call `close`."""
+
+    def __init__(
+        self, addresses: str, options: ClientOptions, owner: Callable[[], None] | None = None, check: Any = None
+    ) -> None:
+        self.caller = Caller(parse_addresses(addresses), options, check)
+        self._owner = owner
+
+    def _do(self, args: tuple[Any, ...], key: Key, write: bool, read: Callable[[Any], Any] | None = None) -> Any:
+        raw = key if type(key) is bytes else commands.key_bytes(key)
+        reply = self.caller.call(args, slot_of(raw), write)
+        return reply if read is None else read(reply)
+
+    # -- anything ----------------------------------------------------------------------------------------------------
+
+    def execute(self, *words: Any) -> Any:
+        """Any command, as in `grid.execute("HRANDFIELD", "h", 3)`: found by its key, or asked of any member without one.
+
+        The reply as Redis types it: bytes, int, None, lists of these.
+        """
+        command = commands.plan(words)
+        if command.key is not None:
+            return self.caller.call(command.args, slot_of(command.key), command.write)
+        return self.caller.call(command.args, self.caller.routes.all[0].first_slot, command.write)
+
+    def execute_everywhere(self, *words: Any) -> list[Any]:
+        """A command without a key (DBSIZE, FLUSHALL, …) on every partition's primary; the replies in order of partitions."""
+        command = commands.plan(words)
+        return self._all(
+            [Request(command.args, r.first_slot, command.write, long=True) for r in self.caller.routes.all]
+        )
+
+    def pipeline(self) -> Pipeline:
+        """Many commands at once:
+
+            with grid.pipeline() as pipe:
+                total = pipe.incr("total")
+                pipe.set("seen", "yes")
+            total.result()
+
+        They are sent in rounds and are neither atomic nor ordered between keys. A PartlyDoneError at the end says which failed.
+        """
+        return Pipeline(self.caller)
+
+    # -- several keys ------------------------------------------------------------------------------------------------
+
+    def get_many(self, keys: Iterable[Key]) -> list[bytes | None]:
+        """The strings at several keys, of any slots."""
+        return self._all([Request((b"GET", key), commands.slot(key), False) for key in keys])
+
+    def set_many(self, values: Mapping[Key, Value]) -> None:
+        """Store several strings, of any slots; each for itself, not atomically."""
+        self._all([Request((b"SET", key, value), commands.slot(key), True) for key, value in values.items()])
+
+    def delete(self, *keys: Key) -> int:
+        """Delete keys, of any slots; how many there were."""
+        if len(keys) == 1:
+            count: int = self._do((b"DEL", keys[0]), keys[0], True)
+            return count
+        return sum(self._all([Request((b"DEL", key), commands.slot(key), True) for key in keys]))
+
+    def exists(self, *keys: Key) -> int:
+        """How many of the keys exist."""
+        return sum(self._all([Request((b"EXISTS", key), commands.slot(key), False) for key in keys]))
+
+    def scan(self, match: Key | None = None, count: int = 1000) -> Iterator[bytes]:
+        """All keys, of all partitions, as Redis's SCAN finds them: those there the whole time, some perhaps twice."""
+        for route in list(self.caller.routes.all):
+            cursor: Any = b"0"
+            while True:
+                args: tuple[Any, ...] = (b"SCAN", cursor, b"COUNT", count)
+                if match is not None:
+                    args += (b"MATCH", match)
+                cursor, keys = self.caller.call(args, route.first_slot, False)
+                yield from keys
+                if cursor == b"0":
+                    break
+
+    def _all(self, requests: list[Request]) -> list[Any]:
+        replies = run_batch(self.caller, requests)
+        raise_failures(replies)
+        return replies
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    @property
+    def members(self) -> list[str]:
+        """The addresses of the members that are known now."""
+        return self.caller.routes.addresses()
+
+    @property
+    def closed(self) -> bool:
+        return self.caller.closed
+
+    def close(self) -> None:
+        """Close all connections; what is called later ends with ClosedError. An embedded grid ends with its client."""
+        self.caller.close()
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Grid {', '.join(self.caller.routes.seeds)}{' closed' if self.closed else ''}>"

@@ -1,0 +1,55 @@
+"""What can be set about a client: every time and limit, with its meaning, default and reason.
+
+Times are in seconds, as everywhere in Python's own library. Next on the path of the data: `addresses`.
+"""
+
+from dataclasses import dataclass
+
+from kubegrid.base.errors import UsageError
+
+RETRY_PERIOD_MAX_S = 300.0
+"""The longest time over which one write may be retried. Members forget a client's request ids when it was idle for 600 s;
+a retry after that would be executed a second time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientOptions:
+    """How a client behaves. Shared by the sync and the async one."""
+
+    password: str | None = None
+    """The grid's secret; None when it has none."""
+    timeout: float = 10.0
+    """Deadline of one operation with all its retries. A failover takes about a second: ten leave room for a busy machine."""
+    connect_timeout: float = 1.0
+    """For one connection to one member."""
+    silence: float = 2.0
+    """A member that leaves a short command unanswered for this long is taken for dead: the connection is closed, and the
+    slot map is read from another member. Longer than any lease (0.5 s) and any hand-over (0.4 s)."""
+    retry_first: float = 0.01
+    """Wait before the first retry of what a member could not serve; each further one waits 1.6 times as long."""
+    retry_max: float = 0.2
+    """The longest wait between two retries: what a failover's end may be noticed late by."""
+    connections: int = 32
+    """Sync: connections to one member; a thread that needs one more waits for another's."""
+    in_flight: int = 1000
+    """Requests on their way to one member, not answered: the size of a pipeline's rounds, and the async client's window."""
+    waiting: int = 100_000
+    """Async: requests kept back because a window is full or a partition has no primary; beyond it they are refused."""
+    request_ids: bool = True
+    """Writes carry an id, so that the retry of one whose reply was lost is applied once. Without, such a write ends in
+    `OutcomeUnknownError`."""
+
+    def __post_init__(self) -> None:
+        for name in ("timeout", "connect_timeout", "silence", "retry_first", "retry_max"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+                raise UsageError(f"{name} must be a number of seconds above 0, not {value!r}")
+        if self.timeout > RETRY_PERIOD_MAX_S:
+            raise UsageError(
+                f"timeout must be at most {RETRY_PERIOD_MAX_S:g} s, not {self.timeout!r}: "
+                "members forget the ids of requests some time later, and a retry could then be applied twice"
+            )
+        for name, most in (("connections", 10_000), ("in_flight", 2000), ("waiting", 10_000_000)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                raise UsageError(f"{name} must be an integer from 1 to {most}, not {value!r}")

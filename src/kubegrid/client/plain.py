@@ -1,0 +1,117 @@
+"""Plain Redis types, as methods: what each command is called here, what it takes, and what it answers.
+
+`PlainCommands` is the sync form; `plain_async` and `plain_pipeline` have the same methods with other kinds of answers (a
+test holds them equal). Keys are str or bytes; values are bytes, str, int or float; what comes back is bytes, as it was stored.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from kubegrid.client import answers
+
+Key = str | bytes
+Value = str | bytes | int | float
+T = TypeVar("T")
+
+
+class PlainCommands:
+    """Strings, counters, hashes, expiry. One call is one round trip; `pipeline` sends many at once."""
+
+    def _do(self, args: tuple[Any, ...], key: Key, write: bool, read: Callable[[Any], Any] | None = None) -> T:  # type: ignore[type-var]  # the caller's annotation says what this command answers
+        raise NotImplementedError
+
+    # -- strings -----------------------------------------------------------------------------------------------------
+
+    def get(self, key: Key) -> bytes | None:
+        """The string at `key`; None when there is none."""
+        return self._do((b"GET", key), key, False)
+
+    def set(
+        self,
+        key: Key,
+        value: Value,
+        *,
+        ex: float | None = None,
+        only_if_absent: bool = False,
+        only_if_present: bool = False,
+        keep_ttl: bool = False,
+    ) -> bool:
+        """Store a string, for `ex` seconds if given. False when a condition did not hold and nothing was stored."""
+        args = answers.set_arguments(key, value, ex, only_if_absent, only_if_present, keep_ttl)
+        return self._do(args, key, True, answers.is_ok)
+
+    def get_and_delete(self, key: Key) -> bytes | None:
+        """The string at `key`, which is gone then."""
+        return self._do((b"GETDEL", key), key, True)
+
+    def append(self, key: Key, value: Value) -> int:
+        """Add to the end of a string; its new length."""
+        return self._do((b"APPEND", key, value), key, True)
+
+    def length(self, key: Key) -> int:
+        """The length of a string in bytes; 0 when there is none."""
+        return self._do((b"STRLEN", key), key, False)
+
+    def incr(self, key: Key, by: int = 1) -> int:
+        """Add to a counter, which begins at 0; its new value."""
+        return self._do((b"INCRBY", key, by), key, True)
+
+    def decr(self, key: Key, by: int = 1) -> int:
+        """Subtract from a counter; its new value."""
+        return self._do((b"DECRBY", key, by), key, True)
+
+    def incr_float(self, key: Key, by: float) -> float:
+        """Add to a number with a fraction; its new value."""
+        return self._do((b"INCRBYFLOAT", key, by), key, True, float)
+
+    # -- keys --------------------------------------------------------------------------------------------------------
+
+    def expire(self, key: Key, seconds: float) -> bool:
+        """Let a key expire; False when there is no such key."""
+        return self._do((b"PEXPIRE", key, round(seconds * 1000)), key, True, bool)
+
+    def persist(self, key: Key) -> bool:
+        """Take a key's expiry away; False when it had none."""
+        return self._do((b"PERSIST", key), key, True, bool)
+
+    def ttl(self, key: Key) -> float | None:
+        """Seconds until a key expires; None when it does not, or does not exist."""
+        return self._do((b"PTTL", key), key, False, answers.seconds_left)
+
+    def type(self, key: Key) -> str:
+        """`string`, `hash`, `record`, or `none`."""
+        return self._do((b"TYPE", key), key, False, answers.text)
+
+    # -- hashes ------------------------------------------------------------------------------------------------------
+
+    def hset(self, key: Key, fields: Mapping[Any, Value]) -> int:
+        """Set fields of a hash; how many of them are new."""
+        return self._do(answers.hash_arguments(key, fields), key, True)
+
+    def hget(self, key: Key, field: Key) -> bytes | None:
+        """A field of a hash."""
+        return self._do((b"HGET", key, field), key, False)
+
+    def hget_many(self, key: Key, *fields: Key) -> list[bytes | None]:
+        """Several fields of a hash."""
+        return self._do((b"HMGET", key, *fields), key, False)
+
+    def hgetall(self, key: Key) -> dict[bytes, bytes]:
+        """All fields of a hash; empty when there is none."""
+        return self._do((b"HGETALL", key), key, False, answers.pairs)
+
+    def hdel(self, key: Key, *fields: Key) -> int:
+        """Delete fields of a hash; how many there were."""
+        return self._do((b"HDEL", key, *fields), key, True)
+
+    def hexists(self, key: Key, field: Key) -> bool:
+        """Whether a hash has a field."""
+        return self._do((b"HEXISTS", key, field), key, False, bool)
+
+    def hlen(self, key: Key) -> int:
+        """How many fields a hash has."""
+        return self._do((b"HLEN", key), key, False)
+
+    def hincr(self, key: Key, field: Key, by: int = 1) -> int:
+        """Add to an integer in a hash; its new value."""
+        return self._do((b"HINCRBY", key, field, by), key, True)

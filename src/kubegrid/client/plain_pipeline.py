@@ -1,0 +1,115 @@
+"""Plain Redis types in a pipeline: the methods of `plain`, each answering with a handle for later."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from kubegrid.client import answers
+from kubegrid.client.plain import Key, Value
+
+if TYPE_CHECKING:
+    from kubegrid.client.pipeline import Pending
+
+
+class PipelineCommands:
+    """Strings, counters, hashes, expiry."""
+
+    def _do(
+        self, args: tuple[Any, ...], key: Key, write: bool, read: Callable[[Any], Any] | None = None
+    ) -> "Pending[Any]":
+        raise NotImplementedError
+
+    # -- strings -----------------------------------------------------------------------------------------------------
+
+    def get(self, key: Key) -> "Pending[bytes | None]":
+        """The string at `key`; None when there is none."""
+        return self._do((b"GET", key), key, False)
+
+    def set(
+        self,
+        key: Key,
+        value: Value,
+        *,
+        ex: float | None = None,
+        only_if_absent: bool = False,
+        only_if_present: bool = False,
+        keep_ttl: bool = False,
+    ) -> "Pending[bool]":
+        """Store a string, for `ex` seconds if given. False when a condition did not hold and nothing was stored."""
+        args = answers.set_arguments(key, value, ex, only_if_absent, only_if_present, keep_ttl)
+        return self._do(args, key, True, answers.is_ok)
+
+    def get_and_delete(self, key: Key) -> "Pending[bytes | None]":
+        """The string at `key`, which is gone then."""
+        return self._do((b"GETDEL", key), key, True)
+
+    def append(self, key: Key, value: Value) -> "Pending[int]":
+        """Add to the end of a string; its new length."""
+        return self._do((b"APPEND", key, value), key, True)
+
+    def length(self, key: Key) -> "Pending[int]":
+        """The length of a string in bytes; 0 when there is none."""
+        return self._do((b"STRLEN", key), key, False)
+
+    def incr(self, key: Key, by: int = 1) -> "Pending[int]":
+        """Add to a counter, which begins at 0; its new value."""
+        return self._do((b"INCRBY", key, by), key, True)
+
+    def decr(self, key: Key, by: int = 1) -> "Pending[int]":
+        """Subtract from a counter; its new value."""
+        return self._do((b"DECRBY", key, by), key, True)
+
+    def incr_float(self, key: Key, by: float) -> "Pending[float]":
+        """Add to a number with a fraction; its new value."""
+        return self._do((b"INCRBYFLOAT", key, by), key, True, float)
+
+    # -- keys --------------------------------------------------------------------------------------------------------
+
+    def expire(self, key: Key, seconds: float) -> "Pending[bool]":
+        """Let a key expire; False when there is no such key."""
+        return self._do((b"PEXPIRE", key, round(seconds * 1000)), key, True, bool)
+
+    def persist(self, key: Key) -> "Pending[bool]":
+        """Take a key's expiry away; False when it had none."""
+        return self._do((b"PERSIST", key), key, True, bool)
+
+    def ttl(self, key: Key) -> "Pending[float | None]":
+        """Seconds until a key expires; None when it does not, or does not exist."""
+        return self._do((b"PTTL", key), key, False, answers.seconds_left)
+
+    def type(self, key: Key) -> "Pending[str]":
+        """`string`, `hash`, `record`, or `none`."""
+        return self._do((b"TYPE", key), key, False, answers.text)
+
+    # -- hashes ------------------------------------------------------------------------------------------------------
+
+    def hset(self, key: Key, fields: Mapping[Any, Value]) -> "Pending[int]":
+        """Set fields of a hash; how many of them are new."""
+        return self._do(answers.hash_arguments(key, fields), key, True)
+
+    def hget(self, key: Key, field: Key) -> "Pending[bytes | None]":
+        """A field of a hash."""
+        return self._do((b"HGET", key, field), key, False)
+
+    def hget_many(self, key: Key, *fields: Key) -> "Pending[list[bytes | None]]":
+        """Several fields of a hash."""
+        return self._do((b"HMGET", key, *fields), key, False)
+
+    def hgetall(self, key: Key) -> "Pending[dict[bytes, bytes]]":
+        """All fields of a hash; empty when there is none."""
+        return self._do((b"HGETALL", key), key, False, answers.pairs)
+
+    def hdel(self, key: Key, *fields: Key) -> "Pending[int]":
+        """Delete fields of a hash; how many there were."""
+        return self._do((b"HDEL", key, *fields), key, True)
+
+    def hexists(self, key: Key, field: Key) -> "Pending[bool]":
+        """Whether a hash has a field."""
+        return self._do((b"HEXISTS", key, field), key, False, bool)
+
+    def hlen(self, key: Key) -> "Pending[int]":
+        """How many fields a hash has."""
+        return self._do((b"HLEN", key), key, False)
+
+    def hincr(self, key: Key, field: Key, by: int = 1) -> "Pending[int]":
+        """Add to an integer in a hash; its new value."""
+        return self._do((b"HINCRBY", key, field, by), key, True)

@@ -1,0 +1,89 @@
+"""What the error replies of members mean: the first word of a reply, and the error or the retry that follows from it.
+
+Pure. GUARANTEES 3: an error reply means "not done"; what was executed and cannot be confirmed ends in a closed connection.
+Next on the path of the data: `trial`.
+"""
+
+from kubegrid.client.errors import (
+    AccessError,
+    BadValueError,
+    ClientError,
+    ConflictError,
+    DoneError,
+    OutcomeUnknownError,
+    OutOfMemoryError,
+    PredicateError,
+    RecordExistsError,
+    RejectedError,
+    SchemaChangedError,
+    StaleError,
+    TableExistsError,
+    UnknownColumnError,
+    UnknownTableError,
+    WrongTypeError,
+)
+
+LATER = frozenset(("CLUSTERDOWN", "TRYAGAIN", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY"))
+"""Refused before anything was executed, and it will pass: a failover, a hand-over, a copy being filled, a backup away."""
+ELSEWHERE = frozenset(("MOVED", "ASK"))
+"""Another member has the slot."""
+BEFORE_EXECUTION = LATER | ELSEWHERE | {"OOM", "NOAUTH", "READONLY", "STALE"}
+"""Replies that say nothing about an earlier attempt whose reply was lost: they come before the request's id is looked at."""
+FORGOTTEN = "STALEID"
+"""The member does not know any more whether it executed this id."""
+DONE_BEFORE = "TOOLONG"
+"""It did, but did not keep the reply."""
+
+_KINDS: dict[str, type[RejectedError]] = {
+    "CONFLICT": ConflictError,
+    "EXISTS": RecordExistsError,
+    "NOTABLE": UnknownTableError,
+    "TABLEEXISTS": TableExistsError,
+    "NOCOLUMN": UnknownColumnError,
+    "BADVALUE": BadValueError,
+    "PREDICATE": PredicateError,
+    "SCHEMA": SchemaChangedError,
+    "STALE": StaleError,
+    "WRONGTYPE": WrongTypeError,
+    "OOM": OutOfMemoryError,
+}
+_REMEDIES = {
+    "CONFLICT": "Read the record again and decide anew; `kubegrid.retry_on_conflict` does that.",
+    "OOM": "Delete records, or give the members more memory.",
+    "CROSSSLOT": "Keys that must change together need the same {tag}; get_many, set_many and delete take any keys.",
+}
+_ACCESS = frozenset(("NOAUTH", "WRONGPASS", "NOPERM"))
+
+
+def code_of(text: str) -> str:
+    """The first word of an error reply."""
+    return text.partition(" ")[0]
+
+
+def moved_to(text: str) -> str | None:
+    """The address in `MOVED slot host:port`; None when it names none (an empty host: ask for the map)."""
+    words = text.split()
+    if len(words) != 3:
+        return None
+    host, _, port = words[2].rpartition(":")
+    if not host or not port.isdigit():
+        return None
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else words[2]
+
+
+def to_error(text: str) -> ClientError:
+    """The exception for a reply that no retry can help."""
+    code, _, rest = text.partition(" ")
+    if code in _ACCESS:
+        return AccessError(
+            f"the grid wants another password ({rest or text})",
+            "Pass `password=…` to connect; it is the grid's secret.",
+        )
+    if code == FORGOTTEN:
+        return OutcomeUnknownError("a write was sent before, and no member knows any more whether it was executed")
+    if code == DONE_BEFORE:
+        return DoneError("the write was done, but its reply was too long to be kept for the retry")
+    kind = _KINDS.get(code)
+    if kind is None:
+        return RejectedError(text.removeprefix("ERR "), _REMEDIES.get(code, ""), code)
+    return kind(rest, _REMEDIES.get(code, ""), code)

@@ -1,0 +1,125 @@
+"""One request that did not succeed at once: whether to ask again, when, and what to say in the end.
+
+Pure: the time is handed in, nothing is sent from here. The sync and the async client both act on its answers.
+
+Invariant: `doubtful` is set from the moment an attempt was sent whose reply cannot come any more, and only a reply from an
+execution clears the doubt. A write without a request id is not asked again once it is doubtful; one with an id is, because
+the members apply it once. Next on the path of the data: `connection`.
+"""
+
+import random
+from dataclasses import dataclass
+
+from kubegrid.client import refusals
+from kubegrid.client.errors import ClientError, GridNotReachableError, OutcomeUnknownError, UnavailableError
+from kubegrid.client.options import ClientOptions
+
+REDIRECTIONS_MAX = 5
+"""Redirections followed without a wait; more of them mean that two members disagree, which takes a moment to pass."""
+ATTEMPTS_SHOWN = 8
+
+
+class ForgottenError(Exception):
+    """The members forgot this client's identity; nothing was executed. The request may be sent under another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Ask again after `delay` seconds, of `moved_to` if given; otherwise read the slot map first."""
+
+    delay: float
+    moved_to: str | None = None
+
+
+class Trial:
+    """The attempts of one request so far."""
+
+    __slots__ = (
+        "_delay",
+        "_options",
+        "_redirections",
+        "deadline",
+        "doubtful",
+        "identified",
+        "reasons",
+        "started",
+        "unreachable",
+        "what",
+        "write",
+    )
+
+    def __init__(
+        self, options: ClientOptions, what: str, *, write: bool, identified: bool, started: float, deadline: float
+    ) -> None:
+        self._options = options
+        self._delay = options.retry_first
+        self._redirections = 0
+        self.what = what
+        self.write = write
+        self.identified = identified
+        self.started = started
+        self.deadline = deadline
+        self.doubtful = False
+        self.unreachable: dict[str, str] = {}
+        """Address → reason, when the last reading of the slot map found nobody who answers."""
+        self.reasons: dict[str, str] = {}
+        """Address → the last thing that went wrong there."""
+
+    def refused(self, text: str, address: str, now: float) -> Again:
+        """A member answered with an error. Raises ClientError when that is the end."""
+        code = refusals.code_of(text)
+        if code in refusals.ELSEWHERE:
+            self._redirections += 1
+            target = refusals.moved_to(text)
+            if target is not None and self._redirections <= REDIRECTIONS_MAX:
+                return Again(0.0, target)
+            self.reasons[address] = f"says that {target or 'nobody known'} has the slot"
+            return self._later(now, target)
+        if code in refusals.LATER:
+            self.reasons[address] = text
+            return self._later(now)
+        if self.doubtful and code in refusals.BEFORE_EXECUTION:
+            raise self._unknown(f"afterwards {address} answered: {text}")
+        if code == refusals.FORGOTTEN and not self.doubtful:
+            raise ForgottenError
+        raise refusals.to_error(text)
+
+    def lost(self, reason: str, address: str, now: float, *, sent: bool) -> Again:
+        """No reply will come: the connection could not be made (`sent` false), or broke, or was silent for too long."""
+        self.reasons[address] = reason
+        if sent and self.write:
+            self.doubtful = True
+            if not self.identified:
+                raise self._unknown(f"{address}: {reason}")
+        return self._later(now)
+
+    def nobody(self, partition: str, now: float) -> Again:
+        """The slot map names no primary for the partition."""
+        self.reasons[partition] = "has no primary"
+        return self._later(now)
+
+    def give_up(self) -> ClientError:
+        """The deadline has passed."""
+        tried = "; ".join(f"{where}: {why}" for where, why in list(self.reasons.items())[-ATTEMPTS_SHOWN:])
+        if self.doubtful:
+            return self._unknown(tried)
+        if self.unreachable:
+            return GridNotReachableError(self.unreachable)
+        took = self.deadline - self.started
+        return UnavailableError(
+            f"{self.what} was not served within {took:.3g} s ({tried or 'no answer'})",
+            "`kubegrid status` shows which partition has no primary, and why.",
+        )
+
+    def _later(self, now: float, target: str | None = None) -> Again:
+        if now >= self.deadline:
+            raise self.give_up()
+        delay = self._delay * random.uniform(0.7, 1.0)
+        self._delay = min(self._delay * 1.6, self._options.retry_max)
+        return Again(min(delay, self.deadline - now), target)
+
+    def _unknown(self, detail: str) -> OutcomeUnknownError:
+        return OutcomeUnknownError(
+            f"{self.what} was sent, and its reply never came ({detail})",
+            "It may have happened, or not: read what it would have changed before asking again.",
+        )
