@@ -79,6 +79,7 @@ class Coordinator(Protocol):
 GRID_KEY = "grid"
 CLOSING_KEY = "closing"
 DEATHS_KEY = "deaths"
+CATALOG_KEY = "catalog"
 
 
 def partition_key(partition: int) -> str:

@@ -8,6 +8,7 @@ import msgspec
 
 from kubegrid.base.configuration import Configuration
 from kubegrid.base.ids import Member
+from kubegrid.coordination.catalog import Change
 from kubegrid.coordination.records import MemberRecord, TopologySnapshot
 
 KEY_LENGTH_MAX = 256
@@ -83,8 +84,41 @@ class CommandAnswer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):
     reason: str = ""
 
 
-FromMember = ReadKey | Swap | Watch | Register | Leave | CommandAnswer
-FromManager = ReadAnswer | SwapAnswer | Changed | Topology | HandOver
+class Catalog(msgspec.Struct, frozen=True, array_like=True, tag="catalog"):
+    """The whole catalog of tables: told to every registered member, at its registration and at each change."""
+
+    document: bytes
+
+
+class ChangeCatalog(msgspec.Struct, frozen=True, array_like=True, tag="change-catalog"):
+    """Somebody asked a member for a change of the catalog (`catalog.Change`); only the manager makes it."""
+
+    id: int
+    change: Change
+
+
+class CatalogAnswer(msgspec.Struct, frozen=True, array_like=True, tag="catalog-changed"):
+    """What became of a change: done when `code` is empty; else an error's first word, and its text."""
+
+    id: int
+    version: int
+    code: str = ""
+    reason: str = ""
+
+
+class TellCatalog(msgspec.Struct, frozen=True, array_like=True, tag="tell-catalog"):
+    """Asks a member for the newest catalog that it knows: the coordinator has lost its own."""
+
+    id: int
+
+
+class CatalogTold(msgspec.Struct, frozen=True, array_like=True, tag="catalog-told"):
+    id: int
+    document: bytes
+
+
+FromMember = ReadKey | Swap | Watch | Register | Leave | CommandAnswer | ChangeCatalog | CatalogTold
+FromManager = ReadAnswer | SwapAnswer | Changed | Topology | HandOver | Catalog | CatalogAnswer | TellCatalog
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_member = msgspec.msgpack.Decoder(FromMember).decode

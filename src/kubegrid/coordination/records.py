@@ -43,6 +43,10 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 0
     started_at: float = 0.0
     """Unix seconds."""
+    catalog_adopted: int = 0
+    """Version of the catalog of tables that its store is at."""
+    catalog_known: int = 0
+    """The highest version that it has heard of, from the managers or from its partition's log."""
 
     @property
     def member(self) -> Member:
@@ -58,11 +62,18 @@ VISIBLE = [
     *("address", "resp_port", "http_port", "replication_port", "flight_port"),
 ]
 """Fields whose change others have to be told at once."""
+URGENT = [*VISIBLE, "incarnation", "catalog_adopted", "catalog_known"]
+"""Fields whose change the managers have to be told at once."""
 
 
 def visibly_different(old: MemberRecord | None, new: MemberRecord) -> bool:
     """Whether others have to be told at once; commit points and memory go with the next renewal."""
     return old is None or any(getattr(old, name) != getattr(new, name) for name in VISIBLE)
+
+
+def urgently_different(old: MemberRecord, new: MemberRecord) -> bool:
+    """Whether the managers have to be told at once."""
+    return any(getattr(old, name) != getattr(new, name) for name in URGENT)
 
 
 class TopologySnapshot(msgspec.Struct, frozen=True):

@@ -8,6 +8,8 @@ How a member uses it:
     configuration, token = await client.read_configuration(partition)
     outcome, current, token = await client.swap_configuration(proposed, token)
     client.watch("partition/3", callback)                   # a hint, also after each reconnect
+    client.on_catalog = adopt                               # the catalog of tables, whole, at each change
+    answer = await client.change_catalog(change)            # never raises
     await client.close()
 
 It never gives up and never blocks its caller: with all managers dead a read raises CoordinatorUnavailable at once, a
@@ -29,6 +31,7 @@ import msgspec
 from kubegrid import transport
 from kubegrid.base.configuration import Configuration
 from kubegrid.coordination import messages, records
+from kubegrid.coordination.catalog import IN_DOUBT, NO_MANAGER, Change
 from kubegrid.coordination.coordinator import CasResult, CoordinatorUnavailable, Outcome, Versioned, partition_key
 from kubegrid.coordination.messages import HandOver
 from kubegrid.coordination.records import MemberRecord, TopologySnapshot
@@ -38,6 +41,9 @@ log = logging.getLogger("kubegrid.coordination")
 
 Answer = Callable[..., None]
 """`answer(accepted: bool, reason: str = "")`"""
+Call = messages.ReadKey | messages.Swap | messages.ChangeCatalog
+Answered = messages.ReadAnswer | messages.SwapAnswer | messages.CatalogAnswer
+Pushed = messages.Topology | messages.Changed | messages.Catalog | messages.TellCatalog | HandOver
 
 
 class SwapResult(NamedTuple):
@@ -55,7 +61,7 @@ class _Manager:
         self.client = client
         self.host, self.port = host, port
         self.link: transport.Link | None = None
-        self.calls: dict[int, asyncio.Future[messages.ReadAnswer | messages.SwapAnswer]] = {}
+        self.calls: dict[int, asyncio.Future[Answered]] = {}
         self.last_frame_s = 0.0
         self.last_error = "not tried yet"
         self._broken = asyncio.Event()
@@ -103,17 +109,17 @@ class _Manager:
         if self.link is not None:
             self.link.send(messages.encode(message))
 
-    async def call(self, message: messages.ReadKey | messages.Swap) -> messages.ReadAnswer | messages.SwapAnswer:
+    async def call(self, message: Call, timeout_s: float | None = None) -> Answered:
         """Raises CoordinatorUnavailable when there was no answer."""
         settings = self.client.settings
         if len(self.calls) >= settings.calls_max:
             raise CoordinatorUnavailable("too many calls wait for the manager")
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[messages.ReadAnswer | messages.SwapAnswer] = loop.create_future()
+        answer: asyncio.Future[Answered] = loop.create_future()
         self.calls[message.id] = answer
         try:
             self.send(message)
-            async with asyncio.timeout(settings.call_timeout_s):
+            async with asyncio.timeout(timeout_s or settings.call_timeout_s):
                 return await answer
         except TimeoutError:
             if self.link is not None and loop.time() - self.last_frame_s > settings.silence_s:
@@ -135,7 +141,7 @@ class _Manager:
     def _frame(self, link: transport.Link, payload: bytes) -> None:
         self.last_frame_s = asyncio.get_running_loop().time()
         message = messages.decode_from_manager(payload)
-        if isinstance(message, messages.ReadAnswer | messages.SwapAnswer):
+        if isinstance(message, messages.ReadAnswer | messages.SwapAnswer | messages.CatalogAnswer):
             answer = self.calls.get(message.id)
             if answer is not None and not answer.done():
                 answer.set_result(message)
@@ -160,6 +166,9 @@ class ManagerClient:
         self.secret = secret
         self.settings = settings or ManagerClientSettings()
         self.topology: TopologySnapshot | None = None
+        self.on_catalog: Callable[[bytes], None] = lambda document: None
+        self.newest_catalog: Callable[[], bytes] = lambda: b""
+        """What the member knows of the catalog, for a manager whose coordinator has lost it."""
         self._on_topology = on_topology
         self._on_command = on_command
         self._watches: dict[str, list[Callable[[str], None]]] = {}
@@ -197,12 +206,7 @@ class ManagerClient:
         """The newest record: sent at once when others have to know, else with the next renewal."""
         old = self._registration
         self._registration = messages.Register(record, configuration)
-        if (
-            old is None
-            or old.configuration != configuration
-            or records.visibly_different(old.record, record)
-            or old.record.incarnation != record.incarnation
-        ):
+        if old is None or old.configuration != configuration or records.urgently_different(old.record, record):
             self._send_all(self._registration)
 
     def leave(self, reason: str = "") -> None:
@@ -251,6 +255,21 @@ class ManagerClient:
         except CoordinatorUnavailable:
             return SwapResult(Outcome.UNKNOWN, None, 0)
 
+    # -- the catalog of tables -----------------------------------------------------------------------------------
+
+    async def change_catalog(self, change: Change) -> messages.CatalogAnswer:
+        """Have the manager change the catalog. Never raises; see `CatalogAnswer`."""
+        number = self._next_id()
+        try:
+            manager = self._manager()
+        except CoordinatorUnavailable as error:
+            return messages.CatalogAnswer(number, 0, NO_MANAGER, f"nothing was changed: {error}")
+        try:
+            answer = await manager.call(messages.ChangeCatalog(number, change), self.settings.catalog_timeout_s)
+        except CoordinatorUnavailable as error:
+            return messages.CatalogAnswer(number, 0, IN_DOUBT, f"whether it was changed is not known: {error}")
+        return answer if isinstance(answer, messages.CatalogAnswer) else messages.CatalogAnswer(number, 0, IN_DOUBT)
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _manager(self) -> _Manager:
@@ -281,11 +300,15 @@ class ManagerClient:
             for callback in callbacks:
                 callback(prefix)
 
-    def _pushed(self, link: transport.Link, message: messages.Topology | messages.Changed | HandOver) -> None:
+    def _pushed(self, link: transport.Link, message: Pushed) -> None:
         if isinstance(message, messages.Topology):
             if message.snapshot.grid == self.hello.grid:
                 self.topology = message.snapshot
                 self._on_topology(message.snapshot)
+        elif isinstance(message, messages.Catalog):
+            self.on_catalog(message.document)
+        elif isinstance(message, messages.TellCatalog):
+            link.send(messages.encode(messages.CatalogTold(message.id, self.newest_catalog())))
         elif isinstance(message, messages.Changed):
             for prefix, callbacks in self._watches.items():
                 if message.key.startswith(prefix):

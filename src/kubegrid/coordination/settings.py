@@ -11,6 +11,8 @@ class ManagerClientSettings(msgspec.Struct, frozen=True):
     call_timeout_s: float = 1.0
     """A coordinator call without an answer for this long: a read fails, a compare-and-swap's outcome is unknown. Longer
     than a commit on a slow disk, shorter than two of the protocol's own repetitions would take."""
+    catalog_timeout_s: float = 7.0
+    """The same for a change of the catalog, which the manager answers within `catalog.ADOPTION_TIMEOUT_S`."""
     backoff_min_s: float = 0.05
     """Wait before the first new attempt to connect; doubled with each that fails."""
     backoff_max_s: float = 0.5

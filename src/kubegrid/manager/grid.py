@@ -18,7 +18,9 @@ import msgspec
 from kubegrid.base.configuration import Configuration
 from kubegrid.base.ids import Member
 from kubegrid.base.settings import ManagerConfig
+from kubegrid.base.table_errors import DefinitionError
 from kubegrid.coordination import (
+    CATALOG_KEY,
     CLOSING_KEY,
     DEATHS_KEY,
     GRID_KEY,
@@ -38,6 +40,7 @@ from kubegrid.coordination import (
     records,
 )
 from kubegrid.manager import beginning
+from kubegrid.manager.catalog import CatalogKeeper
 from kubegrid.manager.deaths import Deaths
 from kubegrid.manager.sessions import Sessions
 
@@ -62,6 +65,7 @@ class Grid:
         self.coordinator = coordinator
         self.lookup = Lookup(config.lookup_lease_ms)
         self.deaths = Deaths()
+        self.catalog = CatalogKeeper(coordinator, self.lookup, self.deaths, self.configurations)
         self.sessions = Sessions(coordinator, self, self.topology)
         self.stored: dict[int, Configuration] = {}
         self.closing: Closing | None = None
@@ -151,6 +155,8 @@ class Grid:
             self.changed = asyncio.Event()
             self.push_soon()
             self.evaluate(int(key.partition("/")[2]))
+        elif key == CATALOG_KEY:
+            self.sessions.push_catalog()
 
     def _decode(self, key: str) -> None:
         value = self.coordinator.values(key).get(key)
@@ -166,7 +172,9 @@ class Grid:
                 self.closing = msgspec.json.decode(value, type=Closing | None)
             elif key == NOTES_KEY:
                 self.notes = msgspec.json.decode(value, type=dict[int, str])
-        except msgspec.MsgspecError as error:
+            elif key == CATALOG_KEY:
+                self.catalog.load(value)
+        except (msgspec.MsgspecError, DefinitionError) as error:
             self.coordinator.lose(f"the record {key} makes no sense: {error}")
 
     # -- what members tell (sessions.Registry) -------------------------------------------------------------------
@@ -182,6 +190,8 @@ class Grid:
             return
         if configuration is not None:
             self._compare(record.member, configuration)
+        self._compare_catalog(record)
+        self.catalog.heard()
         if changed:
             self.push_soon()
             self.evaluate(record.partition)
@@ -198,6 +208,12 @@ class Grid:
     def disconnected(self, member: Member) -> None:
         if self.lookup.disconnected(member):
             self.push_soon()
+
+    def catalog_document(self) -> bytes:
+        return self.catalog.document()
+
+    async def change_catalog(self, message: messages.ChangeCatalog) -> messages.CatalogAnswer:
+        return await self.catalog.answer(message)
 
     def refuse_swap(self, member: Member, swap: messages.Swap) -> str:
         """Why a member's change is not even tried; empty when it is."""
@@ -245,6 +261,18 @@ class Grid:
             self.coordinator.lose(f"{what}, but the record is of epoch {stored.epoch}: it is an older copy")
         elif configuration.epoch == stored.epoch and configuration != stored:
             self.coordinator.lose(f"{what}, but the record of that epoch is another one")
+
+    def _compare_catalog(self, record: MemberRecord) -> None:
+        """The same of the catalog: members were told of a version only when it was durable."""
+        if self.coordinator.state == "lost" or record.catalog_known <= self.catalog.stored.version:
+            return
+        self._decode(CATALOG_KEY)
+        version = self.catalog.stored.version
+        if record.catalog_known > version:
+            self.coordinator.lose(
+                f"{record.member} knows version {record.catalog_known} of the catalog of tables, "
+                f"but the record is of version {version}: it is an older copy"
+            )
 
     def _compare_reports(self) -> None:
         for member, configuration in self.lookup.configurations():
@@ -357,6 +385,7 @@ class Grid:
         if self.deaths.add(death):
             log.info("%s is dead: %s", death.member, death.how)
             self.push_soon()
+            self.catalog.heard()
         try:
             await self.keep_deaths()
         finally:

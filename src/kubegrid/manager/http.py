@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kubegrid.base import bearer
 from kubegrid.base.ids import Member
+from kubegrid.coordination.catalog import ADD_COLUMN, CREATE, DECLARE, DROP, Change
 from kubegrid.manager.metrics import metrics
 from kubegrid.manager.operations import HAND_OVER_TIMEOUT_S, OperationError, Operations
 
@@ -119,6 +120,32 @@ def application(operations: Operations, secret: bytes | None) -> FastAPI:
         body = body or AcceptLossBody()
         dead = [Member(member.name, member.incarnation) for member in body.dead]
         return await operations.accept_loss(number, dead, body.vouched_by)
+
+    @app.get("/v1/tables")
+    async def tables() -> Any:
+        return JSONResponse(operations.tables())
+
+    @app.get("/v1/tables/{name}")
+    async def table(name: str) -> Any:
+        return JSONResponse(operations.table(name))
+
+    @app.post("/v1/tables")
+    async def create_table(definition: dict[str, Any], extend: bool = False) -> Any:
+        """The table of this definition; with `extend`, columns that a table of that name lacks are added to it."""
+        name = definition.get("name")
+        change = Change(DECLARE if extend else CREATE, "", msgspec.json.encode(definition))
+        changed = await operations.change_tables(change)
+        return JSONResponse(changed.by_name[str(name)].to_json())
+
+    @app.post("/v1/tables/{name}/columns")
+    async def add_column(name: str, column: dict[str, Any]) -> Any:
+        changed = await operations.change_tables(Change(ADD_COLUMN, name, msgspec.json.encode(column)))
+        return JSONResponse(changed.by_name[name].to_json())
+
+    @app.delete("/v1/tables/{name}")
+    async def drop_table(name: str) -> Any:
+        changed = await operations.change_tables(Change(DROP, name))
+        return JSONResponse({"dropped": name, "version": changed.version})
 
     @app.post("/v1/members/dead")
     async def dead(body: DeathBody) -> Any:

@@ -9,9 +9,24 @@ import time
 from typing import Any
 
 from kubegrid.base.configuration import Configuration
+from kubegrid.base.errors import KubegridError
 from kubegrid.base.ids import Member
-from kubegrid.coordination import CLOSING_KEY, DEATHS_KEY, CoordinatorError, Death, Outcome, partition_key, records
+from kubegrid.base.table_errors import DefinitionError, UnknownTable
+from kubegrid.base.tables import Catalog
+from kubegrid.coordination import (
+    CATALOG_KEY,
+    CLOSING_KEY,
+    DEATHS_KEY,
+    CoordinatorError,
+    Death,
+    Outcome,
+    catalog,
+    partition_key,
+    records,
+)
+from kubegrid.coordination.catalog import Change
 from kubegrid.manager import beginning, rebuild, status
+from kubegrid.manager.catalog import NotAdopted
 from kubegrid.manager.grid import NOTES_KEY, Grid
 
 HAND_OVER_TIMEOUT_S = 10.0
@@ -20,7 +35,8 @@ ANSWER_TIMEOUT_S = 2.0
 
 
 class OperationError(Exception):
-    """Not done. `http_status`: 404 no such thing, 409 refused, 503 the coordinator can't be written, 504 no outcome yet."""
+    """Not done. `http_status`: 404 no such thing, 409 refused, 422 it does not hold, 503 the coordinator can't be written,
+    504 no outcome yet."""
 
     def __init__(self, http_status: int, message: str, **details: Any) -> None:
         super().__init__(message)
@@ -142,6 +158,30 @@ class Operations:
         assert configuration.primary is not None
         return {"epoch": configuration.epoch, "primary": configuration.primary.name, "note": configuration.note}
 
+    # -- tables --------------------------------------------------------------------------------------------------
+
+    def tables(self) -> dict[str, Any]:
+        """The catalog, and the partitions that are still at an older version of it."""
+        stored = self.grid.catalog.stored
+        return stored.to_json() | {"behind": self.grid.catalog.behind(stored.version)}
+
+    def table(self, name: str) -> dict[str, Any]:
+        try:
+            return self.grid.catalog.stored.table(name).to_json()
+        except UnknownTable as error:
+            raise _refused(error) from error
+
+    async def change_tables(self, change: Change) -> Catalog:
+        """The catalog with the change, which is in force everywhere then."""
+        try:
+            return await self.grid.catalog.change(change)
+        except KubegridError as error:
+            raise _refused(error) from error
+        except NotAdopted as error:
+            raise OperationError(504, str(error), done=True, version=error.version, behind=error.partitions) from error
+        except CoordinatorError as error:
+            raise _unwritable(error) from error
+
     # -- deaths, closing, rebuilding -----------------------------------------------------------------------------
 
     async def note_death(self, member: Member, how: str) -> dict[str, Any]:
@@ -181,7 +221,9 @@ class Operations:
             if number not in sources:
                 unknown = rebuild.unknown(config.grid_id, number, time.time())
                 sources[number] = rebuild.Source(unknown, "nobody")
+        tables, origin = await grid.catalog.rebuilt(grid.sessions, coordinator.known_exactly)
         values = grid.first_values() | {
+            CATALOG_KEY: catalog.encoded(tables),
             NOTES_KEY: records.encode(grid.notes),
             DEATHS_KEY: grid.deaths.encode(),
             CLOSING_KEY: records.encode(grid.closing),
@@ -196,8 +238,14 @@ class Operations:
             "partitions": {
                 str(number): {"epoch": source.configuration.epoch, "from": source.origin}
                 for number, source in sources.items()
-            }
+            },
+            "tables": {"version": tables.version, "count": len(tables.tables), "from": origin},
         }
+
+
+def _refused(error: KubegridError) -> OperationError:
+    status = 404 if isinstance(error, UnknownTable) else 422 if isinstance(error, DefinitionError) else 409
+    return OperationError(status, error.message, code=catalog.error_code(error), remedy=error.remedy)
 
 
 def _unwritable(error: CoordinatorError) -> OperationError:

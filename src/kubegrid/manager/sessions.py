@@ -6,8 +6,8 @@ knows what registrations and changes mean.
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from kubegrid import transport
 from kubegrid.base.ids import Member
@@ -26,6 +26,7 @@ log = logging.getLogger("kubegrid.manager")
 CALLS_MAX = 64
 """Compare-and-swaps of one link under way; more are answered as failed."""
 WATCHES_MAX = 16
+Answer = messages.CommandAnswer | messages.CatalogTold
 SESSIONS_MAX = 20_000
 
 
@@ -37,6 +38,8 @@ class Registry(Protocol):
     def disconnected(self, member: Member) -> None: ...
     def refuse_swap(self, member: Member, swap: messages.Swap) -> str: ...
     def appeared(self, member: Member) -> None: ...
+    def catalog_document(self) -> bytes: ...
+    async def change_catalog(self, message: messages.ChangeCatalog) -> messages.CatalogAnswer: ...
 
 
 class Session:
@@ -67,8 +70,10 @@ class Session:
         elif isinstance(message, messages.Leave):
             self.registered = False
             self.sessions.registry.left(self.member)
+        elif isinstance(message, messages.ChangeCatalog):
+            self._change_catalog(message)
         else:
-            self.sessions.command_answered(self, message)
+            self.sessions.answered(self, message)
 
     def closed(self, link: transport.Link, reason: str) -> None:
         self.sessions.ended(self)
@@ -91,9 +96,22 @@ class Session:
         if refusal:
             self.send(messages.SwapAnswer(message.id, Outcome.UNKNOWN, None, 0, refusal))
             return
-        task = asyncio.create_task(self._swap_and_answer(message))
+        self._run(self._swap_and_answer(message))
+
+    def _run(self, call: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(call)
         self.calls.add(task)
         task.add_done_callback(self.calls.discard)
+
+    def _change_catalog(self, message: messages.ChangeCatalog) -> None:
+        if self.link.peer.kind != "member" or len(self.calls) >= CALLS_MAX:
+            refusal = "only members change the catalog, and not too much of it at once"
+            self.send(messages.CatalogAnswer(message.id, 0, "ERR", refusal))
+        else:
+            self._run(self._change_catalog_and_answer(message))
+
+    async def _change_catalog_and_answer(self, message: messages.ChangeCatalog) -> None:
+        self.send(await self.sessions.registry.change_catalog(message))
 
     async def _swap_and_answer(self, message: messages.Swap) -> None:
         try:
@@ -125,8 +143,8 @@ class Sessions:
         self.all: set[Session] = set()
         self.by_member: dict[Member, Session] = {}
         self._topology = topology
-        self._commands: dict[int, tuple[Session, asyncio.Future[messages.CommandAnswer]]] = {}
-        self._last_command = 0
+        self._questions: dict[int, tuple[Session, asyncio.Future[Answer]]] = {}
+        self._last_question = 0
         coordinator.watch("", self._changed)
 
     def accept(self, link: transport.Link) -> tuple[transport.link.OnFrame, transport.link.OnClose]:
@@ -147,7 +165,7 @@ class Sessions:
 
     def ended(self, session: Session) -> None:
         self.all.discard(session)
-        for number, (known, answer) in list(self._commands.items()):
+        for number, (known, answer) in list(self._questions.items()):
             if known is session and not answer.done():
                 answer.set_result(messages.CommandAnswer(number, False, "the member's link broke"))
         if self.by_member.get(session.member) is session:
@@ -172,6 +190,15 @@ class Sessions:
 
     def push_to(self, session: Session) -> None:
         session.send(messages.Topology(self._topology()))
+        if self.coordinator.state == "ok":
+            session.send(messages.Catalog(self.registry.catalog_document()))
+
+    def push_catalog(self) -> None:
+        """Tell every registered member of the tables; encoded once."""
+        payload = messages.encode(messages.Catalog(self.registry.catalog_document()))
+        for session in self.all:
+            if session.registered:
+                session.link.send(payload)
 
     def _changed(self, key: str) -> None:
         payload = messages.encode(messages.Changed(key))
@@ -179,28 +206,41 @@ class Sessions:
             if any(key.startswith(prefix) for prefix in session.watches):
                 session.link.send(payload)
 
-    # -- commands ------------------------------------------------------------------------------------------------
+    # -- asking a member -----------------------------------------------------------------------------------------
 
     async def hand_over(self, primary: Member, partition: int, to: Member | None, timeout_s: float) -> str:
         """Ask a primary to hand over; empty when it has begun, else why not."""
-        session = self.by_member.get(primary)
-        if session is None:
-            return f"{primary} is not connected to this manager"
-        self._last_command += 1
-        number = self._last_command
-        answer: asyncio.Future[messages.CommandAnswer] = asyncio.get_running_loop().create_future()
-        self._commands[number] = session, answer
-        try:
-            session.send(messages.HandOver(number, partition, to))
-            async with asyncio.timeout(timeout_s):
-                told = await answer
-        except TimeoutError:
-            return f"{primary} did not answer within {timeout_s:g} s"
-        finally:
-            del self._commands[number]
+        told = await self._ask(primary, lambda number: messages.HandOver(number, partition, to), timeout_s)
+        if not isinstance(told, messages.CommandAnswer):
+            return told if isinstance(told, str) else "a wrong answer"
         return "" if told.accepted else told.reason or "refused"
 
-    def command_answered(self, session: Session, message: messages.CommandAnswer) -> None:
-        known = self._commands.get(message.id)
+    async def ask_catalog(self, member: Member, timeout_s: float) -> bytes | None:
+        """The newest catalog that a member knows; None when it does not answer."""
+        told = await self._ask(member, messages.TellCatalog, timeout_s)
+        return told.document if isinstance(told, messages.CatalogTold) else None
+
+    async def _ask(
+        self, member: Member, question: Callable[[int], messages.FromManager], timeout_s: float
+    ) -> Answer | str:
+        """The answer, or why there is none."""
+        session = self.by_member.get(member)
+        if session is None:
+            return f"{member} is not connected to this manager"
+        self._last_question += 1
+        number = self._last_question
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._questions[number] = session, answer
+        try:
+            session.send(question(number))
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except TimeoutError:
+            return f"{member} did not answer within {timeout_s:g} s"
+        finally:
+            del self._questions[number]
+
+    def answered(self, session: Session, message: Answer) -> None:
+        known = self._questions.get(message.id)
         if known is not None and known[0] is session and not known[1].done():
             known[1].set_result(message)
