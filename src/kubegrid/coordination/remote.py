@@ -22,7 +22,6 @@ read: a configuration of another grid or of a lower epoch is theirs to refuse (R
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -33,17 +32,13 @@ from kubegrid.base.configuration import Configuration
 from kubegrid.coordination import messages, records
 from kubegrid.coordination.catalog import IN_DOUBT, NO_MANAGER, Change
 from kubegrid.coordination.coordinator import CasResult, CoordinatorUnavailable, Outcome, Versioned, partition_key
+from kubegrid.coordination.manager_link import ManagerLink, Pushed
 from kubegrid.coordination.messages import HandOver
 from kubegrid.coordination.records import MemberRecord, TopologySnapshot
 from kubegrid.coordination.settings import ManagerClientSettings
 
-log = logging.getLogger("kubegrid.coordination")
-
 Answer = Callable[..., None]
 """`answer(accepted: bool, reason: str = "")`"""
-Call = messages.ReadKey | messages.Swap | messages.ChangeCatalog
-Answered = messages.ReadAnswer | messages.SwapAnswer | messages.CatalogAnswer
-Pushed = messages.Topology | messages.Changed | messages.Catalog | messages.TellCatalog | HandOver
 
 
 class SwapResult(NamedTuple):
@@ -52,101 +47,6 @@ class SwapResult(NamedTuple):
     outcome: Outcome
     current: Configuration | None
     token: int
-
-
-class _Manager:
-    """The connection to one manager, made again and again. Invariant: `calls` are only of the link that is there."""
-
-    def __init__(self, client: "ManagerClient", host: str, port: int) -> None:
-        self.client = client
-        self.host, self.port = host, port
-        self.link: transport.Link | None = None
-        self.calls: dict[int, asyncio.Future[Answered]] = {}
-        self.last_frame_s = 0.0
-        self.last_error = "not tried yet"
-        self._broken = asyncio.Event()
-
-    async def run(self) -> None:
-        """Keep a link, for ever."""
-        settings = self.client.settings
-        backoff_s = settings.backoff_min_s
-        while True:
-            self._broken.clear()
-            try:
-                link = await transport.connect(
-                    self.host,
-                    self.port,
-                    self.client.hello,
-                    self.client.secret,
-                    self._frame,
-                    self._closed,
-                    timeout_s=settings.connect_timeout_s,
-                )
-                if link.peer.kind != "manager":
-                    link.close("not a manager")
-                    raise transport.Refused(f"{self.host}:{self.port} is {link.peer}, not a manager")
-            except transport.TransportError as error:
-                if str(error) != self.last_error:
-                    log.warning("manager %s:%d: %s", self.host, self.port, error)
-                self.last_error = str(error)
-                await asyncio.sleep(backoff_s)
-                backoff_s = min(settings.backoff_max_s, 2 * backoff_s)
-                continue
-            if not link.closed:
-                self.last_error = ""
-                self.link = link
-                self.last_frame_s = asyncio.get_running_loop().time()
-                self.client._connected(self)
-                backoff_s = settings.backoff_min_s
-                try:
-                    await self._broken.wait()
-                except asyncio.CancelledError:
-                    link.close("the member ends")
-                    raise
-            await asyncio.sleep(backoff_s)
-
-    def send(self, message: messages.FromMember) -> None:
-        if self.link is not None:
-            self.link.send(messages.encode(message))
-
-    async def call(self, message: Call, timeout_s: float | None = None) -> Answered:
-        """Raises CoordinatorUnavailable when there was no answer."""
-        settings = self.client.settings
-        if len(self.calls) >= settings.calls_max:
-            raise CoordinatorUnavailable("too many calls wait for the manager")
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Answered] = loop.create_future()
-        self.calls[message.id] = answer
-        try:
-            self.send(message)
-            async with asyncio.timeout(timeout_s or settings.call_timeout_s):
-                return await answer
-        except TimeoutError:
-            if self.link is not None and loop.time() - self.last_frame_s > settings.silence_s:
-                self.link.close("the manager does not answer")
-            raise CoordinatorUnavailable(f"no answer from {self.host}:{self.port}") from None
-        finally:
-            self.calls.pop(message.id, None)
-
-    def _closed(self, link: transport.Link, reason: str) -> None:
-        if self.link is link:
-            self.link = None
-            self.last_error = reason
-            for answer in self.calls.values():
-                if not answer.done():
-                    answer.set_exception(CoordinatorUnavailable(f"the manager's connection broke: {reason}"))
-            log.warning("manager %s:%d: %s", self.host, self.port, reason)
-        self._broken.set()
-
-    def _frame(self, link: transport.Link, payload: bytes) -> None:
-        self.last_frame_s = asyncio.get_running_loop().time()
-        message = messages.decode_from_manager(payload)
-        if isinstance(message, messages.ReadAnswer | messages.SwapAnswer | messages.CatalogAnswer):
-            answer = self.calls.get(message.id)
-            if answer is not None and not answer.done():
-                answer.set_result(message)
-        else:
-            self.client._pushed(link, message)
 
 
 class ManagerClient:
@@ -173,7 +73,7 @@ class ManagerClient:
         self._on_command = on_command
         self._watches: dict[str, list[Callable[[str], None]]] = {}
         self._registration: messages.Register | None = None
-        self._managers = [_Manager(self, *_address(text)) for text in addresses]
+        self._managers = [ManagerLink(self, *_address(text)) for text in addresses]
         self._tasks: list[asyncio.Task[None]] = []
         self._last_id = 0
 
@@ -272,7 +172,7 @@ class ManagerClient:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _manager(self) -> _Manager:
+    def _manager(self) -> ManagerLink:
         for manager in self._managers:
             if manager.link is not None:
                 return manager
@@ -292,7 +192,7 @@ class ManagerClient:
             if self._registration is not None:
                 self._send_all(self._registration)
 
-    def _connected(self, manager: _Manager) -> None:
+    def connected_to(self, manager: ManagerLink) -> None:
         if self._registration is not None:
             manager.send(self._registration)
         for prefix, callbacks in self._watches.items():
@@ -300,7 +200,7 @@ class ManagerClient:
             for callback in callbacks:
                 callback(prefix)
 
-    def _pushed(self, link: transport.Link, message: Pushed) -> None:
+    def pushed(self, link: transport.Link, message: Pushed) -> None:
         if isinstance(message, messages.Topology):
             if message.snapshot.grid == self.hello.grid:
                 self.topology = message.snapshot
