@@ -35,7 +35,7 @@ class Coordinator:
     def token(self) -> int:
         return len(self.versions)
 
-    def _reachable(self, machine: "Machine") -> bool:
+    def reachable(self, machine: "Machine") -> bool:
         return not self.out and not self.unreachable_from.get(machine.address, 0)
 
     def _delay_us(self) -> int:
@@ -48,7 +48,7 @@ class Coordinator:
         self.world.after(self._delay_us(), self._read, machine)
 
     def _read(self, machine: "Machine") -> None:
-        if not self._reachable(machine):
+        if not self.reachable(machine):
             return
         world = self.world
         token = self.token
@@ -59,7 +59,7 @@ class Coordinator:
         world.after(self._delay_us(), self._answer_read, machine, configuration, token)
 
     def _answer_read(self, machine: "Machine", configuration: Configuration | None, token: int) -> None:
-        if self._reachable(machine):
+        if self.reachable(machine):
             machine.input(machine.replica.configuration_read, configuration, token)
 
     def compare_and_swap(self, machine: "Machine", attempt: int, token: int, proposed: Configuration) -> None:
@@ -68,6 +68,7 @@ class Coordinator:
         if not world.healed and world.rng.random() < world.scenario.late_cas:
             world.counts["late CAS"] += 1
             delay_us += world.rng.randrange(600_000)
+        delay_us += world.nemesis.delay_of_swap_us(proposed)
         asked = {"open": True}
         world.after(delay_us, self._apply, machine, attempt, token, proposed, asked)
         world.after(ANSWER_TIMEOUT_US, self._give_up, machine, attempt, asked)
@@ -76,7 +77,7 @@ class Coordinator:
         self, machine: "Machine", attempt: int, token: int, proposed: Configuration, asked: dict[str, bool]
     ) -> None:
         world = self.world
-        if not self._reachable(machine):
+        if not self.reachable(machine):
             return
         if token in (self.token, ANY_TOKEN):
             before = self.current
@@ -101,7 +102,7 @@ class Coordinator:
         token: int,
         asked: dict[str, bool],
     ) -> None:
-        if self._reachable(machine) and asked["open"]:
+        if self.reachable(machine) and asked["open"]:
             asked["open"] = False
             machine.input(machine.replica.cas_answered, attempt, outcome, answer, token)
 
@@ -123,7 +124,7 @@ class Coordinator:
                 world.after(self._delay_us(), self._hint, machine)
 
     def _hint(self, machine: "Machine") -> None:
-        if self._reachable(machine):
+        if self.reachable(machine):
             machine.input(machine.replica.changed_hint)
 
     def heal(self) -> None:

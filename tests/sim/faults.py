@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from tests.sim.machine import Machine
     from tests.sim.world import World
 
+    from kubegrid.base.configuration import Configuration
+
 LENGTHS = (0.2, 0.5, 0.8, 0.95, 1.05, 1.3, 1.8, 3.0)
 """Of a fault, in graces."""
 
@@ -21,6 +23,7 @@ class Nemesis:
     def __init__(self, world: "World") -> None:
         self.world = world
         self.stopped = False
+        self.baited: Machine | None = None
         faults = world.scenario.faults
         self.kinds = list(faults)
         self.weights = list(faults.values())
@@ -72,6 +75,51 @@ class Nemesis:
         world.counts["ambush kept ignorant"] += 1
         if world.tracing:
             world.trace(f"nemesis: {machine.member} is not told")
+
+    def bait(self) -> None:
+        """In some seeds: a primary is out of reach until a backup acts, whose swap takes long, and in reach again meanwhile:
+        the backups may acknowledge it once more before they learn that one of them has won."""
+        world, rng = self.world, self.world.later_rng
+        if self.stopped:
+            return
+        machine, grace_us = self._primary(), world.scenario.settings.grace_ms * 1000
+        if machine is not None and machine.replica.serving:
+            self.baited = machine
+            self._strand(machine, 2 * grace_us)
+            world.cut_coordinator(machine, 3 * grace_us)
+            world.counts["fault bait"] += 1
+            if world.tracing:
+                world.trace("nemesis: bait")
+        world.after(rng.randrange(3 * grace_us, 6 * grace_us), self.bait)
+
+    def delay_of_swap_us(self, proposed: "Configuration") -> int:
+        """A swap is on its way to the coordinator: how long it takes, beyond what it takes anyway."""
+        machine, world = self.baited, self.world
+        if machine is None or not machine.alive or proposed.primary == machine.member:
+            return 0
+        others = self._others(machine)
+        world.network.mend(machine.address, [other.address for other in others])
+        return world.later_rng.randrange(20_000, 200_000)
+
+    def end_of_winners(self, won: "Configuration") -> None:
+        """The swap has applied, and all that are in sync end, perhaps before they learn of it: whom they gave leases to may
+        still answer, and nobody who is left knows (R20)."""
+        world = self.world
+        if self.stopped or self.baited is None:
+            return
+        self.baited = None
+        for member in won.in_sync:
+            if member in world.machines:
+                world.after(world.later_rng.choice((0, 0, 3000)), self._end, world.machines[member])
+        world.counts["ambush winners end"] += 1
+        if world.tracing:
+            world.trace("nemesis: the winners end")
+
+    def _end(self, machine: "Machine") -> None:
+        world = self.world
+        if machine.alive and not machine.ghost:
+            world.crash(machine)
+            world.after(world.later_rng.randrange(2000, 60_000), world.restart, machine.address)
 
     def _ambush(self, machine: "Machine") -> None:
         world = self.world

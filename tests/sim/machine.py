@@ -72,6 +72,7 @@ class Machine:
         self.executed: dict[int, tuple[int, Any]] = {}
         """Effects that this process executed as primary, by seq, with their epoch: what the observer compares."""
         self.commit_seen: Position = ORIGIN
+        self.commit_compared: Position = ORIGIN
         self.streams: dict[tuple[Member, Any], int] = {}
         self.stream_due_us = 0
         self.turn_due = False
@@ -178,6 +179,8 @@ class Machine:
             call(now_ms, *arguments)
             if replica.out:
                 self._drain()
+            if world.losses:
+                world.observer.note_commits(self)
         if replica.out:
             self._drain()
         if self.streams:

@@ -2,7 +2,8 @@
 
 It has proof of death, because it is the world: an incarnation without a process is dead for good. The survivor of the
 highest position, or an empty member, becomes primary of the next epoch. What clients saw before and after is judged
-separately from then on. Next on the path: `coordinator.write`.
+separately from then on. In some seeds it learns of each death at once, as a supervisor does that reaps its processes, and
+waits for nobody that is cut off. Next on the path: `coordinator.write`.
 """
 
 from typing import TYPE_CHECKING
@@ -25,8 +26,21 @@ class Manager:
         self.world = world
         self.patience_us = world.rng.randrange(400_000)
         self.mourned_since_us: int | None = None
+        self.prompt = world.baiting
+        if self.prompt:
+            self.patience_us = 0
+
+    def reaped(self) -> None:
+        """A process has ended."""
+        if self.prompt:
+            for delay_us in (1000, 2000):
+                self.world.after(delay_us, self._judge)
 
     def look(self) -> None:
+        self._judge()
+        self.world.after(LOOK_US, self.look)
+
+    def _judge(self) -> None:
         world = self.world
         current = world.coordinator.current
         if any(member in world.machines for member in current.in_sync):
@@ -36,11 +50,12 @@ class Manager:
         elif self._survivors() and world.now_us - self.mourned_since_us > self.patience_us:
             self.mourned_since_us = None
             self._accept_loss(current)
-        world.after(LOOK_US, self.look)
 
     def _survivors(self) -> "list[Machine]":
         """No ghosts: their place has been given to a successor, and there is no way back for them."""
-        return [machine for machine in self.world.machines.values() if not machine.ghost]
+        world = self.world
+        survivors = [machine for machine in world.machines.values() if not machine.ghost]
+        return [m for m in survivors if world.coordinator.reachable(m)] if self.prompt else survivors
 
     def _accept_loss(self, current: Configuration) -> None:
         world = self.world
@@ -57,5 +72,5 @@ class Manager:
         if world.tracing:
             survived = f"{shown(survivor.member)} at {shown(survivor.replica.last)}"
             world.trace(f"manager accepts the loss of {shown(current)}; {survived} goes on")
-        world.loss_accepted()
+        world.loss_accepted(accepted.epoch)
         world.coordinator.write(accepted)

@@ -68,6 +68,11 @@ class Network:
         for wire in wires:
             self.cuts[wire] = max(0, self.cuts[wire] - 1)
 
+    def mend(self, one: str, others: list[str]) -> None:
+        """Whatever cut these off from each other is over."""
+        for other in others:
+            self.cuts[(one, other)] = self.cuts[(other, one)] = 0
+
     def clog(self, wire: tuple[str, str], duration_us: int) -> None:
         if wire not in self.clogs:
             self.clogs[wire] = []

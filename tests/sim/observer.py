@@ -6,7 +6,9 @@
 * *Answers* come from a state with everything that was confirmed before the request.
 * At the end: every acknowledged append is there exactly once, the replicas are equal, every key is linearizable.
 
-No check knows a rule of the protocol. After an accepted loss the history begins anew. Next: `linearizability`.
+No check knows a rule of the protocol. An accepted loss opens another history, which begins when its first primary serves:
+a process that has not learned of it (it stood still with the words of the dead unread) goes on with the old one, may even
+apply and hold more of it than what was chosen, but must not answer from it any more. Next: `linearizability`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -30,25 +32,45 @@ class Violation(Exception):
         self.kind = kind
 
 
+class History:
+    """What was committed since the beginning, or since a loss was accepted. Invariant: `entries` holds, by number, what was
+    applied or confirmed; `states` the store after each of them."""
+
+    def __init__(self, first_epoch: int, states: dict[int, dict[str, Value]]) -> None:
+        self.first_epoch = first_epoch
+        """Who knows this epoch or a higher one belongs to this history."""
+        self.entries: dict[int, tuple[int, Any]] = {}
+        self.states = states
+        self.confirmed_seq = 0
+
+
 class Observer:
-    """Invariant: `entries` holds, by number, what was applied or confirmed; `states` the store after each of them."""
+    """Invariant: `histories` ascend by first epoch; answers come from `current`, the newest that has begun, alone."""
 
     def __init__(self, world: "World") -> None:
         self.world = world
-        self.entries: dict[int, tuple[int, Any]] = {}
-        self.states: dict[int, dict[str, Value]] = {0: {}}
-        self.confirmed_seq = 0
+        self.current = History(0, {0: {}})
+        self.histories = [self.current]
         self.born_after: dict[str, int] = dict.fromkeys(KEYS, 0)
+
+    @property
+    def confirmed_seq(self) -> int:
+        return self.current.confirmed_seq
+
+    def history_of(self, machine: "Machine") -> History:
+        epoch = machine.replica.epoch
+        return next(history for history in reversed(self.histories) if history.first_epoch <= epoch)
 
     def applied(self, machine: "Machine", entry: Entry) -> None:
         self._committed(machine, entry.seq, entry.epoch, entry.effects)
 
     def _committed(self, machine: "Machine", seq: int, epoch: int, effects: Any) -> None:
-        known = self.entries.get(seq)
+        history = self.history_of(machine)
+        known = history.entries.get(seq)
         mine = (epoch, [(key, value) for key, value in effects or ()])
         if known is None:
-            self.entries[seq] = mine
-            before = self.states.get(seq - 1)
+            history.entries[seq] = mine
+            before = history.states.get(seq - 1)
             if before is not None:
                 after = dict(before)
                 for key, value in mine[1]:
@@ -56,7 +78,7 @@ class Observer:
                         after.pop(key, None)
                     else:
                         after[key] = value
-                self.states[seq] = after
+                history.states[seq] = after
         elif known != mine:
             raise Violation("diverged", f"{machine.member} has {mine} at {seq}, where {known} was committed")
 
@@ -66,16 +88,22 @@ class Observer:
         if mine is None:
             raise Violation("confirmed what was taken back", f"{machine.member} answers a write at {seq}")
         self._committed(machine, seq, *mine)
-        self.confirmed_seq = max(self.confirmed_seq, seq)
+        history = self.history_of(machine)
+        history.confirmed_seq = max(history.confirmed_seq, seq)
 
     def serving(self, machine: "Machine") -> None:
         """After an accepted loss: what the new primary begins with is what there is."""
+        history = self.history_of(machine)
+        if history.first_epoch > self.current.first_epoch:
+            self._begin(history)
         commit = machine.replica.commit
-        if commit.seq not in self.states and machine.replica.last_seq == commit.seq:
-            self.states[commit.seq] = dict(machine.store.data)
+        if commit.seq not in history.states and machine.replica.last_seq == commit.seq:
+            history.states[commit.seq] = dict(machine.store.data)
 
     def answered(self, machine: "Machine", needed: int, operation: Operation) -> None:
         """An answer leaves that was executed with everything up to `needed`."""
+        if self.history_of(machine) is not self.current:
+            raise Violation("answer from a lost history", f"{machine.member} answers {operation!r} after its successor")
         if needed < operation.after_seq and operation.called >= self.born_after[operation.key]:
             late = (
                 f"{machine.member} answers from {needed}, but {operation.after_seq} was confirmed before {operation!r}"
@@ -84,7 +112,15 @@ class Observer:
 
     def after_turn(self, machine: "Machine") -> None:
         replica = machine.replica
-        commit = replica.commit
+        self.note_commits(machine)
+        if machine.commit_seen != machine.commit_compared:
+            machine.commit_compared = machine.commit_seen
+            if replica.role is Role.BACKUP:
+                self._compare_store(machine)
+
+    def note_commits(self, machine: "Machine") -> None:
+        """The commit point may have moved. What it passed belongs to the history of which this process knows now."""
+        commit = machine.replica.commit
         if commit == machine.commit_seen:
             return
         if commit < machine.commit_seen and commit != ORIGIN:
@@ -94,12 +130,10 @@ class Observer:
             if mine is not None:
                 self._committed(machine, seq, *mine)
         machine.commit_seen = commit
-        if replica.role is Role.BACKUP:
-            self._compare_store(machine)
 
     def _compare_store(self, machine: "Machine") -> None:
         commit = machine.replica.commit
-        state = self.states.get(commit.seq)
+        state = self.history_of(machine).states.get(commit.seq)
         if state is not None and machine.store.data != state:
             raise Violation("wrong store", f"{machine.member} at {commit} holds {machine.store.data}, should {state}")
 
@@ -108,13 +142,15 @@ class Observer:
         if machine.replica.role is Role.BACKUP and machine.replica.commit != ORIGIN and not machine.frozen:
             self._compare_store(machine)
 
-    def loss_accepted(self, step: int) -> None:
-        """What was confirmed is gone by decision: judge what clients saw up to here, and begin anew."""
-        self._judge(step)
-        self.entries.clear()
-        self.states.clear()
-        self.confirmed_seq = 0
-        self.born_after = dict.fromkeys(KEYS, step)
+    def loss_accepted(self, epoch: int) -> None:
+        """What was confirmed is gone by decision, from this epoch on."""
+        self.histories.append(History(epoch, {}))
+
+    def _begin(self, history: History) -> None:
+        """Judge what clients saw up to here, and begin anew."""
+        self._judge(self.world.step)
+        self.current = history
+        self.born_after = dict.fromkeys(KEYS, self.world.step)
 
     def finish(self, machines: list["Machine"]) -> None:
         self._replicas_equal(machines)

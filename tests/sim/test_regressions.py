@@ -35,3 +35,20 @@ def test_a_ghost_and_its_successor_are_never_both_in_sync() -> None:
 def test_a_loss_is_not_accepted_in_favour_of_a_ghost() -> None:
     """Seed 2001224: the manager made a process primary whose place had been given to another; the other could never join."""
     World(2_001_224).run()
+
+
+def test_what_a_process_reads_late_of_a_lost_history_is_not_held_against_the_new_one() -> None:
+    """Seeds 5008567 and 5021978: survivors of an accepted loss stood still, and applied the dead primary's last words later.
+
+    That broke no promise (they knew no newer epoch, and answered nobody), but the observer counted it as the new history.
+    """
+    for seed in (5_008_567, 5_021_978):
+        world = World(seed)
+        world.run()
+        assert world.losses == 1 and len(world.observer.histories) == 2
+
+
+def test_answers_from_a_lost_history_end_before_the_new_one_begins_also_if_the_winners_died() -> None:
+    """Seeds 548 and 763, without R20's wait: the survivor served while the old primary held leases of dead members."""
+    for seed in (548, 763):
+        World(seed).run()

@@ -45,7 +45,11 @@ class World:
         self.seed = seed
         self.rules = rules
         self.rng = random.Random(seed)
+        self.later_rng = random.Random(f"{seed} other")
+        """For what was added to the simulator since: older seeds keep the runs that they are known for."""
         self.scenario = scenario or draw(self.rng)
+        self.baiting = self.later_rng.random() < (0.6 if self.scenario.reckless else 0.08)
+        """Whether the whole in-sync set may end just when one of it has won (see `Nemesis.bait`)."""
         self.now_us = 0
         self.step = 0
         self.heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -132,6 +136,8 @@ class World:
             self.after(self.rng.randrange(60_000), client.act)
         self.after(100_000, self._sweep)
         self.after(self.rng.randrange(50_000, 300_000), self.nemesis.act)
+        if self.baiting:
+            self.after(self.later_rng.randrange(200_000, 600_000), self.nemesis.bait)
         self._run_until(self.scenario.chaos_ms * 1000)
         self.heal()
         if not self._run_until(self.now_us + HEAL_US, self._whole):
@@ -246,6 +252,7 @@ class World:
         self.stats.update(machine.replica.stats)
         machine.stop()
         del self.machines[machine.member]
+        self.manager.reaped()
         for other in self.machines.values():
             if self.rng.random() < self.scenario.notices:
                 self.after(self.rng.randrange(200, 5000), other.input, other.replica.disconnected, machine.member)
@@ -382,6 +389,7 @@ class World:
         deposed = self.machines.get(before.primary) if before.primary is not None else None
         if deposed is not None and deposed is not machine:
             self.nemesis.keep_ignorant(deposed)
+            self.nemesis.end_of_winners(after)
         self.nemesis.moment(machine)
         joined = set(after.in_sync) - set(before.in_sync)
         self.counts["joined"] += len(joined)
@@ -391,6 +399,6 @@ class World:
         self.counts["removed"] += len(removed)
         self.counts["removed alive"] += len(removed & set(self.machines))
 
-    def loss_accepted(self) -> None:
+    def loss_accepted(self, epoch: int) -> None:
         self.losses += 1
-        self.observer.loss_accepted(self.step)
+        self.observer.loss_accepted(epoch)

@@ -9,6 +9,9 @@ lengthens or moves it. R21's place: a member restarted from storage would start 
 from kubegrid.base.ids import Member
 from kubegrid.replication.member import MemberState
 
+THE_DEAD = Member("", "")
+"""To whom a promise is kept that was given by others, nobody knows to whom."""
+
 
 class Promises:
     """Invariant: `given` holds, for each primary whose beacon was acknowledged and who did not stop, the last time of it."""
@@ -21,6 +24,10 @@ class Promises:
 
     def acknowledge(self, now: int, primary: Member) -> None:
         self.given[primary] = now
+
+    def inherit(self, now: int) -> None:
+        """R20: those who were in sync are dead, and what they promised, unknown to this member, may have been a moment ago."""
+        self.given[THE_DEAD] = now
 
     def stopped(self, primary: Member) -> None:
         if self.given.pop(primary, None) is not None:

@@ -321,7 +321,8 @@ class Replica:
         state = self._state
         before = state.configuration
         mine = configuration.primary == state.me
-        continues = self._tenure is not None and mine and self._proposals.mine(configuration)
+        by_me = self._proposals.mine(configuration)
+        continues = self._tenure is not None and mine and by_me
         if self._tenure is not None and not continues:
             self._end_tenure(now, configuration)
         state.configuration = configuration
@@ -342,7 +343,13 @@ class Replica:
             self._promises.quiet_since = now
         self._following.configuration_changed(before, configuration)
         if mine:
+            if not by_me and self._after_a_loss(configuration) and state.rules.promises_of_the_dead:
+                self._promises.inherit(now)
             self._begin_tenure(now, before)
+
+    def _after_a_loss(self, configuration: Configuration) -> bool:
+        """R20: the manager's work. Another member that makes this one primary (R16) stays in sync itself."""
+        return configuration.epoch > 1 and configuration.in_sync == (self.me,)
 
     # -- tenures (R12, R15)
 

@@ -1,7 +1,8 @@
 """Switches that take one rule of the protocol away, so that the simulator can prove that it would be missed.
 
-One bool per rule that PROTOCOL.md marks ✂ and per entry of its last section. Production code never passes anything but
-`ALL`; the core asks a switch only where its rule is kept, and never on the way of a batch that needs no decision.
+One bool per rule that PROTOCOL.md marks ✂, per entry of its last section, and per rule found since. Production code never
+passes anything but `ALL`; the core asks a switch only where its rule is kept, and never on the way of a batch that needs
+no decision.
 What a switched-off rule does instead is the mistake that a careless author would make, not the worst imaginable one.
 """
 
@@ -59,6 +60,8 @@ class Rules(msgspec.Struct, frozen=True):
     """R15. Off: a deposed primary keeps its pending replies; a later commit point that passes their number releases them."""
     handover_stops_reads: bool = True
     """R16. Off: a hand-over stops only writes; the old primary answers reads while its leases last (`Gate.READS`)."""
+    promises_of_the_dead: bool = True
+    """R20. Off: a primary that the manager made waits for its own promises only, not for those that died with others."""
     snapshot_thrown_away: bool = True
     """R18. Off: a joiner keeps a snapshot whose position was not committed when the primary changes."""
 

@@ -3,8 +3,8 @@
 from tests.unit.replication.conversation import Stage
 
 from kubegrid.base.ids import ORIGIN
-from kubegrid.replication import Role
-from kubegrid.replication.messages import Beacon
+from kubegrid.replication import Role, Rules
+from kubegrid.replication.messages import Append, Beacon
 
 
 def lose_all_in_sync(stage: Stage) -> None:
@@ -60,6 +60,81 @@ def test_the_survivor_keeps_its_promise_before_it_answers() -> None:
     stage["B"].input(lambda r, now: r.changed_hint(now))
     stage.until(lambda: stage.role("B") is Role.PRIMARY)
     assert stage.until(lambda: stage.primary == "B") > stage.settings.lease_ms
+
+
+def let_the_winner_die_before_it_learns_that_it_won(rules: Rules) -> Stage:
+    """A holds a lease that only the dead knew of, when the manager makes C, who never heard of A, primary."""
+    stage = Stage("A", "B", rules=rules, validating=False)
+    stage.coordinator.deaf_to = {"A"}
+    stage.coordinator.holds_requests = True
+    stage.cut_one_way("A", "B")  # B hears nothing, waits for its grace, and asks to be primary: the swap takes long
+    stage.until(lambda: any(cas.asker.letter == "B" for cas in stage.coordinator.held))
+    stage.heal()
+    stage.until(lambda: stage.answering == "A", limit_ms=100)  # meanwhile it hears A again and acknowledges: a lease
+    stage.coordinator.held = [cas for cas in stage.coordinator.held if cas.asker.letter == "B"]
+    stage.crash_silently("B")
+    stage.coordinator.release()  # B has won, and is dead; with it what it promised
+    assert stage.in_sync() == "B"
+    stage.restart("C")
+    stage.cut("A", "C")
+    stage.configure(stage.coordinator.value.epoch + 1, "C", "C", note="loss accepted")
+    stage["C"].input(lambda r, now: r.changed_hint(now))
+    return stage
+
+
+def test_leases_given_by_the_dead_end_before_the_survivor_answers() -> None:
+    stage = let_the_winner_die_before_it_learns_that_it_won(Rules())
+    seen = []
+    while stage.answering != "C":
+        seen.append(stage.answering)
+        stage.run(10)
+    assert seen[0] == "A" and set(seen) == {"A", ""}, "first A, by its lease; then nobody; then C"
+
+
+def test_a_survivor_that_counts_only_its_own_promises_answers_beside_another() -> None:
+    stage = let_the_winner_die_before_it_learns_that_it_won(Rules(promises_of_the_dead=False))
+    stage.run(20)
+    assert stage.answering == "AC"
+
+
+def test_what_the_dead_primary_said_and_nobody_had_read_is_given_up() -> None:
+    """C stood still with A's words unread; A, alone in sync, died; B, who has less, was made primary; then C goes on.
+
+    It takes what A committed for committed, as it must, for it knows no better, and shows it to nobody; when it hears of
+    B it can't take that back, so it begins anew with a snapshot.
+    """
+    stage = Stage("A", "B", "C")
+    stage.write("A", "k", "1")
+    stage.run(100)
+    stage.cut("B")
+    stage.until(lambda: stage.in_sync() == "AC")
+    stage.pause("C")
+    stage.until(lambda: stage.in_sync() == "A")
+    stage.resume("C")
+    stage.until(lambda: stage.in_sync() == "AC")
+    stage.keep_back("A", "C", Append)
+    lost = stage.write("A", "k", "2")
+    stage.until(lambda: stage.in_sync() == "A")
+    stage.run(10)
+    assert lost.confirmed, "by A alone"
+    stage.run(500)
+    stage.crash("A")
+    stage.heal()
+    stage.cut("B", "C")
+    stage.coordinator.deaf_to = {"C"}
+    stage.configure(stage.coordinator.value.epoch + 1, "B", "B", note="loss accepted")
+    stage.until(lambda: stage.primary == "B")
+    new = stage.write("B", "k", "3")
+    stage.run(20)
+    assert new.confirmed
+    stage.let_through("A", "C", Append)
+    stage.run(20)
+    assert stage["C"].replica.last.seq == new.seq, "the same number, another history"
+    stage.coordinator.deaf_to = set()
+    stage.heal()
+    stage.until(lambda: stage.whole("BC"))
+    stage.run(100)
+    assert stage.stores("BC") == [{"k": "3"}] * 2
 
 
 def test_a_grid_that_may_starts_empty() -> None:
