@@ -46,6 +46,13 @@ class Node:
         return self.value
 
 
+def from_plain(value: Any) -> Node:
+    """Nodes without lines, for values that came from elsewhere than a text."""
+    if isinstance(value, dict):
+        return Node({str(key): from_plain(child) for key, child in value.items()})
+    return Node([from_plain(child) for child in value] if isinstance(value, list) else value)
+
+
 def read(text: str) -> Node:
     """The one YAML document in `text`. Raises ManifestError; an empty text is a document with the value None."""
     if len(text) > DOCUMENT_CHARS_MAX:

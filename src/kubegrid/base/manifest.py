@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 
-from kubegrid.base import document
+from kubegrid.base import document, manifest_tables
 from kubegrid.base import manifest_rules as rules
 from kubegrid.base.document import ManifestError, Node
 from kubegrid.base.ids import member_name
+from kubegrid.base.tables import TableDefinition
 
 API_VERSION = "kubegrid.io/v1alpha1"
 KIND = "DataGrid"
@@ -56,6 +57,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     spec: GridSpec
     given: dict[str, Any]
     """`spec` as it was written, command line options included, without the secret and its place."""
+    tables: tuple[TableDefinition, ...] = ()
     secret: str | None = None
     secret_file: str | None = None
 
@@ -78,13 +80,13 @@ def parse(text: str, *, options: Mapping[str, Any] | None = None, name: str | No
     grid = declared_name if name is None else check.text_of_name(Node(name), "--name")
     spec_node = root.value.get("spec") if isinstance(root.value, dict) else None
     given = dict(spec_node.value) if spec_node is not None and isinstance(spec_node.value, dict) else {}
-    given |= {key: Node(value) for key, value in (options or {}).items()}
+    given |= {key: document.from_plain(value) for key, value in (options or {}).items()}
     values = check.section(Node(given), "spec", _SPEC)
     _check_together(check, values, given)
     if check.problems:
         raise ManifestError(check.problems)
     auth = values.pop("auth", None) or {}
-    plain = Node(given).plain()
+    plain = manifest_tables.plain(Node(given))
     if isinstance(plain.get("auth"), dict):
         plain["auth"] = {key: value for key, value in plain["auth"].items() if key not in ("secret", "secretFile")}
     fields = {_FIELD[key]: value for key, value in values.items() if key in _FIELD}
@@ -93,6 +95,7 @@ def parse(text: str, *, options: Mapping[str, Any] | None = None, name: str | No
         name=str(grid),
         spec=GridSpec(**fields, auth_enabled=auth.get("enabled")),
         given=plain,
+        tables=values.get("tables", ()),
         secret=auth.get("secret"),
         secret_file=auth.get("secretFile"),
     )
@@ -127,8 +130,6 @@ def _check_together(check: rules.Check, values: dict[str, Any], given: dict[str,
         elif match is None or int(match[1]) != partition or int(match[2]) > backups:
             names = ", ".join(member_name(partition, ordinal) for ordinal in range(backups + 1))
             check.problem(place, node, f"is {member!r}; the members of partition {partition} are {names}")
-    if values.get("tables"):
-        check.problem("spec.tables", given.get("tables"), "tables are not supported yet; take them out, or leave it []")
 
 
 _anywhere = rules.choice("required", "preferred", "off")
@@ -162,7 +163,7 @@ _SPEC: dict[str, rules.Rule] = {
         resources=rules.mapping,
     ),
     "auth": rules.nested(enabled=rules.boolean, secretName=rules.text, secret=rules.secret, secretFile=rules.text),
-    "tables": rules.list_of_anything,
+    "tables": manifest_tables.tables,
     "paused": rules.boolean,
 }
 _FIELD = {

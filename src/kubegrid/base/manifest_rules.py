@@ -4,13 +4,13 @@ A rule takes a node and its path and returns the value, or notes a problem and r
 everything that is wrong. Which key has which rule is told in `manifest`.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubegrid.base import units
 from kubegrid.base.document import Node
+from kubegrid.base.nearest import hint, nearest
 
 MEMORY_MIN = 64 * 2**20
 """The process itself takes about two thirds of this; below it nothing is left for records."""
@@ -44,7 +44,7 @@ class Check:
         for key, child in node.value.items():
             place = f"{path}.{key}" if path else key
             if key not in rules:
-                self.problem(place, child, f"is not a known key{_nearest(key, rules)}")
+                self.problem(place, child, f"is not a known key{hint(key, rules)}")
                 continue
             value = rules[key](self, child, place)
             if value is not None:
@@ -68,12 +68,6 @@ def _kind(value: object) -> str:
     return _KINDS.get(type(value).__name__, type(value).__name__)
 
 
-def _nearest(key: str, known: Mapping[str, object]) -> str:
-    lowered = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(key.lower(), list(lowered), n=1, cutoff=0.6)
-    return f"; did you mean {lowered[close[0]]!r}?" if close else f"; known here: {', '.join(known)}"
-
-
 def integer(low: int, high: int, *, one_of: tuple[int, ...] = ()) -> Rule:
     def rule(check: Check, node: Node, path: str) -> int | None:
         expected = " or ".join(map(str, one_of)) if one_of else f"a whole number from {low} to {high}"
@@ -94,9 +88,9 @@ def choice(*words: str) -> Rule:
         word = "off" if node.value is False and "off" in words else node.value
         if word in words:
             return str(word)
-        close = difflib.get_close_matches(str(word).lower(), [w.lower() for w in words], n=1)
-        hint = f"; did you mean {next(w for w in words if w.lower() == close[0])!r}?" if close else ""
-        check.problem(path, node, f"is {word!r}; it must be {' or '.join(words)}{hint}")
+        close = nearest(str(word), words)
+        meant = f"; did you mean {close!r}?" if close else ""
+        check.problem(path, node, f"is {word!r}; it must be {' or '.join(words)}{meant}")
         return None
 
     return rule

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from kubegrid.base.errors import KubegridError, RefusedError
+from kubegrid.base.errors import KubegridError
 from kubegrid.base.table_definitions import parse_catalog, parse_column, parse_definition
-from kubegrid.base.table_errors import DefinitionError, TableConflict, TableError
+from kubegrid.base.table_errors import DefinitionError, TableConflict
 from kubegrid.base.tables import DEFINITION_BYTES_MAX, Catalog, TableDefinition, difference
 
 DOCUMENT_BYTES_MAX = DEFINITION_BYTES_MAX
@@ -81,11 +81,7 @@ def _declared(catalog: Catalog, wanted: TableDefinition) -> Catalog:
 
 def error_code(error: KubegridError) -> str:
     """The first word of the error that a Redis client sees."""
-    if isinstance(error, TableError):
-        return error.code
-    if isinstance(error, DefinitionError):
-        return "BADTABLE"
-    return "EXISTS" if isinstance(error, RefusedError) else "ERR"
+    return str(getattr(error, "code", "ERR"))
 
 
 def encoded(catalog: Catalog) -> bytes:

@@ -72,13 +72,53 @@ def test_without_backups_a_loss_starts_empty_unless_said_otherwise() -> None:
         ),
         ("  primaries: {1: p0-1}\n", "line 5: spec.primaries.1 is 'p0-1'; the members of partition 1 are p1-0, p1-1"),
         ("  primaries: {7: p7-0}\n", "line 5: spec.primaries.7 there is no partition 7: they are numbered 0 to 2"),
-        ("  tables: [{name: t}]\n", "line 5: spec.tables tables are not supported yet; take them out, or leave it []"),
+        ("  tables: {name: t}\n", "line 5: spec.tables must be a list of 1000 tables at most, each with name, columns and key"),
         ("  partitions: 3\n  partitions: 4\n", "line 6: 'partitions' stands here a second time; first on line 5"),
         ("  pod: [\n", "line 6: not valid YAML: expected the node content, but found '<stream end>'"),
     ],
 )  # fmt: skip
 def test_a_problem_names_key_line_and_remedy(spec: str, problem: str) -> None:
     assert problems(spec) == [problem]
+
+
+TABLES = """  tables:
+    - name: flights
+      columns:
+        - {name: carrier, type: varchar, nullable: false}
+        - {name: day, type: DATE, default: 2013-01-31}
+      key: [carrier]
+      indexes: [{columns: [day], kind: ordered}]
+      ttl: 1h
+"""
+
+
+def test_tables_are_read_and_kept_as_they_were_given() -> None:
+    declared = manifest.parse(HEAD + TABLES)
+    (flights,) = declared.tables
+    assert (flights.name, flights.names, flights.key, flights.ttl) == (
+        "flights",
+        ("carrier", "day"),
+        ("carrier",),
+        3600,
+    )
+    assert declared.given["tables"][0]["columns"][1]["default"] == "2013-01-31"
+    assert manifest.parse("", options=declared.given).tables == declared.tables
+
+
+def test_every_problem_of_a_table_is_told_with_its_line_and_key() -> None:
+    told = problems(TABLES.replace("varchar", "vachar").replace("1h", "soon"))
+    assert [problem.split(" ")[:3] for problem in told] == [
+        ["line", "8:", "spec.tables[0].columns[0].type:"],
+        ["line", "12:", "spec.tables[0].ttl:"],
+    ]
+    assert "did you mean 'VARCHAR'?" in told[0]
+    (told_of_index,) = problems(TABLES.replace("[day]", "[dya]"))
+    assert told_of_index.startswith("line 11: spec.tables[0].indexes[0]") and "'day'" in told_of_index
+
+
+def test_two_tables_of_one_name_are_refused() -> None:
+    again = TABLES + TABLES.removeprefix("  tables:\n").replace("flights", "Flights")
+    assert problems(again) == ["line 13: spec.tables[1].name is 'Flights', but there is 'flights' already"]
 
 
 def test_more_copies_in_sync_than_there_are_is_refused() -> None:
