@@ -6,6 +6,7 @@ Clients route by these (first key, last key, step; the tips say how to spread a 
 from functools import cache
 
 from kubegrid.wire import resp
+from kubegrid.wire.command_arguments import Argument, arguments
 from kubegrid.wire.command_table import COMMANDS, CommandInfo, KeySpec
 
 
@@ -54,8 +55,30 @@ def docs(command: CommandInfo, resp3: bool) -> bytes:
             _text("replaced_by"),
             _text(command.replaced_by),
         ]
+    described = arguments(command.name)
+    if described:
+        parts += [_text("arguments"), _arguments(described, resp3)]
     if command.subcommands:
         parts += [_text("subcommands"), docs_of(list(command.subcommands.values()), resp3)]
+    return resp.map_of(parts, resp3)
+
+
+def _arguments(described: tuple[Argument, ...], resp3: bool) -> bytes:
+    return resp.array([_argument(argument, resp3) for argument in described])
+
+
+def _argument(argument: Argument, resp3: bool) -> bytes:
+    parts = [_text("name"), _text(argument.name), _text("type"), _text(argument.type)]
+    if argument.key_spec_index >= 0:
+        parts += (_text("key_spec_index"), resp.integer(argument.key_spec_index))
+    for name in ("token", "since", "deprecated_since"):
+        text = getattr(argument, name)
+        if text:
+            parts += (_text(name), _text(text))
+    if argument.flags:
+        parts += (_text("flags"), resp.set_of([resp.simple(flag) for flag in argument.flags], resp3))
+    if argument.parts:
+        parts += (_text("arguments"), _arguments(argument.parts, resp3))
     return resp.map_of(parts, resp3)
 
 
