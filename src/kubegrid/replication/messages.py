@@ -166,3 +166,16 @@ Message = (
     | JoinRequest
     | LeaveRequest
 )
+
+FROM_PRIMARY = (
+    Beacon,
+    Match,
+    Matched,
+    Append,
+    SnapshotBegin,
+    SnapshotSlice,
+)
+"""What only a primary says: refused when its epoch is lower than ours (R10)."""
+
+ANSWERS = (BeaconAck, LogShape, Ack, SnapshotAck, News)
+"""What is said in reply: it is not answered in turn."""

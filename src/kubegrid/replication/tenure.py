@@ -1,10 +1,8 @@
-"""One primary's unbroken time: streams to the others, leases from them, and the commit point.
+"""One primary's unbroken time: streams to the others, the commit point, and who counts for it (R3, R6, R13).
 
-A tenure begins when a configuration of a higher epoch names this member as primary, and ends when one names another. It
-answers when three things hold: the promises this member gave to others have run out (R12, `answering`), every in-sync
-member has acknowledged the log that it inherited (R13, `equal`), and each has given it a lease (R8). If it can't get there,
-or loses its leases and can't remove who withholds them, it falls silent so that another may try (R17).
-Who belongs to the configuration is decided in `membership`; giving the tenure away is `hand_over`.
+A tenure begins when a configuration of a higher epoch names this member as primary, and ends when one names another
+(`epochs`). Whether it may answer is in `standing`; who belongs to the configuration is decided in `membership`; giving the
+tenure away is `hand_over`.
 """
 
 from typing import Any
@@ -15,14 +13,13 @@ from kubegrid.replication.instructions import Apply, Send
 from kubegrid.replication.member import MemberState
 from kubegrid.replication.promises import Promises
 from kubegrid.replication.proposals import Proposals
+from kubegrid.replication.standing import FOREVER, Standing
 from kubegrid.replication.stream import Phase, Stream
 
-FOREVER = 1 << 62
 
-
-class Tenure:
-    """Invariant: `union` is R3's, without me, and each of it has a stream; `lease_until` is the shortest lease in it;
-    nothing is committed in this tenure that one of the union has not acknowledged to it."""
+class Tenure(Standing):
+    """Invariant: `union` is R3's, without me, and each of it has a stream; nothing is committed in this tenure that one of
+    the union has not acknowledged to it."""
 
     def __init__(
         self,
@@ -33,41 +30,18 @@ class Tenure:
         first_stream: int,
         carried_leases: dict[Member, int],
     ) -> None:
-        self._state = state
+        super().__init__(state, promises, now)
         self._proposals = proposals
-        self._promises = promises
         self._carried_leases = carried_leases
-        self.epoch = state.epoch
         self.next_stream = first_stream
-        self.streams: dict[Member, Stream] = {}
-        self.union: tuple[Stream, ...] = ()
         self.adding: Member | None = None
         """A joiner for which the union has been opened (R3)."""
         self.barrier_seq = -1
         """What was confirmed before the union opened."""
-        self.lease_until = 0
         self.hold_until = 0
         """A tenure that began by a hand-over serves in milliseconds: until then requests are held, not refused (R16)."""
-        self.inherited_seq = state.log.last_seq
-        self.inherited_commit_seq = state.log.commit_seq
-        self.answering = False
-        self.equal = False
-        self.silent = False
-        self.missing: tuple[Member, ...] = ()
-        """Who kept a silent primary from finishing (R17)."""
-        self.stuck_ms = now
-        self._beacon_ms = now - state.settings.beacon_ms
         self.refresh(now)
-        self._try_answering(now)
-
-    # -- questions
-
-    @property
-    def serving(self) -> bool:
-        return self.answering and not self.silent and (self.equal or not self._state.rules.equal_before_serving)
-
-    def releasable(self, now: int) -> int:
-        return self._state.log.commit_seq if now < self.lease_until and self.serving else -1
+        self.try_answering(now)
 
     # -- the hot path
 
@@ -171,60 +145,6 @@ class Tenure:
         """Entries behind this number were executed here ahead of their confirmation: a deposed primary takes them back."""
         return max(self._state.log.commit_seq, self.inherited_seq)
 
-    # -- leases and beacons (R8)
-
-    def beacon_acknowledged(self, now: int, sender: Member, message: messages.BeaconAck) -> None:
-        if message.tenure != self.epoch:
-            return
-        self.stopped(now, sender)
-        stream = self.streams.get(sender)
-        if stream is None:
-            return
-        stream.heard_ms = now
-        stream.preferred = message.preferred
-        stream.leaving = message.leaving
-        rules = self._state.rules
-        lease_ms = self._state.settings.lease_ms
-        until = (message.sent_ms if rules.lease_from_sending else now) + lease_ms
-        if until > stream.lease_until and not self.silent:
-            stream.lease_until = until
-            self._measure_lease()
-
-    def stopped(self, now: int, sender: Member) -> None:
-        """A former primary knows this tenure's epoch, or a higher one, and answers nothing any more (R12)."""
-        self._promises.stopped(sender)
-        self._try_answering(now)
-
-    def _try_answering(self, now: int) -> None:
-        if self.answering:
-            return
-        if not self._promises.kept(now) or not self._state.rules.other_leases_awaited:
-            self.answering = True
-            self.stuck_ms = now
-
-    def _measure_lease(self) -> None:
-        rules = self._state.rules
-        leases = [stream.lease_until for stream in self.union]
-        if not leases or not rules.lease_checked:
-            self.lease_until = FOREVER
-        else:
-            self.lease_until = min(leases) if rules.lease_from_each else max(leases)
-
-    def beacon(self, now: int) -> None:
-        """To everybody, joiners too; and the question about its log to those who have not answered it."""
-        state = self._state
-        self._beacon_ms = now
-        if not self.streams:
-            return
-        log = state.log
-        beacon = messages.Beacon(state.known, self.epoch, now, log.commit_seq)
-        state.out.append(Send(tuple(self.streams), beacon))
-        for stream in self.streams.values():
-            if stream.phase is Phase.MATCHING:
-                stream.ask()
-            stream.caught_up = stream.phase is Phase.LOG and stream.acked_seq >= stream.mark_seq >= 0
-            stream.mark_seq = log.last_seq if stream.phase is Phase.LOG else -1
-
     # -- who is in the union (R3)
 
     def refresh(self, now: int) -> None:
@@ -253,8 +173,8 @@ class Tenure:
                 self.streams[member] = self._open(now, member)
         self.union = tuple(self.streams[member] for member in union)
         if self.silent and not any(member in self.missing for member in union):
-            self._resume(now)
-        self._measure_lease()
+            self.resume(now)
+        self.measure_lease()
         self._advance(now)
 
     def _open(self, now: int, member: Member) -> Stream:
@@ -267,79 +187,17 @@ class Tenure:
         self.next_stream += 1
         return self.next_stream
 
-    # -- time (R12, R17)
-
-    def tick(self, now: int) -> None:
-        state = self._state
-        settings = state.settings
-        self._try_answering(now)
-        if not self.silent and now - self._beacon_ms >= settings.beacon_ms:
-            self.beacon(now)
-        if self.streams:
-            for stream in self.streams.values():
-                stream.tick(now)
-            self._watch_progress(now)
-
-    def _watch_progress(self, now: int) -> None:
-        """R17: fall silent when nothing moves for too long."""
-        if self.silent or not self.answering:
-            return
-        holding_up = self.holding_up(now)
-        if self.equal and not holding_up:
-            self.stuck_ms = now
-            return
-        if not self.equal:
-            self.stuck_ms = max([self.stuck_ms, *(stream.progress_ms for stream in self.union)])
-        if now - self.stuck_ms < self._state.settings.finish_ms:
-            return
-        self.silent = True
-        self.missing = tuple(stream.member for stream in holding_up)
-        self._state.note("r17_silent", "waiting for " + ", ".join(map(str, self.missing)))
-        for stream in self.streams.values():
-            stream.lease_until = 0
-        self._measure_lease()
-
-    def holding_up(self, now: int) -> list[Stream]:
-        stall_ms = self._state.settings.join_stall_ms
-        return [
-            stream
-            for stream in self.union
-            if stream.lease_until <= now
-            or stream.acked_seq < self.inherited_seq
-            or ((since := stream.stalled_since) is not None and now - since > stall_ms)
-        ]
-
     def changed(self, now: int) -> None:
         """A change of membership of this tenure's own is known to have succeeded."""
         if self.adding is not None and self.adding not in self._state.known.joining:
             self.adding = None
-        self._resume(now)
+        self.resume(now)
         self.refresh(now)
         self.beacon(now)
-
-    def _resume(self, now: int) -> None:
-        """Those who held this tenure up no longer can (R17)."""
-        self.stuck_ms = now
-        if self.silent:
-            self._state.count("r17_resumed")
-            self.silent = False
-            self.missing = ()
-            for stream in self.streams.values():
-                stream.heard_ms = stream.progress_ms = now
-
-    def shift(self, gap_ms: int) -> None:
-        """This process stood still: what the others said meanwhile has still to be read, so don't hold it against them."""
-        self.stuck_ms += gap_ms
-        for stream in self.streams.values():
-            stream.heard_ms += gap_ms
-            stream.progress_ms += gap_ms
 
     def end(self) -> None:
         for stream in self.streams.values():
             stream.stop()
-
-    def leases(self) -> dict[Member, int]:
-        return {member: stream.lease_until for member, stream in self.streams.items()}
 
     def validate(self) -> None:
         state = self._state
