@@ -12,6 +12,7 @@ import typer
 
 from kubegrid.base.errors import KubegridError
 from kubegrid.cli import options
+from kubegrid.cli.tables import tables_app
 
 app = typer.Typer(
     name="kubegrid",
@@ -131,6 +132,40 @@ def cli(
     _exit(redis_cli.cli(target.find(name, directory, manager), words or []))
 
 
+@app.command()
+def load(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="Made from the file if it is not there.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV, Parquet or NDJSON, by its name; text also as .gz.")
+    ],
+    key: Annotated[str | None, typer.Option(metavar="COL[,COL…]", help="Columns that name a record.")] = None,
+    partition_by: Annotated[
+        str | None,
+        typer.Option(metavar="COL[,COL…]", help="Of a new table: the leading part of the key that places it."),
+    ] = None,
+    on_duplicate: Annotated[str, typer.Option(metavar="replace|keep|fail", help="When a record is there.")] = "replace",
+    on_error: Annotated[str, typer.Option(metavar="fail|skip", help="When a row does not fit the table.")] = "fail",
+    replace_table: Annotated[bool, typer.Option("--replace-table", help="Drop the table that is there first.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted load stopped.")] = False,
+    null: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Also NULL in CSV; may be repeated.")] = None,
+    name: options.Name = None,
+    directory: options.Folder = None,
+    manager: options.Manager = None,
+    as_json: options.Json = False,
+) -> None:
+    """Load a file into a table."""
+    from kubegrid.cli import load as command
+    from kubegrid.cli import target
+    from kubegrid.load import Request
+
+    columns = command.columns_of
+    request = Request(
+        table, file, columns(key), columns(partition_by), on_duplicate, on_error, replace_table, resume, null or []
+    )
+    grid = target.find(name, directory, manager)
+    _exit(command.load(grid, command.Asked(request, sys.argv[1:], as_json)))
+
+
 @partition_app.command("hand-over")
 def hand_over(
     partition: Annotated[int, typer.Argument(metavar="P", min=0, help="Number of the partition.")],
@@ -215,3 +250,4 @@ def version(as_json: options.Json = False) -> None:
 
 app.add_typer(partition_app, name="partition")
 app.add_typer(manager_app, name="manager")
+app.add_typer(tables_app, name="tables")

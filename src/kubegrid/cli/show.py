@@ -38,8 +38,8 @@ def members(grid: Grid, as_json: bool) -> int:
     if as_json:
         print_json(rows)
     else:
-        console = _console()
-        _print(console, _members_tables(told, console))
+        terminal = console()
+        _print(terminal, _members_tables(told, terminal))
     return 0 if _anything_runs(told) else NOT_REACHABLE
 
 
@@ -47,13 +47,13 @@ def print_status(told: Status, as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
-    console = _console()
-    tables: list[Any] = [_heading(told), *_members_tables(told, console), _managers_table(told)]
+    terminal = console()
+    tables: list[Any] = [_heading(told), *_members_tables(told, terminal), _managers_table(told)]
     for partition in told["partitions"]:
         texts = [partition.get("explanation"), partition.get("note")]
-        tables += [f"[yellow]{_plain(labelled(partition['id'], text))}[/]" for text in texts if text]
-    tables += [f"[yellow]{m['name']}:[/] {_plain(m['advice'])}" for m in told["managers"] if m.get("advice")]
-    _print(console, tables)
+        tables += [f"[yellow]{plain(labelled(partition['id'], text))}[/]" for text in texts if text]
+    tables += [f"[yellow]{m['name']}:[/] {plain(m['advice'])}" for m in told["managers"] if m.get("advice")]
+    _print(terminal, tables)
 
 
 def labelled(partition: int, text: str) -> str:
@@ -73,7 +73,8 @@ def _anything_runs(told: Status) -> bool:
     return any(process["pid"] is not None or process.get("http") for process in processes)
 
 
-def _plain(text: Any) -> str:
+def plain(text: Any) -> str:
+    """A text as Rich prints it unchanged."""
     from rich.markup import escape
 
     return escape(str(text))
@@ -91,13 +92,13 @@ def _heading(told: Status) -> str:
         for member in partition["members"]
     )
     total = sum(len(partition["members"]) for partition in partitions)
-    return f"grid [bold]{_plain(told['grid'])}[/] is {_coloured(told['state'])}, {whole} of {total} copies in sync"
+    return f"grid [bold]{plain(told['grid'])}[/] is {_coloured(told['state'])}, {whole} of {total} copies in sync"
 
 
-def _members_tables(told: Status, console: Any) -> list[Any]:
+def _members_tables(told: Status, terminal: Any) -> list[Any]:
     """All in one table if it fits; else the partitions and their members one after the other."""
     whole = _members_table(told)
-    if console.measure(whole, options=console.options.update(max_width=WIDTH_MEASURED)).maximum <= console.width:
+    if terminal.measure(whole, options=terminal.options.update(max_width=WIDTH_MEASURED)).maximum <= terminal.width:
         return [whole]
     return [_members_table(told, PARTITION_HEADINGS), _members_table(told, NARROW_HEADINGS)]
 
@@ -150,12 +151,13 @@ def _managers_table(told: Status) -> Any:
     return table
 
 
-def _console() -> Any:
+def console() -> Any:
+    """Of this terminal's width; wide where there is none."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
 
 
-def _print(console: Any, tables: list[Any]) -> None:
+def _print(terminal: Any, tables: list[Any]) -> None:
     for table in tables:
-        console.print(table)
+        terminal.print(table)

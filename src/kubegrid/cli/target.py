@@ -72,6 +72,8 @@ def _ask(addresses: list[str], password: str | None, method: str, path: str, bod
         try:
             if method == "GET":
                 return http.get(address, path, password, timeout_s)
+            if method == "DELETE":
+                return http.delete(address, path, password, timeout_s)
             return http.post(address, path, body if body is not None else {}, password, timeout_s)
         except HttpError as error:
             failure = error
@@ -86,8 +88,8 @@ def _told(error: HttpError) -> KubegridError:
         return NotReachableError(f"no manager answers: {error.message}", "`kubegrid status` shows what runs.")
     if error.status == 401:
         return KubegridError("the manager wants the grid's secret", f"Put it into {secret.ENVIRONMENT}.")
-    if error.status == 404:
-        return UsageError(error.message)
+    if error.status in (404, 422):
+        return UsageError(error.message, error.remedy)
     if error.status == 409:
-        return RefusedError(error.message)
-    return KubegridError(error.message)
+        return RefusedError(error.message, error.remedy)
+    return KubegridError(error.message, error.remedy)

@@ -67,8 +67,8 @@ def up(start: Start, detach: bool, as_json: bool) -> int:
                 teller.note("Ctrl-C stops the grid.")
 
         supervisor = detached.supervise_here(folder, tell)
-    if supervisor.failed:
-        return 1
+    if supervisor.exit_status:
+        return supervisor.exit_status
     return INTERRUPTED if supervisor.interrupted else 0
 
 

@@ -82,6 +82,7 @@ class Operations:
                 members[number],
                 grid.waits.get(number, beginning.Wait()),
                 grid.notes.get(number, ""),
+                can_promote=grid.coordinator.state != "lost",
             )
             for number in range(grid.config.partitions)
         ]

@@ -20,8 +20,14 @@ def partition_status(
     records: Sequence[MemberRecord],
     wait: Wait,
     note: str = "",
+    *,
+    can_promote: bool = True,
 ) -> dict[str, Any]:
-    """One entry of `partitions`; `note` says how it last began again."""
+    """One entry of `partitions`; `note` says how it last began again.
+
+    Without a serving primary it is `recovering` while it can have one by itself: a member of its in-sync set lives, and
+    the coordinator, which a promotion needs, has its data (`can_promote`). Else it is `down`.
+    """
     primary = configuration.primary if configuration else None
     in_sync = configuration.in_sync if configuration else ()
     by_name = {record.name: record for record in records}
@@ -32,7 +38,7 @@ def partition_status(
         "id": number,
         "slots": [list(slots_of_partition(number, partitions))],
         "epoch": configuration.epoch if configuration else 0,
-        "state": "serving" if serving else "recovering" if alive else "down",
+        "state": "serving" if serving else "recovering" if alive and can_promote else "down",
         "primary": primary.name if primary else None,
         "in_sync": sorted(member.name for member in in_sync),
         "members": [_member(name, by_name.get(name)) for name in sorted(names)],

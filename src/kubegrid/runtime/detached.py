@@ -71,7 +71,9 @@ def start(folder: Folder, lock: Lock, report: Callable[[Event], None]) -> None:
     if last is None:
         raise StartError("the supervisor ended before the grid was up", f"See {folder.log('supervisor')}.")
     if last.kind != "ready":
-        raise StartError(last.text or "the grid was stopped before it was up", last.remedy)
+        error = StartError(last.text or "the grid was stopped before it was up", last.remedy)
+        error.exit_status = last.exit_status
+        raise error
 
 
 def _follow(readline: Callable[[int], bytes], report: Callable[[Event], None]) -> Event | None:
@@ -150,7 +152,7 @@ def _main(arguments: list[str]) -> int:
     os.set_inheritable(lock_descriptor, False)
     pipe = _Pipe(int(report))
     try:
-        return STATUS_FAILED if supervise_here(Folder(Path(root)), pipe.write).failed else 0
+        return supervise_here(Folder(Path(root)), pipe.write).exit_status
     except KubegridError as error:
         print(error, file=sys.stderr)
         pipe.write(Event("failed", error.message, error.remedy))

@@ -19,8 +19,8 @@ TIMEOUT_S = 2.0
 class HttpError(KubegridError):
     """No answer (status 0), or one that says no."""
 
-    def __init__(self, address: str, status: int, message: str) -> None:
-        super().__init__(f"{address}: {message}" if status == 0 else message)
+    def __init__(self, address: str, status: int, message: str, remedy: str = "") -> None:
+        super().__init__(f"{address}: {message}" if status == 0 else message, remedy)
         self.status = status
         self.outcome_known = status != 0
 
@@ -31,6 +31,10 @@ def get(address: str, path: str, secret: str | None = None, timeout_s: float = T
 
 def post(address: str, path: str, body: Any, secret: str | None = None, timeout_s: float = TIMEOUT_S) -> Any:
     return _request("POST", address, path, body, secret, timeout_s)
+
+
+def delete(address: str, path: str, secret: str | None = None, timeout_s: float = TIMEOUT_S) -> Any:
+    return _request("DELETE", address, path, None, secret, timeout_s)
 
 
 def _request(method: str, address: str, path: str, body: Any, secret: str | None, timeout_s: float) -> Any:
@@ -61,7 +65,9 @@ def _request(method: str, address: str, path: str, body: Any, secret: str | None
     except msgspec.DecodeError:
         decoded = answer.decode(errors="replace").strip()
     if response.status >= 400:
-        raise HttpError(address, response.status, _reason(decoded) or f"{response.status} {response.reason}")
+        remedy = decoded.get("remedy") if isinstance(decoded, dict) else ""
+        reason = _reason(decoded) or f"{response.status} {response.reason}"
+        raise HttpError(address, response.status, reason, remedy if isinstance(remedy, str) else "")
     return decoded
 
 

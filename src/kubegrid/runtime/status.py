@@ -63,12 +63,13 @@ def from_members(grid: GridState, answers: Mapping[str, Status]) -> Status:
         configuration = max((_configuration(answer) for answer in told), key=lambda c: c["epoch"], default=_UNKNOWN)
         primary = configuration["primary"]
         serving = primary in answers and bool(answers[primary].get("serving"))
+        alive = any(_in_sync(answer, configuration) for answer in told)
         partitions.append(
             {
                 "id": number,
                 "slots": [list(slots_of_partition(number, grid.spec.partitions))],
                 "epoch": configuration["epoch"],
-                "state": "serving" if serving else "recovering" if told else "down",
+                "state": "serving" if serving else "recovering" if alive else "down",
                 "primary": primary,
                 "in_sync": configuration["in_sync"],
                 "members": [_member(grid, place, answers[place.name]) for place in places if place.name in answers],
@@ -77,7 +78,7 @@ def from_members(grid: GridState, answers: Mapping[str, Status]) -> Status:
     return {"grid": grid.name, "id": grid.id, "partitions": partitions, "managers": [], "sql": {"flight": None}}
 
 
-_UNKNOWN: dict[str, Any] = {"epoch": 0, "primary": None, "in_sync": []}
+_UNKNOWN: dict[str, Any] = {"epoch": 0, "primary": None, "in_sync": [], "incarnations": []}
 
 
 def _configuration(answer: Status) -> dict[str, Any]:
@@ -88,7 +89,13 @@ def _configuration(answer: Status) -> dict[str, Any]:
         "epoch": told.get("epoch", 0),
         "primary": _name(told.get("primary")),
         "in_sync": sorted(filter(None, map(_name, told.get("in_sync", [])))),
+        "incarnations": [list(member) for member in told.get("in_sync", []) if isinstance(member, list | tuple)],
     }
+
+
+def _in_sync(answer: Status, configuration: dict[str, Any]) -> bool:
+    """Whether the member that answered is in sync: it, and not an earlier process of its name."""
+    return [answer.get("name"), answer.get("incarnation")] in configuration["incarnations"]
 
 
 def _name(member: Any) -> str | None:
@@ -129,7 +136,7 @@ def with_processes(grid: GridState, told: Status, pids: Mapping[str, int | None]
         ]
         if partition["state"] == "serving" and pids.get(partition["primary"] or "") is None:
             partition["state"] = "recovering"
-        if all(member["pid"] is None for member in partition["members"]):
+        if all(pids.get(name) is None for name in partition["in_sync"]):
             partition["state"] = "down"
         partitions.append(partition)
     result = {**told, "partitions": partitions, "managers": _managers(grid, told, pids)}

@@ -27,6 +27,7 @@ from kubegrid.runtime.grid_view import GridView
 from kubegrid.runtime.plan import Closing, Limits, Observation, Phase, Process
 from kubegrid.runtime.processes import Command, RunningProcess, kubegrid_command
 from kubegrid.runtime.state import GridState, Kind
+from kubegrid.runtime.tables import DeclaredTables
 
 TICK_S = 0.1
 CLOCK_STEP_MAX_MS = 1000
@@ -66,6 +67,8 @@ class Event:
     remedy: str = ""
     stays: bool = False
     """Of `failed`: whether the processes run on."""
+    exit_status: int = 1
+    """Of `failed`: what a command that waited for the start ends with."""
 
 
 class Supervisor:
@@ -102,6 +105,9 @@ class Supervisor:
         self._adopted = False
         self._ready = False
         self._failed = False
+        self._tables = DeclaredTables(grid, secret, self._wake.set)
+        self.exit_status = 0
+        """1, or what the failure of the start says."""
         self._interrupts = 0
         self._waiting_since_ms: int | None = None
         self.interrupted = False
@@ -120,11 +126,6 @@ class Supervisor:
             self._limits = dataclasses.replace(self._limits, stop_ms=0, closing_ms=0)
         self._phase = Phase.STOP
         self._wake.set()
-
-    @property
-    def failed(self) -> bool:
-        """Whether the start failed."""
-        return self._failed
 
     async def run(self) -> None:
         """Until the grid has been taken down. Raises KubegridError for what makes supervising impossible."""
@@ -145,6 +146,7 @@ class Supervisor:
                 task.cancel()
             if self._closing_task is not None:
                 self._closing_task.cancel()
+            self._tables.stop()
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
             self._folder.supervisor.unlink(missing_ok=True)
@@ -272,7 +274,12 @@ class Supervisor:
         self._wake.set()
 
     def _judge_start(self, elapsed_ms: int) -> None:
-        missing = self._view.missing()
+        missing = self._view.missing() or self._tables.missing()
+        refusal = self._tables.refusal
+        if refusal is not None:
+            remedy = f"The grid runs on, with the tables that it had. {refusal.remedy}"
+            self._fail(refusal.message, remedy, stays=True, exit_status=refusal.exit_status)
+            return
         if not missing:
             self._ready = True
             self._report(Event("ready", "every partition serves with all its copies in sync"))
@@ -281,9 +288,7 @@ class Supervisor:
         crashing = next((s for s in self._seen.values() if s.failures >= START_FAILURES_MAX), None)
         limit_ms = START_BASE_MS + START_PER_PROCESS_MS * len(self._seen)
         if self._person_is_needed():
-            self._failed = True
-            remedy = f"The grid runs on. {self._view.waiting_for_person}"
-            self._report(Event("failed", "; ".join(missing), remedy, stays=True))
+            self._fail("; ".join(missing), f"The grid runs on. {self._view.waiting_for_person}", stays=True)
         elif crashing is not None:
             why = (
                 f"{crashing.name} ended {crashing.failures} times in a row. Its log ends with:\n{self._tail(crashing)}"
@@ -301,12 +306,16 @@ class Supervisor:
             self._waiting_since_ms = now_ms
         return self._waiting_since_ms is not None and now_ms - self._waiting_since_ms >= PERSON_MS
 
-    def _give_up(self, why: str) -> None:
+    def _fail(self, why: str, remedy: str, *, stays: bool = False, exit_status: int = 1) -> None:
         self._failed = True
+        self.exit_status = exit_status
+        self._report(Event("failed", why, remedy, stays, exit_status))
+
+    def _give_up(self, why: str) -> None:
         if self._adopted:
-            self._report(Event("failed", why, "The processes that ran before were taken over and run on.", stays=True))
+            self._fail(why, "The processes that ran before were taken over and run on.", stays=True)
             return
-        self._report(Event("failed", why, f"Everything that was started is being stopped; see {self._folder.logs}."))
+        self._fail(why, f"Everything that was started is being stopped; see {self._folder.logs}.")
         self.stop()
 
     def _tail(self, process: Process) -> str:

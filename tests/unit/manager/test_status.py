@@ -40,6 +40,11 @@ def test_a_partition_serves_only_with_the_configured_primary_serving(records, co
     assert [member["name"] for member in status["members"]] == ["p0-0", "p0-1"]
 
 
+def test_a_partition_that_cannot_promote_by_itself_is_down():
+    state = partition_status(0, 3, 2, CONFIGURATION, [record(B)], Wait("why"), can_promote=False)["state"]
+    assert state == "down"
+
+
 def test_absent_members_are_stopped():
     member = one([serving()])["members"][1]
     assert member["role"] == "stopped" and member["pid"] is None and member["resp"] is None

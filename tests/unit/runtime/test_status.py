@@ -91,6 +91,21 @@ def test_without_a_manager_the_members_newest_configuration_counts(grid: GridSta
     assert second["state"] == "down" and told["state"] == "degraded"
 
 
+def test_without_a_manager_a_partition_recovers_only_while_a_member_in_sync_lives(grid: GridState) -> None:
+    answers = {
+        "p0-1": members_answer("p0-1", 3, "p0-1", "backup", False) | {"incarnation": "i"},
+        "p1-0": members_answer("p1-0", 3, "p1-0", "joining", False) | {"incarnation": "another"},
+    }
+    told = status.with_processes(grid, status.from_members(grid, answers), {**RUNNING, "m0": None})
+    assert [partition["state"] for partition in told["partitions"]] == ["recovering", "down"]
+    assert told["state"] == "down", "nothing serves"
+
+
+def test_a_partition_is_down_when_no_member_in_sync_has_a_process(grid: GridState) -> None:
+    told = status.with_processes(grid, managers_answer(in_sync=["p0-0"]), {**RUNNING, "p0-0": None})
+    assert (told["partitions"][0]["state"], told["state"]) == ("down", "degraded")
+
+
 def test_what_is_missing_repeats_no_label(grid: GridState) -> None:
     answer = managers_answer(state="down", primary=None, explanation="partition 0: all copies were lost")
     assert status.missing(status.with_processes(grid, answer, RUNNING), 2) == [

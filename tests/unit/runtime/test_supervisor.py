@@ -192,7 +192,7 @@ async def test_a_start_that_cannot_succeed_fails_with_the_log_and_stops_what_it_
         await asyncio.wait_for(running.task, PATIENCE_S)
         failure = next(event for event in running.events if event.kind == "failed")
         assert "m0 ended 4 times" in failure.text and "told to crash" in failure.text
-        assert running.supervisor.failed
+        assert running.supervisor.exit_status == 1
     assert set(pids(folder, prepared).values()) == {None}
 
 
