@@ -1,0 +1,152 @@
+"""`kubegrid load`: a file into a table, with a bar that shows how far it is and how long it will take."""
+
+import shlex
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from kubegrid.base.errors import KubegridError
+from kubegrid.cli import INTERRUPTED
+from kubegrid.cli.show import print_json
+from kubegrid.cli.target import Grid
+from kubegrid.client.caller import Caller
+from kubegrid.client.options import ClientOptions
+from kubegrid.load import Outcome, Prepared, Request, prepare
+from kubegrid.runtime.errors import NoGridError
+
+SILENCE_S = 10.0
+"""A member that writes a batch beside other work may be silent for longer than a single operation takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line said, beyond the request itself."""
+
+    request: Request
+    command: list[str]
+    """The words after `kubegrid`, to say them again with --resume."""
+    as_json: bool
+
+
+def load(grid: Grid, asked: Asked) -> int:
+    """Exit status. Raises KubegridError for everything that stops it before it begins."""
+    told = grid.read_status()
+    caller = connect(told, grid.secret)
+    try:
+        prepared = prepare(caller, str(told["id"]), asked.request)
+        for note in prepared.notes:
+            print(f"kubegrid load: {note}", file=sys.stderr)
+        outcome = run(prepared, Console(stderr=True))
+    finally:
+        caller.close()
+    if asked.as_json:
+        print_json(as_json(prepared, outcome))
+    return _end(prepared, outcome, asked)
+
+
+def connect(told: dict[str, Any], secret: str | None) -> Caller:
+    """A client of the grid whose status this is. Raises NoGridError, GridNotReachableError."""
+    members = [member for partition in told["partitions"] for member in partition["members"] if member["resp"]]
+    if not members:
+        raise NoGridError(f"no member of {told['grid']} runs", "`kubegrid up` starts them.")
+    members.sort(key=lambda member: member["role"] != "primary")
+    options = ClientOptions(password=secret, silence=SILENCE_S)
+    return Caller([member["resp"] for member in members], options)
+
+
+def run(prepared: Prepared, console: Console) -> Outcome:
+    """Run a load under a progress bar; on what is no terminal the bar is left out."""
+    source = prepared.load.plan.source
+    columns = (
+        TextColumn("  loading {task.fields[what]}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rows]:,} rows"),
+        TextColumn("{task.fields[rate]:,.0f}/s"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        total = max(1, source.total)
+        task = bar.add_task("", total=total, what=prepared.table.name, rows=0, rate=0.0)
+        rows = 0
+        done = 0.0
+        if prepared.load.resumed_at is not None:
+            position = prepared.load.state.position.offset
+            done = float(position) if not source.path.name.endswith(".gz") else 0.0
+
+        def advance(more: int, share: float) -> None:
+            nonlocal rows, done
+            rows += more
+            done += share
+            elapsed = bar.tasks[0].elapsed or 0.001
+            bar.update(task, completed=min(done, total), rows=rows, rate=rows / elapsed)
+
+        return prepared.load.run(advance)
+
+
+def as_json(prepared: Prepared, outcome: Outcome) -> dict[str, Any]:
+    counts = outcome.counts
+    return {
+        "table": prepared.table.name,
+        "file": str(prepared.load.plan.source.path),
+        "made": prepared.made,
+        "complete": outcome.failure is None,
+        "rows": counts.read,
+        "written": counts.written,
+        "kept": counts.kept,
+        "bad": counts.bad,
+        "bad_rows_file": outcome.bad_rows_file,
+        "resumed_at": outcome.resumed_at,
+        "seconds": round(outcome.seconds, 3),
+        "rows_per_second": round(outcome.rate),
+    }
+
+
+def _end(prepared: Prepared, outcome: Outcome, asked: Asked) -> int:
+    """Say how it ended; the exit status."""
+    counts = outcome.counts
+    failure = outcome.failure
+    if failure is None:
+        if not asked.as_json:
+            print(
+                f"{counts.read - counts.bad:,} rows of {asked.request.path.name} are in table {prepared.table.name}"
+                f"{_kept(counts.kept)} ({outcome.seconds:.1f} s, {outcome.rate:,.0f} rows/s)"
+            )
+        if counts.bad:
+            print(
+                f"kubegrid load: {counts.bad:,} bad rows were left out; they are in {outcome.bad_rows_file}",
+                file=sys.stderr,
+            )
+        return 0
+    source = prepared.load.plan.source
+    so_far = (
+        f"The first {counts.read:,} rows of the file ({source.where}s before {outcome.line:,}) are dealt with and stay.\n"
+        f"Go on from there with: {_again(asked)}"
+    )
+    if isinstance(failure, KeyboardInterrupt):
+        print(f"kubegrid load: interrupted. {so_far}", file=sys.stderr)
+        return INTERRUPTED
+    if isinstance(failure, KubegridError):
+        print(f"kubegrid: {failure}\n{so_far}", file=sys.stderr)
+        return failure.exit_status
+    print(f"kubegrid load: a mistake in the program stopped it. {so_far}", file=sys.stderr)
+    raise failure
+
+
+def _kept(count: int) -> str:
+    return f" ({count:,} were there already and kept as they were)" if count else ""
+
+
+def _again(asked: Asked) -> str:
+    words = [word for word in asked.command if word != "--replace-table"]
+    if "--resume" not in words:
+        words.append("--resume")
+    return shlex.join(["kubegrid", *words])
+
+
+def columns_of(text: str | None) -> list[str]:
+    """`a,b` as a list."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]

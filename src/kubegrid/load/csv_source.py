@@ -1,0 +1,179 @@
+"""CSV with a header line, `.csv`, `.tsv`, or packed (`.csv.gz`).
+
+An empty field is NULL, in every column. In columns that are not text, the usual spellings of a missing value (`NA`, `N/A`,
+`NULL` …) are NULL as well; `nulls` names more, for all columns. `NaN` is a number of DOUBLE, not a missing value.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import compute, csv
+
+from kubegrid.base.table_errors import BadValue
+from kubegrid.load.blocks import BLOCK_BYTES, Block, Position, Source, named_once
+from kubegrid.load.errors import FileError
+from kubegrid.load.file_columns import article, sql_type
+from kubegrid.load.text_blocks import BOM, Piece, TextFile, records
+
+SAMPLE_BYTES = 8 * BLOCK_BYTES
+"""What the types of columns are inferred from."""
+SAMPLE_TEXT_BYTES = 2**18
+SAMPLE_LINES = 100
+_FAULT = re.compile(r"In CSV column #(\d+): .*invalid value '(.*)'", re.DOTALL)
+NULLS = ["", "NA", "N/A", "#N/A", "NULL", "null", "n/a"]
+
+
+class CsvSource(Source):
+    unit = "bytes"
+    values_are_text = True
+
+    def __init__(self, path: Path, nulls: Sequence[str] = ()) -> None:
+        self.path = path
+        self.delimiter = "\t" if ".tsv" in path.suffixes else ","
+        self.extra_nulls = list(nulls)
+        self._file = TextFile(path, quotes=True)
+        self.total = self._file.total
+        sample = next(self._file.pieces(Position(0, 1), SAMPLE_BYTES), None)
+        if sample is None:
+            raise FileError(f"{path} is empty: a CSV file begins with a line of column names")
+        self.names, self._header_bytes, self._header_lines = self._header(sample.data)
+        self.schema = self._infer(sample.data[self._header_bytes :])
+        self._sample = sample.data[self._header_bytes :]
+        self.inferred = (
+            f"inferred from the first {SAMPLE_BYTES // 2**20} MiB" if self.total > SAMPLE_BYTES else "inferred"
+        )
+
+    def _header(self, data: bytes) -> tuple[list[str], int, int]:
+        first = data.removeprefix(BOM)
+        lines = records(first, 1, quotes=True)
+        if not lines:
+            raise FileError(f"{self.path} has no line of column names")
+        text = lines[0][1]
+        end = data.index(text) + len(text)
+        try:
+            names = csv.read_csv(pa.py_buffer(text), parse_options=self._parsing()).column_names
+        except pa.ArrowException as error:
+            raise FileError(f"{self.path}: its first line cannot be read as column names: {error}") from error
+        double = named_once(names)
+        if double:
+            raise FileError(f"{self.path} names the column {double[0]!r} more than once")
+        return names, end, data.count(b"\n", 0, end)
+
+    def _parsing(self) -> csv.ParseOptions:
+        return csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True)
+
+    def _infer(self, data: bytes) -> pa.Schema:
+        if not data.strip():
+            return pa.schema([(name, pa.string()) for name in self.names])
+        try:
+            schema = self.read(data, {}).schema
+        except (
+            pa.ArrowException
+        ):  # bad rows in the sample: what the first good rows say counts, the rest is sifted later
+            schema = self._infer_in_spite_of_bad_rows(data)
+        return pa.schema([(f.name, pa.string() if pa.types.is_null(f.type) else f.type) for f in schema])
+
+    def _infer_in_spite_of_bad_rows(self, data: bytes) -> pa.Schema:
+        parsing = self._parsing()
+        parsing.invalid_row_handler = lambda row: "skip"
+        try:
+            return self.read(data, {}, parsing).schema
+        except pa.ArrowException as error:
+            raise FileError(f"{self.path} cannot be read as CSV: {error}") from error
+
+    def sample_texts(self, column: str) -> list[str]:
+        lines = records(self._sample[:SAMPLE_TEXT_BYTES], 1, quotes=True)[:SAMPLE_LINES]
+        parsing = self._parsing()
+        parsing.invalid_row_handler = lambda row: "skip"
+        try:
+            table = self.read(b"".join(text for _, text in lines), dict.fromkeys(self.names, pa.string()), parsing)
+        except pa.ArrowException:
+            return []
+        return [text for text in table.column(column).to_pylist() if text is not None and text not in NULLS]
+
+    def read(self, data: bytes, types: dict[str, pa.DataType], parsing: csv.ParseOptions | None = None) -> pa.Table:
+        convert = csv.ConvertOptions(
+            column_types=types,
+            null_values=NULLS + self.extra_nulls,
+            strings_can_be_null=False,
+        )
+        reading = csv.ReadOptions(column_names=self.names, block_size=len(data) + 1, use_threads=False)
+        try:
+            table = csv.read_csv(pa.py_buffer(data), reading, parsing or self._parsing(), convert)
+        except pa.ArrowInvalid as error:
+            fault = _FAULT.search(str(error))
+            if fault is None or not types:
+                raise
+            name = self.names[int(fault[1])]
+            raise BadValue(f"{fault[2]!r} is not {article(sql_type(types[name]) or 'value')}", column=name) from error
+        for index, field in enumerate(table.schema):
+            if pa.types.is_string(field.type):
+                table = table.set_column(index, field.name, self._without_empty(table.column(index)))
+        return table
+
+    def _without_empty(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        missing = compute.is_in(column, value_set=pa.array(["", *self.extra_nulls]))
+        return compute.if_else(missing, pa.scalar(None, pa.string()), column)
+
+    def beginning(self) -> Position:
+        return Position(self._header_bytes, 1 + self._header_lines)
+
+    def blocks(self, wanted: pa.Schema, begin: Position) -> Iterator["CsvBlock"]:
+        types = {field.name: _read_as(field.type) for field in wanted}
+        for piece in self._file.pieces(begin):
+            yield CsvBlock(self, piece, types)
+
+
+class CsvBlock(Block):
+    __slots__ = ("_piece", "_records", "_source", "_types")
+
+    def __init__(self, source: CsvSource, piece: Piece, types: dict[str, pa.DataType]) -> None:
+        super().__init__(piece.end, piece.done)
+        self._source = source
+        self._piece = piece
+        self._types = types
+        self._records: list[tuple[int, bytes]] | None = None
+
+    def _rows(self) -> list[tuple[int, bytes]]:
+        if self._records is None:
+            self._records = records(self._piece.data, self._piece.first_line, quotes=True)
+        return self._records
+
+    def __len__(self) -> int:
+        return len(self._rows())
+
+    def table(self, start: int | None = None, stop: int | None = None) -> pa.Table:
+        if start is None:
+            data = self._piece.data
+        else:
+            data = b"".join(text for _, text in self._rows()[start:stop])
+        if not data.strip():
+            return pa.table({name: pa.array([], self._types[name]) for name in self._source.names})
+        return self._source.read(data, self._types)
+
+    def line(self, row: int) -> int:
+        return self._rows()[row][0]
+
+    def position(self, row: int) -> Position:
+        return self._piece.position(self.line(row))
+
+    def text(self, row: int) -> str:
+        return self._rows()[row][1].decode(errors="backslashreplace").rstrip("\r\n")
+
+
+def _read_as(wanted: pa.DataType) -> pa.DataType:
+    """What pyarrow can read from text by itself; everything else is read as text, and converted with the other formats'."""
+    types = pa.types
+    by_itself = (
+        types.is_integer,
+        types.is_floating,
+        types.is_boolean,
+        types.is_date32,
+        types.is_time,
+        types.is_timestamp,
+    )
+    if any(test(wanted) for test in by_itself) or types.is_decimal128(wanted) or types.is_binary(wanted):
+        return wanted
+    return pa.string()

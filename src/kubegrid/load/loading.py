@@ -1,0 +1,227 @@
+"""A file into a table: read, convert, route, send, and know at every moment how far it came.
+
+    source → blocks → sift (convert and encode) → batches by partition → `sending`
+                            └ bad rows → their file, or the end of the load
+
+The reader works in the calling thread and is at most a few batches ahead of each partition, so that memory does not depend
+on the file's size. Whatever ends a load early (Ctrl-C, a bad row, the grid), what was sent before is waited for, and the
+checkpoint says from where `--resume` goes on.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from kubegrid.base.table_errors import BadValue
+from kubegrid.base.tables import TableDefinition
+from kubegrid.client.caller import Caller
+from kubegrid.client.slots import slot_of
+from kubegrid.load import checkpoint
+from kubegrid.load.bad_rows import BAD_ROWS_MAX, BadRow, BadRows
+from kubegrid.load.blocks import Block, Position, Source
+from kubegrid.load.checkpoint import Checkpoint, CheckpointFile, Counts
+from kubegrid.load.encoding import Encoded, RowEncoder
+from kubegrid.load.errors import BadRowError
+from kubegrid.load.sending import BATCH_BYTES, BATCH_ROWS, Batch, BlockState, Sending
+from kubegrid.load.sifting import ROW_FAULTS, sift
+
+REPLACE, KEEP, FAIL = "replace", "keep", "fail"
+SKIP = "skip"
+Advance = Callable[[int, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to load, into what, and how."""
+
+    source: Source
+    table: TableDefinition
+    grid_id: str
+    on_duplicate: str = REPLACE
+    on_error: str = FAIL
+    resume: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How far a load came. `counts` are of rows whose fate is certain; `failure` is what ended it early."""
+
+    counts: Counts
+    line: int
+    """The line (row, in Parquet) before which everything is in the table."""
+    seconds: float
+    resumed_at: int | None
+    bad_rows_file: str | None
+    failure: BaseException | None = None
+
+    @property
+    def rate(self) -> float:
+        return self.counts.read / self.seconds if self.seconds else 0.0
+
+
+class Load:
+    """One run. Make it, look at `resumed_at` and `interrupted_before`, then `run` it."""
+
+    def __init__(self, caller: Caller, plan: Plan) -> None:
+        """Raises ResumeConflict when `plan` goes on with a load of something else. Nothing is sent here."""
+        self.caller = caller
+        self.plan = plan
+        source = plan.source
+        self.file = CheckpointFile(source.path, plan.table.name)
+        self.state = checkpoint.begin(
+            source.path, plan.grid_id, plan.table.name, plan.table.id, plan.on_duplicate, source.beginning()
+        )
+        found = self.file.read()
+        self.interrupted_before: Checkpoint | None = found
+        self.resumed_at: int | None = None
+        if plan.resume and found is not None:
+            checkpoint.refuse_another(found, self.state)
+            self.state = found
+            self.resumed_at = found.position.line
+        self._sent_before = self.state.sent[0]
+        self._before = self.state.counts.copied()
+        self._encoder = RowEncoder(plan.table)
+        self._bad_rows = BadRows(source.path, source.where, self.resumed_at)
+
+    def run(self, advance: Advance = lambda rows, share: None) -> Outcome:
+        """Load; never raises for what a load can meet: that is in the outcome's `failure`."""
+        plan = self.plan
+        mode = plan.on_duplicate.upper()
+        head: tuple[Any, ...] = (b"KG.WRITE", plan.table.name, plan.table.schema, mode)
+        started = time.monotonic()
+        sending = Sending(self.caller, head, advance)
+        failure: BaseException | None = None
+        try:
+            self._read(sending)
+        except BaseException as error:
+            failure = error
+        failure = self._finish(sending, failure)
+        self._remember(sending)
+        self._bad_rows.close()
+        if failure is None:
+            self.file.remove()
+        bad = str(self._bad_rows.path) if self._bad_rows.path.exists() else None
+        seconds = time.monotonic() - started
+        return Outcome(self.state.counts, self.state.position.line, seconds, self.resumed_at, bad, failure)
+
+    def _finish(self, sending: Sending, failure: BaseException | None) -> BaseException | None:
+        """Wait for what is under way; a second Ctrl-C ends the waiting."""
+        try:
+            sending.finish()
+        except BaseException as error:
+            return failure or error
+        return failure
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def _read(self, sending: Sending) -> None:
+        source = self.plan.source
+        names = set(source.schema.names)
+        wanted = pa.schema([field for field in self._encoder.wanted if source.may_leave_out or field.name in names])
+        begin = self.state.position
+        done = begin.offset if source.unit == "rows" else 0
+        for block in source.blocks(wanted, begin):
+            self._send_block(sending, block, begin, max(0, block.done - done))
+            begin, done = block.end, block.done
+
+    def _send_block(self, sending: Sending, block: Block, begin: Position, size: int) -> None:
+        maybe_there = self.resumed_at is not None and begin.offset < self._sent_before
+        self.state.sent = max(self.state.sent, (block.end.offset, block.end.line))
+        self._remember(sending)
+        parts, bad = self._convert(block)
+        end, failure = block.end, None
+        if bad and self.plan.on_error == SKIP:
+            self._keep_bad_rows(block, bad)
+        elif bad:
+            failure = self._bad_row_error(block, bad)
+            parts = _before(parts, bad[0][0])
+            end, bad = block.position(bad[0][0]), []
+        counts = Counts(read=sum(len(part.rows) for part in parts) + len(bad), bad=len(bad))
+        state = BlockState(end, counts, maybe_there)
+        sending.begin_block(state)
+        self._queue(sending, state, parts, size)
+        sending.end_block(state)
+        if failure is not None:
+            raise failure
+
+    def _convert(self, block: Block) -> tuple[list[Encoded], list[tuple[int, Exception]]]:
+        """The whole block at once, or, when a row of it does not fit, its good rows and its bad ones."""
+        encode = self._encoder.encode
+        try:
+            return [encode(block.table())], []
+        except ROW_FAULTS:
+            return sift(len(block), lambda start, stop: encode(block.table(start, stop)))
+
+    def _queue(self, sending: Sending, state: BlockState, parts: list[Encoded], size: int) -> None:
+        """Deal the rows out by partition and cut them into batches."""
+        of_slot = sending.queue_of_slot
+        total = sum(len(part.rows) for part in parts) or 1
+        for part in parts:
+            rows: list[list[bytes]] = [[] for _ in range(sending.partitions)]
+            keys: list[list[bytes]] = [[] for _ in range(sending.partitions)]
+            for row, key in zip(part.rows, part.keys, strict=True):
+                number = of_slot[slot_of(key)]
+                rows[number].append(row)
+                keys[number].append(key)
+            mean = sum(map(len, part.rows)) // (len(part.rows) or 1) + 1
+            step = max(1, min(BATCH_ROWS, BATCH_BYTES // mean))
+            for start in range(0, max(map(len, rows)), step):
+                for number in range(sending.partitions):
+                    some = rows[number][start : start + step]
+                    if some:
+                        batch = Batch(state, some, keys[number][start : start + step], size * len(some) / total)
+                        sending.put(number, batch)
+
+    # -- bad rows ----------------------------------------------------------------------------------------------------
+
+    def _keep_bad_rows(self, block: Block, bad: list[tuple[int, Exception]]) -> None:
+        for row, error in bad:
+            self._bad_rows.add(BadRow(block.line(row), reason_of(error), block.text(row)))
+        self._bad_rows.flush()
+        if self.state.counts.bad + len(bad) > BAD_ROWS_MAX:
+            raise BadRowError(
+                f"more than {BAD_ROWS_MAX:,} rows of {self.plan.source.path} do not fit table {self.plan.table.name}",
+                f"They are in {self._bad_rows.path}.",
+            )
+
+    def _bad_row_error(self, block: Block, bad: list[tuple[int, Exception]]) -> BadRowError:
+        source = self.plan.source
+        row, error = bad[0]
+        more = f" (and {len(bad) - 1:,} more soon after it)" if len(bad) > 1 else ""
+        return BadRowError(
+            f"{source.path}, {source.where} {block.line(row):,}: {reason_of(error)}{more}",
+            "Mend the file, or say --on-error skip to load the other rows and keep these in a file.",
+        )
+
+    # -- remembering ---------------------------------------------------------------------------------------------------
+
+    def _remember(self, sending: Sending) -> None:
+        position, counts = sending.confirmed()
+        if position is not None:
+            self.state.confirmed = (position.offset, position.line)
+            self.state.counts = self._before.copied()
+            self.state.counts.add(counts)
+        self.file.write(self.state)
+
+
+def _before(parts: list[Encoded], row: int) -> list[Encoded]:
+    """The parts that end before the first bad row: parts are in order, and none holds a bad one."""
+    before: list[Encoded] = []
+    count = 0
+    for part in parts:
+        count += len(part.rows)
+        if count > row:
+            break
+        before.append(part)
+    return before
+
+
+def reason_of(error: Exception) -> str:
+    """What is wrong with a row, in one line."""
+    if isinstance(error, BadValue):
+        place = f"column {error.column}: " if error.column else ""
+        return f"{place}{error.reason}"
+    return str(error).split("\n")[0]

@@ -1,0 +1,157 @@
+"""Files become blocks of rows: types, NULLs, line numbers, and any range of rows again."""
+
+import gzip
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kubegrid.load import blocks, parquet_source, text_blocks
+from kubegrid.load.blocks import Position, Source
+from kubegrid.load.errors import FileError
+from kubegrid.load.files import open_source
+
+
+def rows_of(source: Source, begin: Position | None = None) -> list[dict[str, object]]:
+    found = source.blocks(source.schema, begin or source.beginning())
+    return [row for block in found for row in block.table().to_pylist()]
+
+
+def written(path: Path, text: str | bytes) -> Path:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_csv_types_are_inferred_and_missing_values_are_null(tmp_path: Path) -> None:
+    text = "id,name,delay,at,ratio\n1,NA,NA,2013-01-01T10:00:00Z,NaN\n2,,7,,1.5\n"
+    source = open_source(written(tmp_path / "a.csv", text))
+    assert source.inferred == "inferred"
+    assert [str(field.type) for field in source.schema] == [
+        "int64",
+        "string",
+        "int64",
+        "timestamp[s, tz=UTC]",
+        "double",
+    ]
+    first, second = rows_of(source)
+    assert first["name"] == "NA", "text stays text, whatever it says"
+    assert first["delay"] is None
+    assert first["ratio"] != first["ratio"], "NaN is a number"
+    assert second["name"] is None, "an empty field is NULL"
+    assert second["at"] is None
+
+
+def test_csv_null_spellings_can_be_added(tmp_path: Path) -> None:
+    source = open_source(written(tmp_path / "a.csv", "id,name,n\n1,NA,-\n2,-,5\n"), nulls=["NA", "-"])
+    assert rows_of(source) == [{"id": 1, "name": None, "n": None}, {"id": 2, "name": None, "n": 5}]
+
+
+def test_csv_records_may_span_lines_and_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
+    text = b'\xef\xbb\xbfid,text\r\n1,"one\r\n""two"""\r\n\r\n2,three\r\n'
+    source = open_source(written(tmp_path / "a.csv", text))
+    (block,) = source.blocks(source.schema, source.beginning())
+    assert block.table().to_pylist() == [{"id": 1, "text": 'one\r\n"two"'}, {"id": 2, "text": "three"}]
+    assert [block.line(0), block.line(1)] == [2, 5]
+    assert block.table(1, 2).to_pylist() == [{"id": 2, "text": "three"}]
+    assert block.text(1) == "2,three"
+
+
+def test_a_block_of_csv_ends_between_records_also_when_a_line_feed_is_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f'{n},"a\n{n}\nb"' for n in range(200)]
+    path = written(tmp_path / "a.csv", "id,text\n" + "\n".join(lines) + "\n")
+    file = text_blocks.TextFile(path, quotes=True)
+    pieces = list(file.pieces(Position(0, 1), bytes_max=50))
+    assert len(pieces) > 20
+    assert b"".join(piece.data for piece in pieces) == path.read_bytes()
+    assert all(piece.data.count(b'"') % 2 == 0 for piece in pieces)
+    again = list(file.pieces(pieces[9].end, bytes_max=50))
+    assert b"".join(piece.data for piece in again) == b"".join(piece.data for piece in pieces[10:])
+    assert again[0].first_line == pieces[10].first_line
+
+
+def test_packed_text_reads_as_unpacked_does_and_from_any_position(tmp_path: Path) -> None:
+    text = "id,name\n" + "".join(f"{n},name {n}\n" for n in range(5000))
+    plain = open_source(written(tmp_path / "a.csv", text))
+    packed = open_source(written(tmp_path / "a.csv.gz", gzip.compress(text.encode())))
+    assert rows_of(packed) == rows_of(plain)
+    begin = Position(text.index("4000,"), 4002)
+    assert rows_of(packed, begin) == rows_of(plain, begin) == rows_of(plain)[4000:]
+
+
+def test_a_damaged_archive_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    packed = gzip.compress(b"id\n" + b"".join(b"%d\n" % (n * 7919) for n in range(20000)))
+    path = written(tmp_path / "a.csv.gz", packed[:-2000])
+    with pytest.raises(FileError, match=r"a\.csv\.gz cannot be read"):
+        rows_of(open_source(path))
+
+
+def test_ndjson_keeps_nested_values_as_json_and_takes_missing_fields_as_null(tmp_path: Path) -> None:
+    text = (
+        '{"id": 1, "more": {"x": [1, 2]}}\n\n{"id": 2, "more": "text", "at": "2013-01-01"}\n{"id": 3, "more": null}\n'
+    )
+    source = open_source(written(tmp_path / "a.ndjson", text), nested=frozenset({"more"}))
+    wanted = pa.schema([("id", pa.int64()), ("more", pa.string()), ("at", pa.string())])
+    (block,) = source.blocks(wanted, source.beginning())
+    assert block.table().to_pylist() == [
+        {"id": 1, "more": '{"x": [1, 2]}', "at": None},
+        {"id": 2, "more": '"text"', "at": "2013-01-01"},
+        {"id": 3, "more": None, "at": None},
+    ]
+    assert [block.line(row) for row in range(3)] == [1, 3, 4]
+
+
+def test_types_of_ndjson_are_inferred_in_spite_of_bad_lines(tmp_path: Path) -> None:
+    lines = [f'{{"id": {n}, "name": "n{n}"}}' for n in range(50)]
+    lines[20] = '{"id": "twenty", "name": 5}'
+    lines[30] = "not json"
+    source = open_source(written(tmp_path / "a.jsonl", "\n".join(lines)))
+    assert source.schema == pa.schema([("id", pa.int64()), ("name", pa.string())])
+
+
+def test_parquet_is_read_in_batches_and_from_any_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_source, "BLOCK_ROWS", 70)
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": list(range(1000))}), path, row_group_size=300)
+    source = open_source(path)
+    assert source.total == 1000
+    found = list(source.blocks(source.schema, Position(350, 351)))
+    assert [row["id"] for block in found for row in block.table().to_pylist()] == list(range(350, 1000))
+    assert found[0].line(0) == 351
+    assert found[-1].end == Position(1000, 1001)
+    assert max(len(block) for block in found) <= 70
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "id\n1\n", "what kind of file is this"),
+        ("a.csv", "", "is empty"),
+        ("a.csv", "id,id\n1,2\n", "names the column 'id' more than once"),
+        ("a.parquet", "no parquet", "cannot be read as Parquet"),
+        ("a.ndjson", '[{"id": 1}]', "is a JSON array"),
+        ("a.ndjson", "no json\n", "cannot be read as one JSON object a line"),
+        ("a.ndjson", "\n", "is empty"),
+    ],
+)
+def test_what_is_no_such_file_is_said(tmp_path: Path, name: str, content: str, message: str) -> None:
+    path = written(tmp_path / name, content)
+    with pytest.raises(FileError, match=message):
+        open_source(path)
+
+
+def test_a_missing_file_and_a_folder_are_said(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="there is no file"):
+        open_source(tmp_path / "none.csv")
+    with pytest.raises(FileError, match="is not a file"):
+        open_source(tmp_path)
+
+
+def test_a_quote_that_is_never_closed_ends_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_blocks, "RECORD_BYTES_MAX", 1000)
+    path = written(tmp_path / "a.csv", 'id,text\n1,"open' + "\n2,x" * 1000)
+    with pytest.raises(FileError, match=r"the record that begins at line 2 has no end"):
+        list(text_blocks.TextFile(path, quotes=True).pieces(Position(8, 2), bytes_max=100))
+    assert blocks.BLOCK_BYTES > 0
