@@ -156,6 +156,13 @@ def difference(there: TableDefinition, wanted: TableDefinition) -> list[str]:
     return lines
 
 
+def additions(there: TableDefinition, wanted: TableDefinition) -> tuple[Column, ...] | None:
+    """The columns that `wanted` has at the end beyond those of `there`, if nothing else differs; None otherwise."""
+    new = wanted.columns[len(there.columns) :]
+    grown = msgspec.structs.replace(there, columns=there.columns + new)
+    return None if any(column.required for column in new) or difference(grown, wanted) else new
+
+
 def _ttl(seconds: int | None) -> str:
     return "none" if seconds is None else f"{seconds} s"
 
