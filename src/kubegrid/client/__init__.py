@@ -1,15 +1,20 @@
 """The Python client, sync and async: plain Python on hiredis, no dependency on the server's parts.
 
 `connect` → `Grid` (`grid`) → `caller` (which member, retries) → `connection` (a socket); async the same way by
-`async_grid`, `async_caller`, `link`. The errors and what they say about the outcome are in `errors`.
+`async_grid`, `async_caller`, `link`. Tables: `table`, on the pure `table_plan` and `table_steps`. The errors and what
+they say about the outcome are in `errors`.
 """
 
 from typing import Any
 
 from kubegrid.client.async_grid import AsyncGrid, connect_async
+from kubegrid.client.async_table import AsyncTable
 from kubegrid.client.deadline import deadline
 from kubegrid.client.grid import Grid
 from kubegrid.client.options import ClientOptions
+from kubegrid.client.table import Table
+from kubegrid.client.table_plan import Versioned
+from kubegrid.client.transactions import retry_on_conflict, retry_on_conflict_async
 
 
 def connect(addresses: str = "127.0.0.1:7000", **options: Any) -> Grid:
@@ -17,7 +22,19 @@ def connect(addresses: str = "127.0.0.1:7000", **options: Any) -> Grid:
 
     Options are the fields of `ClientOptions`: password, timeout, … Raises GridNotReachableError, AccessError, UsageError.
     """
-    return Grid(addresses, ClientOptions(**options))
+    return Grid(addresses, ClientOptions.of(options))
 
 
-__all__ = ["AsyncGrid", "ClientOptions", "Grid", "connect", "connect_async", "deadline"]
+__all__ = [
+    "AsyncGrid",
+    "AsyncTable",
+    "ClientOptions",
+    "Grid",
+    "Table",
+    "Versioned",
+    "connect",
+    "connect_async",
+    "deadline",
+    "retry_on_conflict",
+    "retry_on_conflict_async",
+]

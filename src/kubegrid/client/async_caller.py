@@ -10,9 +10,10 @@ Not for several threads or loops: a client belongs to the loop that made it. Nex
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from kubegrid.client.batch import Request
 from kubegrid.client.caller import ONCE, SHARDS, not_let_in
 from kubegrid.client.connection import RefusedGreetingError, pack_command, reason_of
 from kubegrid.client.deadline import CURRENT
@@ -60,6 +61,7 @@ class AsyncCaller:
         self._sweeper: asyncio.TimerHandle | None = None
         self._map_lock = asyncio.Lock()
         self._map_number = 0
+        self._for_waiting: AsyncCaller | None = None
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -101,6 +103,24 @@ class AsyncCaller:
                 )
             self._wait(call, at)
         return call.future
+
+    async def run(self, requests: Sequence[Request], deadline: float | None = None) -> list[Any]:
+        """The reply, or the error, of each request, in order."""
+        submit = self.submit
+        futures = [submit(one.args, one.slot, one.write, None, one.long, deadline) for one in requests]
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+    async def for_waiting(self) -> "AsyncCaller":
+        """The caller for requests that may wait at the member: they would hold up all others on their connection."""
+        self.check_open()
+        if self._for_waiting is None:
+            caller = AsyncCaller(self.routes.addresses(), self.options)
+            self._for_waiting = caller
+            await caller.begin()
+        return self._for_waiting
+
+    def backups_of(self, slot: int) -> tuple[str, ...]:
+        return self._of_slot[slot].route.backups
 
     def _send(self, call: Call, at: AsyncRoute, link: Link, now: float) -> None:
         packed = call.packed
@@ -401,6 +421,8 @@ class AsyncCaller:
                     trial.reasons[link.address] = "the client was closed"
                     call.future.set_exception(trial.give_up())
             link.lose("the client was closed")
+        if self._for_waiting is not None:
+            await self._for_waiting.close()
         await asyncio.sleep(0)
 
 

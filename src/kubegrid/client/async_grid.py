@@ -4,18 +4,22 @@ Methods put their request on its way when they are called and answer with an awa
 thousand requests on one connection per member. Next on the path of the data: `async_caller`.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Self
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Self, TypeVar, overload
 
 from kubegrid.client import commands
 from kubegrid.client.async_caller import AsyncCaller, open_caller
+from kubegrid.client.async_table import AsyncTable, run
 from kubegrid.client.batch import Request
+from kubegrid.client.opening import open_plan
 from kubegrid.client.options import ClientOptions
 from kubegrid.client.pipeline import raise_failures
 from kubegrid.client.plain import Key, Value
 from kubegrid.client.plain_async import AsyncPlainCommands
 from kubegrid.client.slots import parse_addresses, slot_of
+from kubegrid.client.transactions import AsyncTransaction
+
+R = TypeVar("R")
 
 
 class AsyncGrid(AsyncPlainCommands):
@@ -77,16 +81,74 @@ class AsyncGrid(AsyncPlainCommands):
                 if cursor == b"0":
                     break
 
-    async def run(self, requests: list[Request], deadline: float | None = None) -> list[Any]:
-        """The reply, or the error, of each request, in order."""
-        submit = self._submit
-        futures = [submit(one.args, one.slot, one.write, None, one.long, deadline) for one in requests]
-        return await asyncio.gather(*futures, return_exceptions=True)
-
     async def _all(self, requests: list[Request]) -> list[Any]:
-        replies = await self.run(requests)
+        replies = await self.caller.run(requests)
         raise_failures(replies)
         return replies
+
+    # -- tables ------------------------------------------------------------------------------------------------------
+
+    @overload
+    async def table(
+        self,
+        given: type[R],
+        *,
+        name: str | None = None,
+        key: str | Sequence[str] = (),
+        partition_by: str | Sequence[str] = (),
+        index: Any = (),
+        broadcast: bool = False,
+        ttl: int | None = None,
+    ) -> AsyncTable[R]: ...
+    @overload
+    async def table(
+        self,
+        given: Any,
+        *,
+        name: str | None = None,
+        key: str | Sequence[str] = (),
+        partition_by: str | Sequence[str] = (),
+        index: Any = (),
+        broadcast: bool = False,
+        ttl: int | None = None,
+    ) -> AsyncTable[dict[str, Any]]: ...
+    async def table(
+        self,
+        given: Any,
+        *,
+        name: str | None = None,
+        key: str | Sequence[str] = (),
+        partition_by: str | Sequence[str] = (),
+        index: Any = (),
+        broadcast: bool = False,
+        ttl: int | None = None,
+    ) -> AsyncTable[Any]:
+        """A table of records of a class (dataclass, msgspec Struct, pydantic model), of dicts (a definition as a dict, an Arrow
+        schema), or one that exists, by its name. Made if it is absent; TableExistsError when it is defined differently.
+
+        `key`: columns that tell records apart; `partition_by`: a leading part of it, whose equal values lie together;
+        `index`: columns, tuples of columns, or dicts with columns and kind; `broadcast`: a copy in every partition; `ttl`:
+        seconds after its last write at which a record goes away.
+        """
+        options = {"key": key, "partition_by": partition_by, "index": index, "broadcast": broadcast, "ttl": ttl}
+        return AsyncTable(self.caller, await run(self.caller, open_plan(given, self.caller.routes, name, options)))
+
+    async def tables(self) -> list[str]:
+        """The names of all tables."""
+        replies = await self._submit((b"KG.TABLES",), self.caller.routes.all[0].first_slot, False)
+        return [str(name, "utf-8") for name in replies]
+
+    def transaction(self, tag: str | bytes) -> AsyncTransaction:
+        """Several records and keys with the same {tag}, changed together: all or nothing.
+
+            async with grid.transaction(tag="FX") as t:
+                trade = await t.read(trades, ("FX", 42))
+                t.change(trades, ("FX", 42), increment={"volume": 5})
+                t.execute("INCRBY", "{FX}:changes", 1)
+
+        ConflictError at the end when something that it read was changed meanwhile; nothing was done then.
+        """
+        return AsyncTransaction(self.caller, tag)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -115,4 +177,4 @@ class AsyncGrid(AsyncPlainCommands):
 
 async def connect_async(addresses: str = "127.0.0.1:7000", **options: Any) -> AsyncGrid:
     """A client for asyncio; arguments and errors as for `connect`."""
-    return AsyncGrid(await open_caller(parse_addresses(addresses), ClientOptions(**options)))
+    return AsyncGrid(await open_caller(parse_addresses(addresses), ClientOptions.of(options)))

@@ -101,7 +101,7 @@ class Caller:
                 return reply
         return self._persist(packed, slot, self.trial(args, write))
 
-    def call_long(self, args: Arguments, slot: int, write: bool, deadline: float) -> Any:
+    def call_long(self, args: Arguments, slot: int, write: bool, deadline: float | None) -> Any:
         """The reply to a command that may take its time (a search, a take that waits): silence alone is no fault of it."""
         trial = self.trial(args, write, deadline)
         if not (write and self.options.request_ids):

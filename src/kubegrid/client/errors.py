@@ -11,6 +11,7 @@
     │       ├── ConflictError                    version or condition does not hold (any more)
     │       ├── RecordExistsError                on_duplicate="fail" and a record has the key
     │       ├── UnknownTableError, UnknownColumnError, TableExistsError
+    │       ├── BadDefinitionError               a table that cannot be: every problem of its definition is named
     │       ├── BadValueError, PredicateError    a value or predicate that the table cannot take
     │       ├── SchemaChangedError               the table was altered meanwhile, and again while the client looked
     │       ├── StaleError                       no copy is fresh enough
@@ -108,8 +109,12 @@ class TableExistsError(RejectedError):
     """A table of that name exists and is defined differently."""
 
 
+class BadDefinitionError(RejectedError):
+    """The definition of a table does not hold."""
+
+
 class BadValueError(RejectedError):
-    """A value does not fit its column."""
+    """A value does not fit its column, or the values of a key do not fit the table's key."""
 
 
 class PredicateError(RejectedError):

@@ -4,16 +4,21 @@ One `Grid` is for a whole process: threads share it, each call uses a connection
 Next on the path of the data: `caller`, which knows the members.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self, TypeVar, overload
 
 from kubegrid.client import commands
 from kubegrid.client.batch import Request, run_batch
 from kubegrid.client.caller import Caller
+from kubegrid.client.opening import open_plan
 from kubegrid.client.options import ClientOptions
 from kubegrid.client.pipeline import Pipeline, raise_failures
 from kubegrid.client.plain import Key, PlainCommands, Value
 from kubegrid.client.slots import parse_addresses, slot_of
+from kubegrid.client.table import Table, run
+from kubegrid.client.transactions import Transaction
+
+R = TypeVar("R")
 
 
 class Grid(PlainCommands):
@@ -99,6 +104,70 @@ class Grid(PlainCommands):
         replies = run_batch(self.caller, requests)
         raise_failures(replies)
         return replies
+
+    # -- tables ------------------------------------------------------------------------------------------------------
+
+    @overload
+    def table(
+        self,
+        given: type[R],
+        *,
+        name: str | None = None,
+        key: str | Sequence[str] = (),
+        partition_by: str | Sequence[str] = (),
+        index: Any = (),
+        broadcast: bool = False,
+        ttl: int | None = None,
+    ) -> Table[R]: ...
+    @overload
+    def table(
+        self,
+        given: Any,
+        *,
+        name: str | None = None,
+        key: str | Sequence[str] = (),
+        partition_by: str | Sequence[str] = (),
+        index: Any = (),
+        broadcast: bool = False,
+        ttl: int | None = None,
+    ) -> Table[dict[str, Any]]: ...
+    def table(
+        self,
+        given: Any,
+        *,
+        name: str | None = None,
+        key: str | Sequence[str] = (),
+        partition_by: str | Sequence[str] = (),
+        index: Any = (),
+        broadcast: bool = False,
+        ttl: int | None = None,
+    ) -> Table[Any]:
+        """A table of records of a class (dataclass, msgspec Struct, pydantic model), of dicts (a definition as a dict, an Arrow
+        schema), or one that exists, by its name. Made if it is absent; TableExistsError when it is defined differently.
+
+        `key`: columns that tell records apart; `partition_by`: a leading part of it, whose equal values lie together;
+        `index`: columns, tuples of columns, or dicts with columns and kind; `broadcast`: a copy in every partition; `ttl`:
+        seconds after its last write at which a record goes away.
+        """
+        options = {"key": key, "partition_by": partition_by, "index": index, "broadcast": broadcast, "ttl": ttl}
+        return Table(self.caller, run(self.caller, open_plan(given, self.caller.routes, name, options)))
+
+    def tables(self) -> list[str]:
+        """The names of all tables."""
+        replies = self.caller.call((b"KG.TABLES",), self.caller.routes.all[0].first_slot, False)
+        return [str(name, "utf-8") for name in replies]
+
+    def transaction(self, tag: str | bytes) -> Transaction:
+        """Several records and keys with the same {tag}, changed together: all or nothing.
+
+            with grid.transaction(tag="FX") as t:
+                trade = t.read(trades, ("FX", 42))
+                t.change(trades, ("FX", 42), increment={"volume": 5})
+                t.execute("INCRBY", "{FX}:changes", 1)
+
+        ConflictError at the end when something that it read was changed meanwhile; nothing was done then.
+        """
+        return Transaction(self.caller, tag)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

@@ -3,9 +3,13 @@
 Times are in seconds, as everywhere in Python's own library. Next on the path of the data: `addresses`.
 """
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 from kubegrid.base.errors import UsageError
+from kubegrid.base.nearest import hint
 
 RETRY_PERIOD_MAX_S = 300.0
 """The longest time over which one write may be retried. Members forget a client's request ids when it was idle for 600 s;
@@ -38,6 +42,15 @@ class ClientOptions:
     request_ids: bool = True
     """Writes carry an id, so that the retry of one whose reply was lost is applied once. Without, such a write ends in
     `OutcomeUnknownError`."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """From keyword arguments; UsageError with the nearest name for one that there is not."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in given:
+            if name not in known:
+                raise UsageError(f"there is no option {name!r}{hint(name, known)}", f"Options are {', '.join(known)}.")
+        return cls(**given)
 
     def __post_init__(self) -> None:
         for name in ("timeout", "connect_timeout", "silence", "retry_first", "retry_max"):

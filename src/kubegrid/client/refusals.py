@@ -6,6 +6,7 @@ Next on the path of the data: `trial`.
 
 from kubegrid.client.errors import (
     AccessError,
+    BadDefinitionError,
     BadValueError,
     ClientError,
     ConflictError,
@@ -23,7 +24,7 @@ from kubegrid.client.errors import (
     WrongTypeError,
 )
 
-LATER = frozenset(("CLUSTERDOWN", "TRYAGAIN", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY"))
+LATER = frozenset(("CLUSTERDOWN", "TRYAGAIN", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY", "UNBLOCKED", "NOMANAGER"))
 """Refused before anything was executed, and it will pass: a failover, a hand-over, a copy being filled, a backup away."""
 ELSEWHERE = frozenset(("MOVED", "ASK"))
 """Another member has the slot."""
@@ -38,7 +39,9 @@ _KINDS: dict[str, type[RejectedError]] = {
     "CONFLICT": ConflictError,
     "EXISTS": RecordExistsError,
     "NOTABLE": UnknownTableError,
-    "TABLEEXISTS": TableExistsError,
+    "TABLECONFLICT": TableExistsError,
+    "BADDEFINITION": BadDefinitionError,
+    "BADKEY": BadValueError,
     "NOCOLUMN": UnknownColumnError,
     "BADVALUE": BadValueError,
     "PREDICATE": PredicateError,
@@ -83,6 +86,10 @@ def to_error(text: str) -> ClientError:
         return OutcomeUnknownError("a write was sent before, and no member knows any more whether it was executed")
     if code == DONE_BEFORE:
         return DoneError("the write was done, but its reply was too long to be kept for the retry")
+    if code == "NOTYET":
+        return DoneError(rest, "Some partitions follow a little later; until then they may not know the change.")
+    if code == "INDOUBT":
+        return OutcomeUnknownError(rest, "Asking for the same again is harmless.")
     kind = _KINDS.get(code)
     if kind is None:
         return RejectedError(text.removeprefix("ERR "), _REMEDIES.get(code, ""), code)

@@ -1,0 +1,52 @@
+"""Reads that a backup may answer, if it is sure to be fresh enough.
+
+A backup says `-STALE` when it is not: the primary is asked then. What a backup cannot do for any reason, the primary does: such a
+read never fails for the sake of a backup. Next on the path of the data: `caller`.
+"""
+
+import random
+import time
+from typing import Any
+
+from hiredis import ReplyError
+
+from kubegrid.base.errors import UsageError
+from kubegrid.client.batch import Request
+from kubegrid.client.caller import Caller
+from kubegrid.client.connection import LostError, SilentError, pack_command
+
+BACKUP_SILENCE_S = 0.2
+"""A backup that does not answer within this is passed over."""
+
+
+def stale_request(request: Request, max_staleness_ms: int) -> bytes:
+    """The read with its bound, packed."""
+    if isinstance(max_staleness_ms, bool) or not isinstance(max_staleness_ms, int) or max_staleness_ms < 0:
+        raise UsageError(f"max_staleness_ms is an integer of milliseconds, at least 0, not {max_staleness_ms!r}")
+    name, table, *keys = request.args
+    return pack_command((name, table, b"MAXSTALENESS", max_staleness_ms, *keys))
+
+
+def read_on_backup(caller: Caller, request: Request, max_staleness_ms: int) -> Any | None:
+    """What a backup answers; None when none of them may, or can."""
+    packed = stale_request(request, max_staleness_ms)
+    caller.check_open()
+    backups = caller.of_slot[request.slot].backups
+    if not backups:
+        return None
+    pool = caller.backup_pool(random.choice(backups))
+    try:
+        connection = caller.acquire(pool, time.monotonic() + BACKUP_SILENCE_S)
+    except LostError:
+        return None
+    try:
+        connection.set_silence(BACKUP_SILENCE_S)
+        reply = connection.call(packed)
+    except (LostError, SilentError):
+        pool.discard(connection)
+        return None
+    except BaseException:
+        pool.discard(connection)
+        raise
+    pool.release(connection)
+    return None if type(reply) is ReplyError else reply
