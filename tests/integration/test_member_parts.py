@@ -12,8 +12,9 @@ from kubegrid.base.ids import Member
 from kubegrid.base.settings import MIB, StoreSettings
 from kubegrid.node.applying import UNITS_PER_TURN, Applying
 from kubegrid.node.handover_hold import HandoverHold
-from kubegrid.node.housekeeping import FULL_MARK, HARD_MARK, LoopWatch, MemoryWatch
+from kubegrid.node.housekeeping import LoopWatch
 from kubegrid.node.http import HttpPort
+from kubegrid.node.memory_watch import FULL_MARK, HARD_MARK, MemoryWatch
 from kubegrid.node.snapshots import SnapshotStreams
 from kubegrid.store import Keyspace
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kubegrid.base.configuration import Configuration
-from kubegrid.coordination import CoordinatorError, CoordinatorUnavailable, ManagerClient, Outcome
+from kubegrid.coordination import CoordinatorError, CoordinatorUnavailable, Managers, Outcome
 from kubegrid.replication import CasOutcome
 
 log = logging.getLogger("kubegrid.node.coordinator")
@@ -39,7 +39,7 @@ _OUTCOMES = {
 class CoordinatorLink:
     """One partition's record in the coordinator. `complaint` says what is wrong with the coordinator's data, if it is."""
 
-    def __init__(self, client: ManagerClient, grid_id: str, partition: int) -> None:
+    def __init__(self, client: Managers, grid_id: str, partition: int) -> None:
         self.complaint = ""
         self._client = client
         self._grid_id = grid_id

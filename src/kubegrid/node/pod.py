@@ -13,19 +13,22 @@ import os
 import secrets
 import time
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from kubegrid.base.configuration import Configuration
 from kubegrid.base.ids import Member, slots_of_partition
 from kubegrid.base.settings import MIB, NodeConfig
-from kubegrid.coordination import HandOver, ManagerClient, MemberRecord
+from kubegrid.coordination import HandOver, ManagerClient, Managers, MemberRecord, MemoryManagers, catalog
+from kubegrid.coordination.catalog import Change
+from kubegrid.coordination.messages import CatalogAnswer
+from kubegrid.node.catalog import CatalogFollower
 from kubegrid.node.context import NodeContext
 from kubegrid.node.coordinator_link import CoordinatorLink
-from kubegrid.node.housekeeping import Housekeeping, MemoryWatch
-from kubegrid.node.http import HttpPort
+from kubegrid.node.housekeeping import Housekeeping
 from kubegrid.node.member import MemberDriver
+from kubegrid.node.memory_watch import MemoryBudget, MemoryWatch
 from kubegrid.node.metrics import NodeMetrics
 from kubegrid.node.peers import Peers
 from kubegrid.node.server import RespServer
@@ -34,6 +37,9 @@ from kubegrid.node.turn import Turn
 from kubegrid.replication import Gate, Replica, Role
 from kubegrid.store import Keyspace
 from kubegrid.transport import Hello
+
+if TYPE_CHECKING:
+    from kubegrid.node.http import HttpPort
 
 log = logging.getLogger("kubegrid.node")
 
@@ -52,7 +58,9 @@ RESERVE_PART = 6
 class DataPod:
     """One member, running. Invariant: parts are stopped in the opposite order of their start; `stop` may be called twice."""
 
-    def __init__(self, config: NodeConfig, secret: bytes | None = None) -> None:
+    def __init__(self, config: NodeConfig, secret: bytes | None = None, embedded: MemoryManagers | None = None) -> None:
+        """`embedded`: the managers of a grid that lives in a process of somebody else. Then nothing but the
+        Redis port listens, the resident size of the process is not looked at, and the garbage collector is left alone."""
         log_bytes_max = min(config.replication.log_bytes_max, config.memory_bytes // LOG_PART)
         config.replication = msgspec.structs.replace(config.replication, log_bytes_max=log_bytes_max)
         self.config = config
@@ -77,11 +85,13 @@ class DataPod:
         self.context: NodeContext
         self.server: RespServer
         self.housekeeping: Housekeeping
-        self.client: ManagerClient
+        self.client: Managers
+        self.catalog: CatalogFollower
         self.coordinator: CoordinatorLink
         self.peers: Peers
-        self.http: HttpPort
+        self.http: HttpPort | None = None
         self.metrics: NodeMetrics
+        self._embedded = embedded
         self._register_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
@@ -104,26 +114,34 @@ class DataPod:
             member.peer_connected,
             member.peer_disconnected,
         )
-        self.client = ManagerClient(config.managers, hello, self.secret, self._topology_pushed, self._commanded)
+        self.client = self._embedded or ManagerClient(
+            config.managers, hello, self.secret, self._topology_pushed, self._commanded
+        )
         self.coordinator = CoordinatorLink(self.client, config.grid_id, config.partition)
         member.wire(self.turn, self.peers, self.coordinator)
-        memory = MemoryWatch(config.memory_bytes, config.memory_bytes // RESERVE_PART)
+        self.catalog = CatalogFollower(self.keyspace, self.turn, self._register)
+        self.client.on_catalog = self.catalog.pushed
+        self.client.newest_catalog = lambda: catalog.encoded(self.catalog.newest)
+        watch = MemoryWatch if self._embedded is None else MemoryBudget
+        memory = watch(config.memory_bytes, config.memory_bytes // RESERVE_PART)
         self.housekeeping = Housekeeping(
             self.keyspace,
             self.turn,
             config.store,
             memory,
             config.clients.request_timeout_ms,
+            tidies_collector=self._embedded is None,
         )
+        self.housekeeping.listeners.append(self.catalog.follow)
         self.topology = Topology(config.grid_id, config.partitions, self._record())
         self.context = self._make_context()
         self.server = RespServer(self.turn, self.context)
-        self.http = HttpPort(self, self.secret)
         self.metrics = NodeMetrics(member, self.turn, self.context, self.server, self.housekeeping)
         try:
-            self.replication_port = await self.peers.listen(config.bind, config.replication_port)
             self.resp_port = await self.server.listen(config.bind, config.resp_port)
-            self.http_port = await self.http.listen(config.bind, config.http_port)
+            if self._embedded is None:
+                self.replication_port = await self.peers.listen(config.bind, config.replication_port)
+                self.http_port = await self._listen_for_http()
         except BaseException:
             await self.stop()
             raise
@@ -146,9 +164,15 @@ class DataPod:
             memory.limit_bytes // MIB,
         )
 
+    async def _listen_for_http(self) -> int:
+        from kubegrid.node.http import HttpPort  # not for an embedded grid: a web server is long to import
+
+        self.http = HttpPort(self, self.secret)
+        return await self.http.listen(self.config.bind, self.config.http_port)
+
     def _make_context(self) -> NodeContext:
         config = self.config
-        return NodeContext(
+        context = NodeContext(
             keyspace=self.keyspace,
             replica=self.replica,
             topology=self.topology,
@@ -160,6 +184,8 @@ class DataPod:
             client_settings=config.clients,
             store_settings=config.store,
         )
+        context.catalog = self
+        return context
 
     # -- registration and topology ---------------------------------------------------------------------------------
 
@@ -189,6 +215,8 @@ class DataPod:
             last_epoch=last.epoch,
             last_seq=last.seq,
             complete=replica.role in (Role.PRIMARY, Role.BACKUP) or last.epoch > 0,
+            catalog_adopted=self.catalog.adopted_version,
+            catalog_known=self.catalog.newest.version,
         )
 
     def _register(self) -> None:
@@ -205,10 +233,16 @@ class DataPod:
         if self.replica.configuration is not None:
             self.topology.learn_configuration(self.replica.configuration)
         self._register()
+        # When everything else that came with the change is carried out, and before the next request is read.
+        asyncio.get_running_loop().call_soon(self.catalog.follow)
 
     def _topology_pushed(self, snapshot: Any) -> None:
         self.topology.learn_snapshot(snapshot)
         self.peers.set_addresses(self.topology.addresses(self.config.partition))
+
+    def ask(self, change: Change) -> "asyncio.Future[CatalogAnswer]":
+        """For commands: have the managers change the catalog; the answer comes in bounded time, whatever happens."""
+        return asyncio.ensure_future(self.client.change_catalog(change))
 
     # -- commands from outside -------------------------------------------------------------------------------------
 
@@ -265,7 +299,7 @@ class DataPod:
             "open": self.member.open(),
             "configuration": None if configuration is None else _as_object(configuration),
             "managers_connected": self.client.connected,
-            "coordinator_complaint": self.coordinator.complaint or None,
+            "coordinator_complaint": self.coordinator.complaint or self.catalog.complaint or None,
             "limit_bytes": self.keyspace.limit_bytes,
             "rss_bytes": self.housekeeping.memory.rss_bytes,
             "keys": self.keyspace.key_count,
@@ -300,7 +334,8 @@ class DataPod:
             self._register_timer.cancel()
             self.client.leave()
         await self.server.close()
-        await self.http.close()
+        if self.http is not None:
+            await self.http.close()
         self.member.stop()
         self.coordinator.close()
         self.peers.close()

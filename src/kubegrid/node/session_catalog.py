@@ -1,0 +1,57 @@
+"""KG.CREATE, KG.DROP, KG.ALTER: changes of the catalog of tables, which only the manager makes.
+
+Any member can be asked, whatever its role. The command waits for the manager's answer like any long command: replies
+keep their order, and other clients are served meanwhile. KG.TABLES and KG.DESCRIBE answer from the member's own store
+(`store`). Without a manager nothing can be changed, and that is said at once.
+"""
+
+from collections.abc import Generator
+
+from kubegrid.coordination.catalog import ADD_COLUMN, CREATE, DROP, Change
+from kubegrid.node.context import Session
+from kubegrid.wire import resp
+
+LOOK_AGAIN_MS = 2
+"""How often the answer of the manager is looked for."""
+_Steps = Generator[int | None, None, bytes]
+
+
+def _create(session: Session, args: list[bytes]) -> bytes | _Steps:
+    return _change(session, Change(CREATE, _text(args[1]), args[2]))
+
+
+def _drop(session: Session, args: list[bytes]) -> bytes | _Steps:
+    return _change(session, Change(DROP, _text(args[1])))
+
+
+def _alter(session: Session, args: list[bytes]) -> bytes | _Steps:
+    if args[2].upper() != b"ADD" or args[3].upper() != b"COLUMN":
+        return resp.error("ERR syntax error: KG.ALTER table ADD COLUMN column-json is the change that there is")
+    return _change(session, Change(ADD_COLUMN, _text(args[1]), args[4]))
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")
+
+
+def _change(session: Session, change: Change) -> bytes | _Steps:
+    ask = session.node.catalog
+    return resp.error("ERR this member has no catalog") if ask is None else _waiting(session, change)
+
+
+def _waiting(session: Session, change: Change) -> _Steps:
+    asked = session.node.catalog.ask(change)
+    try:
+        while not asked.done():
+            yield LOOK_AGAIN_MS
+        answer = asked.result()
+    finally:
+        asked.cancel()
+    if not answer.code:
+        return resp.OK
+    reply = resp.error(f"{answer.code} {' '.join(answer.reason.split())}")
+    session.node.count_error(reply)
+    return reply
+
+
+HANDLERS = {"kg.create": _create, "kg.drop": _drop, "kg.alter": _alter}

@@ -1,0 +1,161 @@
+"""The grid in this very process: the real pod, started in no time, closed or ended with the process."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from redis.cluster import RedisCluster
+
+from kubegrid.runtime import embedded
+from kubegrid.runtime.embedded import EmbeddedError, EmbeddedGrid
+
+FLIGHTS = '{"columns": [{"name": "id", "type": "INTEGER"}, {"name": "origin", "type": "VARCHAR"}], "key": ["id"]}'
+
+
+@pytest.fixture
+def grid() -> Iterator[EmbeddedGrid]:
+    with embedded.start() as started:
+        yield started
+
+
+def client(grid: EmbeddedGrid, **options: Any) -> "redis.Redis[bytes]":
+    host, port = grid.addresses[0].split(":")
+    return redis.Redis(host=host, port=int(port), socket_timeout=10, **options)
+
+
+def run(program: str, timeout_s: float = 30) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=timeout_s
+    )
+
+
+def test_it_serves_every_slot_to_a_cluster_client_at_once(grid: EmbeddedGrid) -> None:
+    host, port = grid.addresses[0].split(":")
+    cluster = RedisCluster(host=host, port=int(port))
+    assert all(cluster.set(f"key:{number}", number) for number in range(100))
+    assert cluster.dbsize() == 100
+    cluster.close()
+
+
+def test_it_starts_quickly() -> None:
+    begun = time.monotonic()
+    with embedded.start() as grid:
+        assert client(grid).ping()
+    assert time.monotonic() - begun < 1.0, "some ten milliseconds, on a machine that has the time"
+
+
+def test_tables_are_made_changed_and_dropped(grid: EmbeddedGrid) -> None:
+    connection = client(grid)
+    for _ in range(2):
+        assert connection.execute_command("KG.CREATE", "flights", FLIGHTS) == b"OK"
+    assert (
+        connection.execute_command("KG.ALTER", "flights", "ADD", "COLUMN", '{"name": "day", "type": "DATE"}') == b"OK"
+    )
+    assert connection.execute_command("KG.TABLES") == [b"flights"]
+    with pytest.raises(redis.ResponseError, match="TABLECONFLICT table flights exists"):
+        connection.execute_command("KG.CREATE", "flights", FLIGHTS)
+    assert connection.execute_command("KG.DROP", "flights") == b"OK"
+    with pytest.raises(redis.ResponseError, match="no table 'flights'"):
+        connection.execute_command("KG.DROP", "flights")
+
+
+def test_replies_keep_their_order_around_a_command_that_waits(grid: EmbeddedGrid) -> None:
+    pipeline = client(grid).pipeline(transaction=False)
+    pipeline.set("a", 1).execute_command("KG.CREATE", "flights", FLIGHTS).get("a").execute_command("KG.TABLES")
+    assert pipeline.execute() == [True, b"OK", b"1", [b"flights"]]
+
+
+def test_records_of_a_dropped_table_are_cleared_away(grid: EmbeddedGrid) -> None:
+    connection = client(grid)
+    connection.execute_command("KG.CREATE", "flights", FLIGHTS)
+    for number in range(50):
+        connection.execute_command("JSON.SET", f"flights:{number}", "$", f'{{"id": {number}, "origin": "JFK"}}')
+    used = grid._pod.keyspace.used_bytes
+    connection.execute_command("KG.DROP", "flights")
+    until = time.monotonic() + 10
+    while grid._pod.keyspace.key_count and time.monotonic() < until:
+        time.sleep(0.01)
+    assert grid._pod.keyspace.key_count == 0 and grid._pod.keyspace.used_bytes < used
+
+
+def test_two_at_once_know_nothing_of_each_other(grid: EmbeddedGrid) -> None:
+    with embedded.start() as other:
+        client(grid).set("a", 1)
+        assert client(other).get("a") is None
+
+
+def test_after_close_it_is_refused_and_its_port_is_free(grid: EmbeddedGrid) -> None:
+    connection = client(grid)
+    connection.ping()
+    grid.close()
+    grid.close()
+    with pytest.raises(EmbeddedError, match="was closed"):
+        grid.check()
+    with pytest.raises(redis.ConnectionError):
+        client(grid).ping()
+    assert not any(thread.name == "kubegrid-embedded" for thread in threading.enumerate())
+
+
+def test_in_a_forked_child_it_is_refused_and_goes_on_in_the_parent(grid: EmbeddedGrid) -> None:
+    client(grid).set("a", 1)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            grid.check()
+            os.write(writing, b"nothing was refused")
+        except EmbeddedError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            grid.close()
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with open(reading) as pipe:
+        said = pipe.read()
+    assert f"is of process {os.getpid()}" in said and "kubegrid.local()" in said
+    assert client(grid).get("a") == b"1"
+    grid.check()
+
+
+def test_a_child_does_not_hold_the_port_when_the_parent_is_gone() -> None:
+    done = run(
+        """
+        import os, sys, time
+        from kubegrid.runtime import embedded
+        grid = embedded.start()
+        if os.fork() == 0:
+            os.close(1); os.close(2)
+            time.sleep(5)
+            os._exit(0)
+        print(grid.addresses[0], flush=True)
+        os._exit(0)
+        """
+    )
+    host, port = done.stdout.strip().split(":")
+    with pytest.raises(redis.ConnectionError):
+        redis.Redis(host=host, port=int(port), socket_timeout=2).ping()
+
+
+def test_it_ends_with_the_process_and_says_nothing() -> None:
+    done = run(
+        """
+        from kubegrid.runtime import embedded
+        import redis
+        grid = embedded.start()
+        redis.Redis(port=int(grid.addresses[0].split(":")[1])).set("a", 1)
+        """
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_too_little_memory_is_refused() -> None:
+    with pytest.raises(EmbeddedError, match="at least"):
+        embedded.start(memory_bytes=1000)
