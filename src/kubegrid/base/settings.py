@@ -60,6 +60,9 @@ class ReplicationSettings(msgspec.Struct, frozen=True):
     """Committed entries kept so that a member that returns can join by log instead of by snapshot (R14)."""
     log_entries_max: int = 100_000
     """The same as a count."""
+    join_log_bytes_max: int = 512 * MIB
+    """Log kept for a joiner that is slower than the writes: beyond it, it is forgotten and the joiner begins again with a
+    snapshot. Enough for a snapshot of some gigabytes under steady writes; never less than `log_bytes_max`."""
     snapshot_slices_inflight: int = 4
     """Slices of a snapshot on their way to one joiner."""
 
@@ -70,6 +73,11 @@ class ReplicationSettings(msgspec.Struct, frozen=True):
                 "replication times must hold beacon_ms < silence_ms < lease_ms <= grace_ms - drift_ms; got "
                 f"beacon_ms={self.beacon_ms} silence_ms={self.silence_ms} lease_ms={self.lease_ms} "
                 f"grace_ms={self.grace_ms} drift_ms={self.drift_ms}"
+            )
+        if self.join_log_bytes_max < self.log_bytes_max:
+            raise ValueError(
+                f"join_log_bytes_max={self.join_log_bytes_max} must not be below log_bytes_max={self.log_bytes_max}: "
+                "a joiner would begin again for a log that is kept anyway"
             )
 
 

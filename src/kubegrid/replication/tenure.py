@@ -187,6 +187,27 @@ class Tenure(Standing):
         self.next_stream += 1
         return self.next_stream
 
+    def tick(self, now: int) -> None:
+        super().tick(now)
+        if len(self.streams) > len(self.union):
+            self._unpin(now)
+
+    def _unpin(self, now: int) -> None:
+        """A joiner that is too slow for the writes must not fill the memory with the log that it still needs: it begins
+        again, with a snapshot, without asking the coordinator. Nobody who counts for R3 is a joiner here (R19)."""
+        state = self._state
+        settings = state.settings
+        log = state.log
+        for member, stream in list(self.streams.items()):
+            pinned_seq = stream.pinned_seq
+            if pinned_seq is None or stream in self.union or member in state.known.in_sync:
+                continue
+            if log.bytes_between(pinned_seq, log.last_seq) > settings.join_log_bytes_max:
+                state.note("join_too_slow", f"{member} needs more than {settings.join_log_bytes_max} bytes of the log")
+                stream.stop()
+                self.streams[member] = self._open(now, member)
+                log.trim(self.pinned_seq(), settings.log_bytes_max, settings.log_entries_max)
+
     def changed(self, now: int) -> None:
         """A change of membership of this tenure's own is known to have succeeded."""
         if self.adding is not None and self.adding not in self._state.known.joining:

@@ -213,3 +213,39 @@ def test_a_lone_member_of_a_grid_with_one_copy_records_nothing_until_somebody_jo
     w = stage.write("A", "k", "1")
     stage.run(100)
     assert w.confirmed and stage.equal("AB") and len(stage["B"].store) == 6
+
+
+def test_a_joiner_too_slow_for_the_writes_does_not_fill_the_primarys_memory() -> None:
+    """Beyond `join_log_bytes_max` the log that only the joiner needs is forgotten, at once, and it begins again."""
+    limits = ReplicationSettings(copies=2, log_entries_max=16, log_bytes_max=400, join_log_bytes_max=800)
+    limits.check()
+    stage = Stage("A", settings=limits)
+    for n in range(60):
+        stage.write("A", f"k{n % 30}", str(n))
+    stage.keep_back("A", "B", SnapshotSlice)
+    stage.restart("B")
+    stage.until(lambda: stage.heard("A", "B", SnapshotSlice))
+    stage.coordinator.reachable = False  # nobody has to be asked
+    for n in range(600):
+        stage.write("A", f"k{n % 30}", f"later {n}")
+        stage.run(1)
+        log = stage["A"].replica._state.log
+        assert log.bytes_between(log.base.seq, log.last_seq) < 1200
+    assert "join_too_slow" in stage["A"].notes
+    stage.coordinator.reachable = True
+    stage.let_through("A", "B", SnapshotSlice)
+    stage.until(lambda: stage.whole("AB"))
+    stage.run(100)
+    assert stage.equal("AB") and len(stage.heard("A", "B", SnapshotBegin)) > 1
+
+
+def test_a_member_in_sync_is_not_made_to_begin_again_however_far_it_is_behind() -> None:
+    limits = ReplicationSettings(copies=2, log_entries_max=16, log_bytes_max=400, join_log_bytes_max=400)
+    stage = Stage("A", "B", settings=limits)
+    stage.keep_back("A", "B", Append)
+    for n in range(100):
+        stage.write("A", f"k{n}", str(n))
+        stage.run(1)
+    stage.let_through("A", "B", Append)
+    stage.until(lambda: stage["B"].replica.last_seq == 100)
+    assert "join_too_slow" not in stage["A"].notes and not stage.heard("A", "B", SnapshotBegin)
