@@ -1,28 +1,23 @@
-"""A client's connection: requests in, replies out, and the two commands that everything else is measured against.
+"""A client's connection: requests in, replies out.
 
 **Hot path**: speed beats form here; measure every change with `bench/`.
 
-`data_received` executes everything that a read brought, in one flat loop: plain `GET key` and `SET key value` are
-spelled out in place (no call, no object, no exception per command), everything else goes to `dispatch`. Replies are
-collected in `out`; the turn joins them and decides when they may leave (`turn`).
-
-The in-place forms are taken only while nothing special is the case: the member is a primary with its lease, the client
-is authenticated, not in MULTI and wants replies, nobody watches keys, and no key of the slot has an expiry. `dispatch`
-knows all the other cases, and the same two commands in full.
+`data_received` hands reads of plain GETs or plain SETs to `plain_batch`, as long as nothing special is the case with the
+client (`plain`); everything else is parsed and executed one request after the other by `dispatch`. Replies are collected
+in `out`; the turn joins them and decides when they may leave (`turn`).
 
 Not here: what a command means (`dispatch`, `store`), and when a reply may leave (`turn`). Next on the path of the data:
-`turn`.
+`plain_batch`, or `dispatch`.
 """
 
 import asyncio
 import logging
-from binascii import crc_hqx
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from kubegrid.node.dispatch import dispatch
+from kubegrid.node.plain_batch import HEADER_BYTES, READ_BYTES_MAX
 from kubegrid.node.turn import ENTRY_BYTES_MAX
-from kubegrid.store import KEY_OVERHEAD_BYTES
 from kubegrid.wire.requests import ProtocolError, RequestReader
 
 if TYPE_CHECKING:
@@ -31,20 +26,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("kubegrid.node.connection")
 
-OK = b"+OK\r\n"
-NIL = b"$-1\r\n"
-NULL = b"_\r\n"
-CRLF = b"\r\n"
-BRACE = ord("{")
-"""As an integer: `in` on bytes looks for an integer at once, and tries that first in vain when given bytes."""
-SMALL_VALUE_BYTES = 1024
-BULK_HEADERS = [b"$%d\r\n" % size for size in range(SMALL_VALUE_BYTES)]
+ASTERISK = ord("*")
+LINE_END = ord("\n")
 SMALL_REPLY_BYTES = 4096
 """Replies up to this are not counted one by one against the limit of unread output: a read brings a bounded number."""
 DISPATCH_UNITS = 3
-"""What a command through `dispatch` costs of a turn's units, where an in-place one costs 1; arguments come on top."""
-HOT_KEY_BYTES_MAX = 1024
-"""Longer keys take the way through `dispatch`, which knows the limits."""
+"""What a command through `dispatch` costs of a turn's units, where one of `plain_batch` costs 1; arguments come on top."""
 
 
 class Connection(asyncio.Protocol):
@@ -62,6 +49,10 @@ class Connection(asyncio.Protocol):
         self.out: list[bytes] = []
         self.queue: list[list[bytes]] = []
         self.unparsed: list[bytes] = []
+        self.plain = False
+        """Nothing special is the case: its plain reads may be executed with those of others (`plain_batch`)."""
+        self.aside = False
+        """A read of it was put aside in this turn."""
         self.touched = False
         self.pending_groups = 0
         self.waiting = ""
@@ -76,6 +67,7 @@ class Connection(asyncio.Protocol):
         self.resp = 2
         self.authenticated = node.secret is None
         self.reader.authenticated = self.authenticated
+        self.plain = self.authenticated
         self.name = b""
         self.lib_name = b""
         self.lib_ver = b""
@@ -108,6 +100,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        self.plain = False
         self.queue.clear()
         self.unparsed.clear()
         self.out.clear()
@@ -129,26 +122,34 @@ class Connection(asyncio.Protocol):
         turn = self.turn
         if not turn.running:
             turn.begin()
+        if self.plain and not self.touched:
+            header = data[:HEADER_BYTES]
+            aside = turn.aside.get(header)
+            if aside is not None and turn.units_left > 0:
+                count = data.count(ASTERISK)
+                if (count == 1 or data.count(header) == count) and data[-1] == LINE_END and len(data) <= READ_BYTES_MAX:
+                    # Nothing but GETs, or nothing but SETs (`plain_batch` says why that is proved by counting).
+                    self.plain = False
+                    self.aside = True
+                    turn.units_left -= count
+                    aside.append((self, data, count))
+                    return
+        if self.aside:
+            turn.batch.execute()
         if self.waiting or turn.stopped or turn.units_left <= 0:
             # Not even parsed: that, too, is work of a turn that others wait for.
             self.unparsed.append(data)
             if not self.waiting:
                 self._wait_for_turn()
             return
-        turn.request_bytes += len(data)
-        try:
-            requests = self.reader.feed(data)
-        except ProtocolError as error:
-            requests = error.requests
-            self.protocol_error = error.message
-            self.transport.pause_reading()
-        self._execute(requests)
+        self._receive(data)
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
     def _wait(self, reason: str) -> None:
         """Execute and read nothing more until `resume`."""
         self.waiting = reason
+        self.plain = False
         if not self.closed and not self.transport.is_closing():
             self.transport.pause_reading()
 
@@ -223,6 +224,7 @@ class Connection(asyncio.Protocol):
         """Close once everything that was written has been sent (CLIENT KILL, shutting down)."""
         self.queue.clear()
         self.waiting = "close"
+        self.plain = False
         if self.transport is not None and not self.closed:
             self.transport.close()
 
@@ -234,119 +236,60 @@ class Connection(asyncio.Protocol):
         if self.transport is not None and not self.closed:
             self.transport.abort()
         self.closed = True
+        self.plain = False
 
     # -- execution -----------------------------------------------------------------------------------------------
 
+    def execute_alone(self, data: bytes, done: int = 0) -> None:
+        """A read that was put aside and could not be executed with the others; its first `done` requests were."""
+        if self.closed:
+            return
+        if self.waiting and done == 0:
+            self.unparsed.insert(0, data)
+            return
+        self._receive(data, done)
+
+    def _receive(self, data: bytes, done: int = 0) -> None:
+        """Parse and execute."""
+        self.plain = False
+        self.turn.request_bytes += len(data)
+        try:
+            requests = self.reader.feed(data)
+        except ProtocolError as error:
+            requests = error.requests
+            self.protocol_error = error.message
+            self.transport.pause_reading()
+        self._execute(requests[done:] if done else requests)
+
     def _execute(self, requests: list[list[bytes]]) -> None:
+        """Everything through `dispatch`, as far as the client and the turn's budget allow."""
         turn = self.turn
         if not self.touched:
             self.touched = True
             turn.touched.append(self)
-        turn.executed += len(requests)
-        turn.units_left -= len(requests)
-        keyspace = turn.keyspace
-        self.active_ms = keyspace.now_ms
-        out = self.out
-        if not turn.open_gate or not self.authenticated or self.multi is not None or self.reply_mode != "on":
-            self._leave_rest(requests, self._execute_slowly(requests, 0))
-            return
-        slots = keyspace.slots
-        expires = keyspace.expires
-        used_ms = keyspace.used_ms
-        now_ms = keyspace.now_ms
-        effects = keyspace.effects
-        undo = keyspace.undo
-        recording = keyspace.recording
-        may_write = turn.member.writable and keyspace.used_bytes < keyspace.limit_bytes
-        watched = keyspace.watched
-        headers = BULK_HEADERS
-        nil = NIL if self.resp == 2 else NULL
-        gets = hits = sets = created = grown = index = 0
-        batch = requests if turn.units_left >= 0 else requests[: turn.units_left + len(requests)]
-        for args in batch:
-            index += 1
-            name = args[0]
-            if name == b"GET" and len(args) == 2:
-                key = args[1]
-                if BRACE not in key:
-                    slot = crc_hqx(key, 0) & 16383
-                    values = slots[slot]
-                    if values is not None and expires[slot] is None:
-                        used_ms[slot] = now_ms
-                        value = values.get(key)
-                        if type(value) is bytes:
-                            gets += 1
-                            hits += 1
-                            size = len(value)
-                            if size < SMALL_VALUE_BYTES:
-                                out += (headers[size], value, CRLF)
-                                continue
-                            out += (b"$%d\r\n" % size, value, CRLF)
-                            if self._output_full(size):
-                                break
-                            continue
-                        if value is None:
-                            out.append(nil)
-                            gets += 1
-                            continue
-            elif name == b"SET" and len(args) == 3 and may_write and not watched:
-                key = args[1]
-                if BRACE not in key:
-                    slot = crc_hqx(key, 0) & 16383
-                    values = slots[slot]
-                    if values is not None and expires[slot] is None:
-                        value = args[2]
-                        old = values.get(key)
-                        if type(old) is bytes:
-                            grown += len(value) - len(old)
-                        elif old is None and len(key) <= HOT_KEY_BYTES_MAX:
-                            created += 1
-                            grown += len(key) + len(value)
-                        else:
-                            index = self._execute_slowly(requests, index - 1)
-                            break
-                        values[key] = value
-                        used_ms[slot] = now_ms
-                        if recording:
-                            effects += (key, value)
-                            undo += (key, old)
-                        out.append(OK)
-                        sets += 1
-                        continue
-            # Everything else, one request; what the loop keeps in locals goes back first and is read again after it.
-            if sets:
-                self._account(sets, created, grown)
-                sets = created = grown = 0
-            if not self._dispatch_one(args):
-                break
-            if turn.units_left <= 0:
-                break
-            if self.multi is not None or self.reply_mode != "on":
-                index = self._execute_slowly(requests, index)
-                break
-            effects = keyspace.effects
-            undo = keyspace.undo
-            nil = NIL if self.resp == 2 else NULL
-            may_write = turn.member.writable and keyspace.used_bytes < keyspace.limit_bytes
-        if gets:
-            turn.gets += gets
-            turn.hits += hits
-            self.last_command = b"get"
-        if sets:
-            self._account(sets, created, grown)
-        if index < len(requests) or self.protocol_error:
-            self._leave_rest(requests, index)
+        self.active_ms = turn.keyspace.now_ms
+        if turn.gets or turn.sets:
+            turn.count_plain()
+        index = 0
+        if not self.waiting:
+            while index < len(requests):
+                more = self._dispatch_one(requests[index])
+                index += 1
+                if not more or turn.units_left <= 0:
+                    break
+        turn.executed += index
         if turn.request_bytes > ENTRY_BYTES_MAX:
             turn.cut()
-
-    def _account(self, sets: int, created: int, grown: int) -> None:
-        """What the in-place SETs did to the keyspace's counts."""
-        keyspace = self.turn.keyspace
-        keyspace.dirty += sets
-        keyspace.key_count += created
-        keyspace.used_bytes += grown + created * KEY_OVERHEAD_BYTES
-        self.turn.sets += sets
-        self.last_command = b"set"
+        if index < len(requests) or self.protocol_error:
+            self._leave_rest(requests, index)
+        self.plain = (
+            not self.waiting
+            and self.authenticated
+            and self.multi is None
+            and self.reply_mode == "on"
+            and not self.reader.unfinished
+            and not self.protocol_error
+        )
 
     def _leave_rest(self, requests: list[list[bytes]], index: int) -> None:
         if self.waiting == "close":
@@ -358,15 +301,6 @@ class Connection(asyncio.Protocol):
         elif self.protocol_error and not self.waiting:
             self.close_after_reply = True
             self._reply(b"-ERR " + self.protocol_error.encode() + b"\r\n")
-
-    def _execute_slowly(self, requests: list[list[bytes]], index: int) -> int:
-        """Everything through `dispatch`, from `requests[index]` on; the index of the first one not executed."""
-        while index < len(requests):
-            more = self._dispatch_one(requests[index])
-            index += 1
-            if not more or self.turn.units_left <= 0:
-                break
-        return index
 
     def _dispatch_one(self, args: list[bytes]) -> bool:
         """Execute one request; whether the next one may follow at once."""
@@ -382,7 +316,8 @@ class Connection(asyncio.Protocol):
         if isinstance(reply, bytes):
             return self._reply(reply)
         self._wait("task")
-        self.turn.start_task(self, reply)
+        if reply is not None:  # None: whoever knows the event that this client waits for calls `finish_task`
+            self.turn.start_task(self, reply)
         return False
 
     def _reply(self, reply: bytes) -> bool:

@@ -25,6 +25,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kubegrid.base.settings import ClientSettings
+from kubegrid.node.plain_batch import PlainBatch, Read
 from kubegrid.replication import Gate
 from kubegrid.store import Keyspace
 
@@ -38,6 +39,8 @@ TURN_UNITS = 8000
 beacons, acknowledgements and other clients come between."""
 BACKLOG_BYTES_MAX = 32 * 1024 * 1024
 """Unconfirmed bytes at which no more requests are read until the backups have caught up."""
+COUNT_PAUSE_S = 0.05
+"""How long statistics of plain commands may lag behind (any other command brings them up to date first)."""
 TASK_PAUSE_S = 0.005
 """How soon to look again at long commands that asked for a pause."""
 LATENCY_BOUNDS_MS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
@@ -103,15 +106,21 @@ class Turn:
         self.gate: Gate = Gate.CLOSED
         self.open_gate = False
         self.stopped = False
-        """No request may be executed now: a hand-over is going on, or the backups have to catch up."""
+        """No request may be executed now: a hand-over is going on, the backups have to catch up, or CLIENT PAUSE."""
+        self.paused_until_ms = 0
+        """Unix time at which CLIENT PAUSE ends; 0: no pause. Whoever sets it clears it."""
         self.units_left = TURN_UNITS
         self.request_bytes = 0
         self.executed = 0
         """Requests executed in this turn."""
         self.gets = self.hits = self.sets = 0
-        """In-place commands of this turn, for the statistics."""
+        """What `batch` executed since `count_plain`, for the statistics."""
+        self.counted = 0.0
         self.count: Callable[[str, int], None] = lambda command, times: None
         self.count_hits: Callable[[int, int], None] = lambda hits, misses: None
+        self.batch = PlainBatch(self, keyspace, ENTRY_BYTES_MAX)
+        self.aside: dict[bytes, list[Read]] = {}
+        """`batch.kinds`, or nothing when plain reads may not be put aside in this turn."""
         self.touched: list[Connection] = []
         self.pending: deque[Group] = deque()
         self.wrote = False
@@ -140,7 +149,8 @@ class Turn:
         gate = member.gate(member.now_ms())
         self.gate = gate
         self.open_gate = gate is OPEN
-        self.stopped = gate is HOLD or member.backlog_bytes > BACKLOG_BYTES_MAX
+        self.stopped = gate is HOLD or member.backlog_bytes > BACKLOG_BYTES_MAX or self.paused_until_ms > 0
+        self.aside = self.batch.kinds if self.open_gate and not self.stopped else {}
         keyspace = self.keyspace
         keyspace.recording = member.recording
         keyspace.now_ms = time.time_ns() // 1_000_000
@@ -184,14 +194,16 @@ class Turn:
         if not self.started:
             self.started = time.perf_counter()
         if self.running:
+            self.batch.execute()
             self.running = False
             if self.tasks:
                 self._run_tasks()
             need = self.cut()
-            if self.touched:
+            if self.touched or self.batch.items:
                 self._collect(need)
-            if self.gets or self.sets:
-                self._count_in_place()
+            if (self.gets or self.sets) and self.started - self.counted > COUNT_PAUSE_S:
+                self.counted = self.started
+                self.count_plain()
         if self.inputs:
             inputs, self.inputs = self.inputs, []
             for function, args in inputs:
@@ -231,24 +243,31 @@ class Turn:
 
     def _collect(self, need: int) -> None:
         """Move what the connections wrote in this turn into a group, or send it where nothing has to be waited for."""
-        touched, self.touched = self.touched, []
         # Refusals and the like wait for nothing; they only keep their place behind what was executed before.
         at_once = not self.open_gate or (not self.pending and need <= self.member.releasable(self.member.now_ms()))
-        items: list[tuple[Connection, bytes]] = []
-        for connection in touched:
-            connection.touched = False
-            out = connection.out
-            if not out:
-                if connection.close_after_reply and not connection.pending_groups:
+        ready, self.batch.items = self.batch.items, []
+        if self.touched:
+            touched, self.touched = self.touched, []
+            for connection in touched:
+                connection.touched = False
+                out = connection.out
+                if out:
+                    ready.append((connection, b"".join(out) if len(out) > 1 else out[0]))
+                    out.clear()
+                elif connection.close_after_reply and not connection.pending_groups:
                     connection.close()
-                continue
-            data = b"".join(out) if len(out) > 1 else out[0]
-            out.clear()
-            if at_once and not connection.pending_groups:
-                connection.send(data)
-            else:
+        items: list[tuple[Connection, bytes]] = []
+        if at_once:
+            for connection, data in ready:
+                if connection.pending_groups:
+                    connection.pending_groups += 1
+                    items.append((connection, data))
+                else:
+                    connection.send(data)
+        else:
+            items = ready
+            for connection, _ in ready:
                 connection.pending_groups += 1
-                items.append((connection, data))
         if items:
             self.pending.append((need, self.wrote, self.started, self.executed, items))
         elif self.open_gate:
@@ -256,7 +275,8 @@ class Turn:
         self.executed = 0
         self.wrote = False
 
-    def _count_in_place(self) -> None:
+    def count_plain(self) -> None:
+        """Pass on how many GETs and SETs `batch` executed since the last call."""
         self.count("get", self.gets)
         self.count("set", self.sets)
         self.count_hits(self.hits, self.gets - self.hits)
@@ -335,7 +355,7 @@ class Turn:
 
     def _wake_held(self) -> None:
         member = self.member
-        if member.gate(member.now_ms()) is HOLD or member.backlog_bytes > BACKLOG_BYTES_MAX:
+        if member.gate(member.now_ms()) is HOLD or member.backlog_bytes > BACKLOG_BYTES_MAX or self.paused_until_ms:
             return
         held, self.held = self.held, set()
         for connection in sorted(held, key=lambda c: c.id):

@@ -47,8 +47,8 @@ _header_length = _header_lengths.__getitem__
 _flatten = chain.from_iterable
 _first = itemgetter(0)
 _ONLY_BYTES = {bytes}
-_SENTINEL_REQUEST = [b"the end of a read"]
-_SENTINEL = b"*1\r\n$17\r\n%b\r\n" % _SENTINEL_REQUEST[0]
+SENTINEL_REQUEST = [b"the end of a read"]
+SENTINEL = b"*1\r\n$17\r\n%b\r\n" % SENTINEL_REQUEST[0]
 """Nobody can forge it: behind an unfinished request its first byte, `*`, becomes part of what comes out, and it has none."""
 
 
@@ -72,6 +72,12 @@ class RequestReader:
     @authenticated.setter
     def authenticated(self, value: bool) -> None:
         self._strict.authenticated = value
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the beginning of a request waits for the rest of it."""
+        strict = self._strict
+        return bool(strict._missing or strict._held_bytes)
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """Every request that `data` completes, none empty, every element bytes.
@@ -108,8 +114,8 @@ class RequestReader:
                 values = b"".join(_flatten(requests))
                 list(map(_first, requests))
                 if len(values) <= self._bulk_bytes_max or self._all_short(requests):
-                    self._reader.feed(_SENTINEL)
-                    if self._gets() == _SENTINEL_REQUEST:
+                    self._reader.feed(SENTINEL)
+                    if self._gets() == SENTINEL_REQUEST:
                         return requests
         except Exception:  # an element that is no string, in one of the many ways in which that shows
             pass
