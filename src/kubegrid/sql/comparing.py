@@ -89,13 +89,18 @@ def _from_text(text: str, column_type: ColumnType) -> Any:
         return found.replace(tzinfo=UTC if column_type.zoned else None)
 
 
-def common(left: c.Value, right: c.Value) -> tuple[str, c.Value, c.Value]:
-    """The kind in which two values compare, and both with their constants converted to it. Raises Incomparable."""
+def common(left: c.Value, right: c.Value, at_least: str) -> tuple[str, c.Value, c.Value]:
+    """The kind in which two values compare, and both with their constants converted to it. Raises Incomparable.
+
+    Numbers compare as `at_least`, or wider.
+    """
     left, right = _agreed(left, right), _agreed(right, left)
     for value, other in ((left, right), (right, left)):
         if value.kind == c.JSON:
             raise Incomparable(f"{described(value)} cannot be compared; only IS NULL can be asked of it", other.offset)
     kind = _common_kind(left, right)
+    if kind in c.NUMBERS:
+        kind = max(kind, at_least, key=c.NUMBERS.index)
     return kind, _converted(left, kind), _converted(right, kind)
 
 
@@ -192,7 +197,8 @@ def moment_of_day(day: date) -> datetime:
 def calculated(operator: str, left: Any, right: Any, kind: str) -> Any:
     """`left operator right` in `kind`, exactly for integers and decimals."""
     if kind in (c.REAL, c.DOUBLE):
-        one, other = to_double(left), to_double(right)
+        widen = to_single if kind == c.REAL else to_double
+        one, other = widen(left), widen(right)
         number = one + other if operator == "+" else one - other if operator == "-" else one * other
         return to_single(number) if kind == c.REAL else number
     if kind == c.INTEGER:

@@ -4,7 +4,7 @@ Columns are found in the table, upper and lower case alike as in SQL; constants 
 with (`comparing`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -99,7 +99,7 @@ class _Reading:
         operator = _COMPARISONS.get(type(node))
         if operator is not None:
             self.only(node, "this", "expression")
-            return self._compared(operator, self.value(node.this), self.value(node.args["expression"]), node)
+            return self._compared(operator, self.value(node.this), self.value(node.args["expression"]))
         reader = _READERS.get(type(node))
         if reader is not None:
             return reader(self, node)
@@ -123,9 +123,9 @@ class _Reading:
             return c.Truth(value)
         raise self.refused(f"{described(value)} is not a condition; compare it with something", node)
 
-    def _compared(self, operator: str, left: c.Value, right: c.Value, node: Any) -> c.Condition:
+    def _compared(self, operator: str, left: c.Value, right: c.Value, at_least: str = c.INTEGER) -> c.Condition:
         try:
-            kind, left, right = common(left, right)
+            kind, left, right = common(left, right, at_least)
         except Incomparable as error:
             raise PredicateError(error.reason, self._text, error.offset) from None
         if kind == c.NULL or c.NULL in (left.kind, right.kind):
@@ -135,14 +135,17 @@ class _Reading:
     def between(self, node: Any) -> c.Condition:
         self.only(node, "this", "low", "high")
         value, low, high = (self.value(node.args[name]) for name in ("this", "low", "high"))
-        return c.And((self._compared(">=", value, low, node), self._compared("<=", value, high, node)))
+        widest = _widest((value, low, high))
+        return c.And((self._compared(">=", value, low, widest), self._compared("<=", value, high, widest)))
 
     def one_of(self, node: Any) -> c.Condition:
         self.only(node, "this", "expressions")
         if not node.expressions:
             raise self.refused("IN takes at least one value in parentheses", node)
         value = self.value(node.this)
-        choices = [self._compared("=", value, self.value(choice), choice) for choice in node.expressions]
+        given = [self.value(choice) for choice in node.expressions]
+        widest = _widest((value, *given))
+        choices = [self._compared("=", value, choice, widest) for choice in given]
         if isinstance(value, c.ColumnValue) and choices:
             constants = [choice.right for choice in choices if isinstance(choice, c.Comparison)]
             kinds = {choice.kind for choice in choices if isinstance(choice, c.Comparison)}
@@ -272,6 +275,11 @@ class _Reading:
         if _operations(found) > OPERATIONS_MAX:
             raise self.refused(f"more than {OPERATIONS_MAX} operations in one value", node)
         return found
+
+
+def _widest(values: Sequence[c.Value]) -> str:
+    """The kind of number in which BETWEEN and IN compare, one for all of their values."""
+    return max((value.kind for value in values if value.kind in c.NUMBERS), key=c.NUMBERS.index, default=c.INTEGER)
 
 
 def _operations(value: c.Value) -> int:
