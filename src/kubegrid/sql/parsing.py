@@ -14,8 +14,9 @@ from sqlglot.dialects.dialect import Dialect
 from kubegrid.sql.errors import PredicateError
 
 PREDICATE_CHARS_MAX = 16_384
-TOKENS_MAX = 1_000
-"""sqlglot takes about 30 µs a token: this many hold up the serving loop for the length of a beacon at most."""
+TOKENS_MAX = 500
+"""sqlglot takes 50 to 150 µs a token: this many hold up the serving loop for some tens of milliseconds, which is more
+than it likes and less than anybody takes for its death."""
 DEPTH_MAX = 24
 """Of parentheses and prefixes; sqlglot's own recursion ends at about 45 of them."""
 
