@@ -39,7 +39,7 @@ from kubegrid.coordination import (
     partition_key,
     records,
 )
-from kubegrid.manager import beginning
+from kubegrid.manager import beginning, reports
 from kubegrid.manager.catalog import CatalogKeeper
 from kubegrid.manager.deaths import Deaths
 from kubegrid.manager.sessions import Sessions
@@ -245,34 +245,22 @@ class Grid:
 
     def _compare(self, member: Member, configuration: Configuration) -> None:
         """Does this member know more than the coordinator? (R5)"""
-        if self.coordinator.state == "lost" or configuration.epoch < 1:
+        if self.coordinator.state == "lost" or not 0 <= configuration.partition < self.config.partitions:
             return
         partition = configuration.partition
-        stored = self.stored.get(partition)
-        if not 0 <= partition < self.config.partitions or stored == configuration:
-            return
-        if stored is None or stored.epoch <= configuration.epoch:
+        if reports.contradiction(member, configuration, self.stored.get(partition)):
             self._decode(partition_key(partition))  # a write whose outcome was in doubt may have come to light
-            stored = self.stored.get(partition)
-        what = f"{member} follows epoch {configuration.epoch} of partition {partition}"
-        if stored is None:
-            self.coordinator.lose(f"{what}, of which there is no record")
-        elif configuration.epoch > stored.epoch:
-            self.coordinator.lose(f"{what}, but the record is of epoch {stored.epoch}: it is an older copy")
-        elif configuration.epoch == stored.epoch and configuration != stored:
-            self.coordinator.lose(f"{what}, but the record of that epoch is another one")
+            what = reports.contradiction(member, configuration, self.stored.get(partition))
+            if what:
+                self.coordinator.lose(what)
 
     def _compare_catalog(self, record: MemberRecord) -> None:
         """The same of the catalog: members were told of a version only when it was durable."""
-        if self.coordinator.state == "lost" or record.catalog_known <= self.catalog.stored.version:
-            return
-        self._decode(CATALOG_KEY)
-        version = self.catalog.stored.version
-        if record.catalog_known > version:
-            self.coordinator.lose(
-                f"{record.member} knows version {record.catalog_known} of the catalog of tables, "
-                f"but the record is of version {version}: it is an older copy"
-            )
+        if self.coordinator.state != "lost" and record.catalog_known > self.catalog.stored.version:
+            self._decode(CATALOG_KEY)
+            what = reports.contradiction_of_catalog(record, self.catalog.stored.version)
+            if what:
+                self.coordinator.lose(what)
 
     def _compare_reports(self) -> None:
         for member, configuration in self.lookup.configurations():

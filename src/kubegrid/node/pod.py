@@ -9,7 +9,6 @@ Next on the path of the data: `server` (clients) and `peers` (members).
 
 import asyncio
 import logging
-import os
 import secrets
 import time
 import uuid
@@ -17,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from kubegrid.base.configuration import Configuration
 from kubegrid.base.ids import Member, slots_of_partition
 from kubegrid.base.settings import MIB, NodeConfig
-from kubegrid.coordination import HandOver, ManagerClient, Managers, MemberRecord, MemoryManagers, catalog
+from kubegrid.coordination import HandOver, ManagerClient, Managers, MemoryManagers, catalog
 from kubegrid.coordination.catalog import Change
 from kubegrid.coordination.messages import CatalogAnswer
+from kubegrid.node import description
 from kubegrid.node.catalog import CatalogFollower
 from kubegrid.node.context import NodeContext
 from kubegrid.node.coordinator_link import CoordinatorLink
@@ -133,7 +132,7 @@ class DataPod:
             tidies_collector=self._embedded is None,
         )
         self.housekeeping.listeners.append(self.catalog.follow)
-        self.topology = Topology(config.grid_id, config.partitions, self._record())
+        self.topology = Topology(config.grid_id, config.partitions, description.member_record(self))
         self.context = self._make_context()
         self.server = RespServer(self.turn, self.context)
         self.metrics = NodeMetrics(member, self.turn, self.context, self.server, self.housekeeping)
@@ -145,7 +144,7 @@ class DataPod:
         except BaseException:
             await self.stop()
             raise
-        self.topology.learn_me(self._record())
+        self.topology.learn_me(description.member_record(self))
         member.role_listeners.append(self._role_changed)
         member.primary_listeners.append(self.context.role_changed)
         self.client.start()
@@ -189,47 +188,17 @@ class DataPod:
 
     # -- registration and topology ---------------------------------------------------------------------------------
 
-    def _record(self) -> MemberRecord:
-        """What the managers, and through them everybody, are told of this member."""
-        config = self.config
-        replica = self.replica
-        last = replica.last
-        return MemberRecord(
-            name=config.name,
-            incarnation=self.me.incarnation,
-            partition=config.partition,
-            ordinal=config.ordinal,
-            role=replica.role.value,
-            serving=replica.serving,
-            epoch=replica.epoch,
-            commit=replica.commit.seq,
-            address=config.advertise,
-            resp_port=self.resp_port,
-            http_port=self.http_port,
-            replication_port=self.replication_port,
-            host=config.host,
-            zone=config.zone,
-            pid=os.getpid(),
-            memory_bytes=self.keyspace.used_bytes,
-            started_at=self.started_at,
-            last_epoch=last.epoch,
-            last_seq=last.seq,
-            complete=replica.role in (Role.PRIMARY, Role.BACKUP) or last.epoch > 0,
-            catalog_adopted=self.catalog.adopted_version,
-            catalog_known=self.catalog.newest.version,
-        )
-
     def _register(self) -> None:
         """Tell the managers, now and every `REGISTER_INTERVAL_S`."""
         if self._register_timer is not None:
             self._register_timer.cancel()
         if not self._stopped:
-            self.client.register(self._record(), self.replica.configuration)
+            self.client.register(description.member_record(self), self.replica.configuration)
             self._register_timer = asyncio.get_running_loop().call_later(REGISTER_INTERVAL_S, self._register)
 
     def _role_changed(self) -> None:
         self.coordinator.know(self.replica.epoch)
-        self.topology.learn_me(self._record())
+        self.topology.learn_me(description.member_record(self))
         if self.replica.configuration is not None:
             self.topology.learn_configuration(self.replica.configuration)
         self._register()
@@ -285,27 +254,7 @@ class DataPod:
         return self.metrics.text()
 
     def describe(self) -> dict[str, Any]:
-        """`/v1/member`: the record, flat, and more: enough for `kubegrid status` when every manager is dead."""
-        configuration = self.replica.configuration
-        reason = self.not_ready_because()
-        return {
-            **msgspec.to_builtins(self._record()),
-            "grid": self.config.grid,
-            "id": self.config.grid_id,
-            "partitions": self.config.partitions,
-            "slots": self.topology.partitions[self.config.partition].slots,
-            "ready": not reason,
-            "not_ready_because": reason or None,
-            "open": self.member.open(),
-            "configuration": None if configuration is None else _as_object(configuration),
-            "managers_connected": self.client.connected,
-            "coordinator_complaint": self.coordinator.complaint or self.catalog.complaint or None,
-            "limit_bytes": self.keyspace.limit_bytes,
-            "rss_bytes": self.housekeeping.memory.rss_bytes,
-            "keys": self.keyspace.key_count,
-            "loop_turn_longest_ms": round(self.housekeeping.loop_watch.longest_ms, 3),
-            "events": dict(self.replica.stats),
-        }
+        return description.described(self)
 
     # -- stopping --------------------------------------------------------------------------------------------------
 
@@ -345,8 +294,3 @@ class DataPod:
     def serving(self) -> bool:
         """Whether commands are executed here now."""
         return self.member.gate(self.member.now_ms()) is Gate.OPEN
-
-
-def _as_object(configuration: Configuration) -> dict[str, Any]:
-    """With names, unlike on the wire; a member is `[name, incarnation]`."""
-    return {name: getattr(configuration, name) for name in configuration.__struct_fields__}

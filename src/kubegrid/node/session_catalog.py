@@ -25,7 +25,7 @@ def _drop(session: Session, args: list[bytes]) -> bytes | _Steps:
 
 
 def _alter(session: Session, args: list[bytes]) -> bytes | _Steps:
-    if args[2].upper() != b"ADD" or args[3].upper() != b"COLUMN":
+    if len(args) != 5 or args[2].upper() != b"ADD" or args[3].upper() != b"COLUMN":
         return resp.error("ERR syntax error: KG.ALTER table ADD COLUMN column-json is the change that there is")
     return _change(session, Change(ADD_COLUMN, _text(args[1]), args[4]))
 
