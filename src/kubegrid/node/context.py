@@ -6,100 +6,19 @@ here: `Session`, the part of a connection that commands see, so that they can be
 Not here: any decision about replication, and the loop. Next on the path of the data: `dispatch`.
 """
 
+import importlib.metadata
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from kubegrid import __version__
-from kubegrid.base.configuration import Configuration
-from kubegrid.base.ids import Position
 from kubegrid.base.settings import ClientSettings, StoreSettings
-from kubegrid.replication import Role
+from kubegrid.node.session_statistics import Statistics
+from kubegrid.node.session_views import CurrentTurn, ReplicaView, Topology
 from kubegrid.store import Keyspace
 from kubegrid.wire.command_table import COMMANDS
 
 REDIS_VERSION = "7.0.15"
 """The version whose behaviour clients may expect."""
-
-
-class MemberView(Protocol):
-    """One member as clients see it (`topology.MemberView`)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def node_id(self) -> str: ...
-    @property
-    def host(self) -> str: ...
-    @property
-    def port(self) -> int: ...
-    @property
-    def replication(self) -> int: ...
-    @property
-    def role(self) -> str: ...
-    @property
-    def commit(self) -> int: ...
-
-
-class PartitionView(Protocol):
-    """One partition as clients see it (`topology.PartitionView`)."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def slots(self) -> list[tuple[int, int]]: ...
-    @property
-    def primary(self) -> MemberView | None: ...
-    @property
-    def backups(self) -> Any: ...
-    @property
-    def joining(self) -> Any: ...
-
-
-class Topology(Protocol):
-    """What is known of the grid (`topology.Topology`)."""
-
-    @property
-    def changes(self) -> int: ...
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def me(self) -> MemberView: ...
-    @property
-    def partitions(self) -> Any: ...
-    def partition_of(self, slot: int) -> PartitionView: ...
-
-
-class ReplicaView(Protocol):
-    """What commands read of the replication state machine."""
-
-    @property
-    def role(self) -> Role: ...
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def last_seq(self) -> int: ...
-    @property
-    def commit(self) -> Position: ...
-    @property
-    def configuration(self) -> Configuration | None: ...
-
-
-class WritingMember(Protocol):
-    """What the turn's member tells about writing (`turn.Replicator`)."""
-
-    @property
-    def writable(self) -> bool: ...
-
-
-class CurrentTurn(Protocol):
-    """The turn of the loop that a command runs in (`turn.Turn`)."""
-
-    open_gate: bool
-
-    @property
-    def member(self) -> WritingMember: ...
 
 
 class Session(Protocol):
@@ -166,11 +85,31 @@ class NodeContext:
         self.client_settings = client_settings
         self.store_settings = store_settings
         self.key_bytes_max = store_settings.key_bytes_max
-        self.version = __version__
+        self.version = importlib.metadata.version("kubegrid")
         self.sessions: dict[int, Any] = {}
         self.started_at = time.time()
         self.operations: dict[str, int] = {}
         """Commands executed since the last CONFIG RESETSTAT, by name."""
+        self.statistics: dict[str, Statistics] = {}
+        """More about commands, by name; only of those about which there is more."""
+        self.refusals = 0
+        """Requests that were refused, ever: whoever executes one through `dispatch` sees whether that happened."""
+        self.connections_accepted = 0
+        self.connections_refused = 0
+        self.blocked: dict[int, Callable[[bool], None]] = {}
+        """Clients that wait (WAIT, KG.TAKE … BLOCK) by number, and how to end that: as after its time, or with an error."""
+        self.writes_paused_until_ms = 0
+        """Unix time at which CLIENT PAUSE … WRITE ends; 0: no pause."""
+        self.takers: Any = None
+        """Clients that wait for records (`session_take.Takers`); set by `server`."""
+        self.waiters: dict[int, Any] = {}
+        """Those clients by number, in the order of their coming."""
+        self.catalog: Any = None
+        """Who carries a change of the tables to the managers; set by `pod`."""
+        self.left: list[Callable[[Any], None]] = []
+        """Called with each session that is gone."""
+        self.demoted: list[Callable[[], None]] = []
+        """Called when this member became the primary, or ceased to be it."""
         self.hits = 0
         self.misses = 0
         self.cluster_replies: dict[tuple[str, int], tuple[int, bytes]] = {}
@@ -188,6 +127,23 @@ class NodeContext:
         self.hits += hits
         self.misses += misses
 
+    def sample(self, name: str, seconds: float) -> None:
+        """One call of the command took so long."""
+        statistics = self.statistics_of(name)
+        statistics.sampled += 1
+        statistics.sampled_us += seconds * 1e6
+
+    def count_failure(self, name: str, reply: bytes) -> None:
+        """A command was executed and answered with this error."""
+        self.statistics_of(name).failed += 1
+        self.count_error(reply)
+
+    def statistics_of(self, name: str) -> Statistics:
+        known = self.statistics.get(name)
+        if known is None:
+            known = self.statistics[name] = Statistics()
+        return known
+
     def count_error(self, reply: bytes) -> None:
         """A command answered with this error."""
         code = reply[1:].split(b" ", 1)[0].decode("ascii", "replace").strip()
@@ -203,6 +159,7 @@ class NodeContext:
                 self.operations[subcommand.name] = 0
         self.hits = self.misses = 0
         self.errors.clear()
+        self.statistics.clear()
 
     def forget_watches(self, session: Session) -> None:
         """The session watches nothing any more (EXEC, DISCARD, UNWATCH, RESET, or it is gone)."""
@@ -220,9 +177,14 @@ class NodeContext:
     def forget_session(self, session: Session) -> None:
         """The connection is gone: nothing may refer to it any more."""
         self.forget_watches(session)
+        self.blocked.pop(session.id, None)
+        for forget in self.left:
+            forget(session)
 
     def role_changed(self) -> None:
         """What was watched may have changed while another member was the primary: every watch is void."""
         for watchers in self.keyspace.watched.values():
             for session in watchers:
                 session.dirty = True
+        for tell in self.demoted:
+            tell()

@@ -5,9 +5,10 @@
 `dispatch(session, args)` answers with
 
 - `bytes`: the complete reply. Empty when there is nothing to say (CLIENT REPLY SKIP).
+- `None`: the client waits for an event (KG.TAKE … BLOCK); whoever brings it calls `finish_task` of the connection.
 - a generator: a long command, cut into slices. The connection executes nothing else of this client until it is done, and
   the turn resumes it once a turn. It yields `None` when it wants to go on, or an `int`: nothing to do for that many
-  milliseconds (WAIT). Its return value is the complete reply. It may be closed when the connection is gone.
+  milliseconds (WAIT). Its return value is the complete reply, or `None` as above. It may be closed when the connection is gone.
 
 The checks come in the order of Redis: does the command exist, has it the right number of arguments, is the client
 authenticated, may this member serve the slot, is there room and redundancy for a write, is a transaction open. A refusal
@@ -19,17 +20,22 @@ What data commands do is in `store`, what the others do in the `session_*` modul
 
 from binascii import crc_hqx
 from collections.abc import Callable, Generator
+from time import perf_counter
 from typing import Any
 
 from kubegrid import store
 from kubegrid.node import (
     routing,
+    session_catalog,
     session_clients,
     session_cluster,
     session_commands,
     session_connection,
+    session_once,
     session_server,
     session_settings,
+    session_take,
+    session_tracking,
     session_wait,
     transactions,
 )
@@ -39,7 +45,7 @@ from kubegrid.store import refusals, slot_of
 from kubegrid.wire import command_table, resp
 from kubegrid.wire.command_table import CommandInfo
 
-Reply = bytes | Generator[int | None, None, bytes]
+Reply = bytes | Generator[int | None, None, bytes | None] | None
 
 _SESSION_COMMANDS: dict[str, Callable[[Session, list[bytes]], Any]] = {
     **session_connection.HANDLERS,
@@ -49,6 +55,10 @@ _SESSION_COMMANDS: dict[str, Callable[[Session, list[bytes]], Any]] = {
     **session_settings.HANDLERS,
     **session_cluster.HANDLERS,
     **session_wait.HANDLERS,
+    **session_tracking.HANDLERS,
+    **session_catalog.HANDLERS,
+    **session_take.HANDLERS,
+    "kg.once": lambda session, args: session_once.once(session, args, dispatch),
     **transactions.HANDLERS,
 }
 
@@ -69,6 +79,9 @@ COMMANDS: dict[bytes, Executable] = {
     for spelling in (name, name.upper(), name.capitalize())
 }
 """By the spellings that clients use; others take one step more."""
+SAMPLE_MASK = 15
+"""The first call of a data command and one in sixteen are timed, for INFO commandstats: timing each would cost a tenth of it."""
+_MINUS = ord("-")
 _WEB_WORDS = frozenset((b"post", b"host:"))
 """A web page makes somebody's browser send commands in the body of a request: closed unanswered at its head, as in Redis."""
 
@@ -93,55 +106,78 @@ def dispatch(session: Session, args: list[bytes]) -> Reply:
         return _refuse(session, resp.ERR_NOAUTH, command)
     node = session.node
     turn = session.turn
+    reply: Reply
     if command.first_key:
         key = args[command.first_key]
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
         if count > 2 and not command.single_key:
             keys = command.info.keys(args)
             if len(keys) > node.store_settings.atomic_units_max:
-                return _refuse(session, refusals.too_many(node.keyspace, command.label))
+                return _refuse(session, refusals.too_many(node.keyspace, command.label), command)
             for other in keys:
                 if (slot_of(other) if b"{" in other else crc_hqx(other, 0) & 16383) != slot:
-                    return _refuse(session, resp.ERR_CROSSSLOT)
+                    return _refuse(session, resp.ERR_CROSSSLOT, command)
             key = max(keys, key=len)
         if not turn.open_gate or node.keyspace.slots[slot] is None:
             refusal = routing.refuse_slot(session, slot, command.reads_only)
             if refusal is not None:
-                return _refuse(session, refusal)
+                return _refuse(session, refusal, command)
         if command.write and len(key) > node.key_bytes_max:
-            return _refuse(session, resp.error(f"ERR key is longer than {node.key_bytes_max} bytes"))
-    elif command.whole_keyspace and not turn.open_gate:
-        refusal = routing.refuse_everywhere(session, command.reads_only)
+            return _refuse(session, resp.error(f"ERR key is longer than {node.key_bytes_max} bytes"), command)
+    elif command.admit is not None:
+        refusal = command.admit(session, args, command.reads_only)
         if refusal is not None:
-            return _refuse(session, refusal)
+            return _refuse(session, refusal, command)
+    if node.writes_paused_until_ms and (command.write or (command.label == "exec" and transactions.writes(session))):
+        reply = session_tracking.held_back(session, args, dispatch)
+        return reply
     if command.write:
         if not turn.member.writable:
-            return _refuse(session, resp.ERR_NOREPLICAS)
+            return _refuse(session, resp.ERR_NOREPLICAS, command)
         if command.denied_when_full and node.keyspace.used_bytes >= node.keyspace.limit_bytes:
-            return _refuse(session, resp.ERR_OOM)
+            return _refuse(session, resp.ERR_OOM, command)
     if session.multi is not None and not command.immediate:
+        if command.not_queued:
+            return _refuse(session, transactions.not_allowed(command.label), command)
         return transactions.queue(session, command, args)
     session.last_command = command.name
-    node.operations[command.label] += 1
+    calls = node.operations[command.label] + 1
+    node.operations[command.label] = calls
     data = command.data
-    reply: Reply
     if data is None:
         reply = command.run(session, args)
+        if type(reply) is bytes and reply[:1] == b"-":
+            node.count_failure(command.label, reply)
         return reply
-    reply = data(node.keyspace, args, session.resp == 3)
-    if command.counts_hits:
+    if calls & SAMPLE_MASK != 1:
+        reply = data(node.keyspace, args, session.resp == 3)
+    else:
+        started = perf_counter()
+        reply = data(node.keyspace, args, session.resp == 3)
+        node.sample(command.label, perf_counter() - started)
+    if type(reply) is bytes and reply[0] == _MINUS:
+        if reply.startswith(b"-MOVED "):
+            return _refuse(session, routing.with_address(session, reply), command)
+        node.count_failure(command.label, reply)
+    elif command.counts_hits:
         if reply == resp.NULL_BULK or reply == resp.NULL3:
             node.misses += 1
         else:
             node.hits += 1
+    if node.waiters and command.write:
+        node.takers.look()
     return reply
 
 
 def _refuse(session: Session, error: bytes, command: Executable | None = None) -> bytes:
     """Answer with an error without executing anything; an open transaction can then only be given up."""
-    session.node.count_error(error)
-    if command is not None and command.label == "exec":
-        return transactions.abort(session, error)
+    node = session.node
+    node.count_error(error)
+    node.refusals += 1
+    if command is not None:
+        node.statistics_of(command.label).refused += 1
+        if command.label == "exec":
+            return transactions.abort(session, error)
     if session.multi is not None:
         session.multi_failed = True
     return error

@@ -4,19 +4,29 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from kubegrid.node import routing
 from kubegrid.wire import resp
 from kubegrid.wire.command_table import CommandInfo
 
 _WHOLE_KEYSPACE = {"keys", "scan", "dbsize", "randomkey", "flushdb", "flushall"}
+_PARTITION = {"kg.write", "kg.find", "kg.count", "kg.take"}
+"""Answered for the partition, though no key is named: their slot is any of the partition's."""
+_SEVERAL_SLOTS = {"kg.read"}
+"""Their keys may be of several slots of this partition."""
 _IMMEDIATE = {"exec", "discard", "multi", "watch", "quit", "reset"}
 """Executed at once even while a transaction is open."""
-_COUNTS_HITS = {"get", "getex", "getdel", "hget"}
+_NOT_QUEUED = {"kg.once", "kg.create", "kg.drop", "kg.alter"}
+"""They wait for others, or answer for a whole log entry: not a part of a transaction."""
+_CHECKS_ITSELF = {"kg.once"}
+"""Its inner command is checked instead: what was executed already has its reply even where nothing may be written now."""
+_COUNTS_HITS = {"get", "getex", "getdel", "hget", "json.get"}
 
 
 class Executable:
     """One command or subcommand. Attributes only, read once per request."""
 
     __slots__ = (
+        "admit",
         "arguments_max",
         "arguments_min",
         "counts_hits",
@@ -28,6 +38,8 @@ class Executable:
         "label",
         "name",
         "no_auth",
+        "not_queued",
+        "partition",
         "reads_only",
         "run",
         "single_key",
@@ -43,15 +55,25 @@ class Executable:
         self.name = info.name.encode()
         self.arguments_min = abs(info.arity)
         self.arguments_max = info.arity if info.arity > 0 else sys.maxsize
-        self.first_key = info.first_key
+        self.first_key = 0 if info.name in _SEVERAL_SLOTS else info.first_key
         self.single_key = info.first_key == info.last_key
         self.no_auth = "no_auth" in info.flags
-        self.write = "write" in info.flags
-        self.reads_only = "readonly" in info.flags
+        self.write = "write" in info.flags and info.name not in _CHECKS_ITSELF
+        self.reads_only = "write" not in info.flags
         self.denied_when_full = "denyoom" in info.flags
         self.whole_keyspace = info.name in _WHOLE_KEYSPACE
+        self.partition = info.name in _PARTITION
         self.immediate = info.name in _IMMEDIATE
+        self.not_queued = info.name in _NOT_QUEUED
         self.counts_hits = info.name in _COUNTS_HITS
+        self.admit: Callable[..., bytes | None] | None = None
+        """Why a request whose slot no key tells may not run here: `admit(session, args, reads only)`."""
+        if self.whole_keyspace:
+            self.admit = routing.refuse_everywhere
+        elif self.partition:
+            self.admit = routing.refuse_partition
+        elif info.name in _SEVERAL_SLOTS:
+            self.admit = routing.refuse_records
         self.subcommands: dict[bytes, Executable] | None = None
         self.data = None if run is not None else data
         if run is None:

@@ -63,6 +63,7 @@ class NodeMetrics(Collector):
         )
         yield info
         yield from self._operations()
+        yield from self._tables()
         yield from self._replication()
         yield from self._process()
 
@@ -84,12 +85,44 @@ class NodeMetrics(Collector):
         buckets.append(("+Inf", sum(turn.latency_counts)))
         latency.add_metric([], buckets, turn.latency_sum_ms / 1000)
         yield latency
+        refused = CounterMetricFamily(
+            "kubegrid_operations_refused", "Commands that were not executed, by name.", labels=["command"]
+        )
+        failed = CounterMetricFamily(
+            "kubegrid_operations_failed", "Commands executed and answered with an error, by name.", labels=["command"]
+        )
+        for name, statistics in sorted(self.node.statistics.items()):
+            if statistics.refused:
+                refused.add_metric([name], statistics.refused)
+            if statistics.failed:
+                failed.add_metric([name], statistics.failed)
+        yield refused
+        yield failed
         yield _gauge("kubegrid_connections", "Clients connected.", len(self.node.sessions))
         yield _counter("kubegrid_connections_accepted", "Clients accepted.", self.server.accepted)
         yield _counter("kubegrid_connections_refused", "Clients refused for being too many.", self.server.refused)
         yield _counter(
             "kubegrid_requests_timed_out", "Connections closed for want of a confirmation.", self.housekeeping.timed_out
         )
+
+    def _tables(self) -> Iterable[Metric]:
+        keyspace = self.turn.keyspace
+        records = GaugeMetricFamily("kubegrid_records", "Records held, by table.", labels=["table"])
+        for table in keyspace.tables.by_id.values():
+            records.add_metric([table.name], keyspace.tables.counts.get(table.id, 0))
+        yield records
+        yield _gauge(
+            "kubegrid_catalog_version", "Version of the catalog of tables that holds.", keyspace.catalog.version
+        )
+        yield _gauge("kubegrid_waiting_takers", "Clients that wait for a record.", len(self.node.waiters))
+        takers = self.node.takers
+        taken = 0 if takers is None else takers.taken
+        yield _counter("kubegrid_records_taken_after_waiting", "Records that waiting clients got.", taken)
+        requests = keyspace.requests
+        yield _gauge(
+            "kubegrid_request_clients", "Clients whose numbered requests are remembered.", len(requests.clients)
+        )
+        yield _gauge("kubegrid_request_bytes", "Bytes of remembered replies, counted.", requests.used_bytes)
 
     def _replication(self) -> Iterable[Metric]:
         member = self.member

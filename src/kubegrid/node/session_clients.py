@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Generator
 
+from kubegrid.node import session_kill
 from kubegrid.node.context import Session
 from kubegrid.node.session_connection import name_error
 from kubegrid.store.numbers import parse_int64
@@ -13,8 +14,12 @@ CLIENTS_A_SLICE = 500
 
 _HELP = (
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CACHING (YES|NO)",
+    "    Refused: nothing is tracked.",
     "GETNAME",
     "    The name of this connection.",
+    "GETREDIR",
+    "    The connection that is told of invalidations: always -1, for nothing is tracked.",
     "ID",
     "    The number of this connection.",
     "INFO",
@@ -36,21 +41,26 @@ _HELP = (
     "    Exempt this connection from eviction.",
     "NO-TOUCH (ON|OFF)",
     "    Let the reads of this connection leave idle times alone.",
+    "PAUSE <timeout> [WRITE|ALL]",
+    "    Hold all requests, or writes only, for some milliseconds.",
     "REPLY (ON|OFF|SKIP)",
     "    Whether this connection is sent replies.",
     "SETINFO (LIB-NAME|LIB-VER) <value>",
     "    Record the client library.",
     "SETNAME <name>",
     "    Name this connection.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Only OFF is supported.",
+    "TRACKINGINFO",
+    "    That nothing is tracked.",
+    "UNBLOCK <client-id> [TIMEOUT|ERROR]",
+    "    End the waiting of another connection.",
+    "UNPAUSE",
+    "    End a pause of writes.",
     "HELP",
     "    This text.",
 )
-_TYPES = {b"normal": True, b"master": False, b"replica": False, b"slave": False, b"pubsub": False}
-"""The types of clients that Redis knows, and whether connections to this server are of it."""
-_NO_SUCH_CLIENT = b"-ERR No such client\r\n"
 _BAD_INFO = b"-ERR %b cannot contain spaces, newlines or special characters.\r\n"
-
-Test = Callable[[Session], bool]
 
 
 def _id(session: Session, args: list[bytes]) -> bytes:
@@ -123,10 +133,15 @@ def _line(session: Session, client: Session) -> bytes:
     now_ms = time.monotonic_ns() // 1_000_000
     age_s = max(0, (now_ms - client.created_ms) // 1000)
     idle_s = min(age_s, max(0, (session.node.keyspace.now_ms - client.active_ms) // 1000))
-    flags = (
-        ("x" if client.multi is not None else "") + ("r" if client.readonly else "") + ("e" if client.no_evict else "")
-    )
-    flags += ("d" if client.dirty else "") + ("T" if client.no_touch else "")
+    letters = {
+        "x": client.multi is not None,
+        "b": client.id in session.node.blocked,
+        "d": client.dirty,
+        "r": client.readonly,
+        "e": client.no_evict,
+        "T": client.no_touch,
+    }
+    flags = "".join([letter for letter, holds in letters.items() if holds])
     multi = -1 if client.multi is None else len(client.multi)
     words = (
         f"id={client.id} addr={client.peer} laddr={client.laddr} fd={client.id} name={client.name.decode('ascii')} "
@@ -145,9 +160,9 @@ def _info(session: Session, args: list[bytes]) -> bytes:
 def _list(session: Session, args: list[bytes]) -> bytes | Generator[None, None, bytes]:
     clients = [client for _, client in sorted(session.node.sessions.items())]
     if len(args) == 4 and args[2].lower() == b"type":
-        is_normal = _TYPES.get(args[3].lower())
+        is_normal = session_kill.TYPES.get(args[3].lower())
         if is_normal is None:
-            return _unknown_type(args[3])
+            return session_kill.unknown_type(args[3])
         if not is_normal:
             clients = []
     elif len(args) > 3 and args[2].lower() == b"id":
@@ -172,71 +187,6 @@ def _lines_in_slices(session: Session, clients: list[Session]) -> Generator[None
     return resp.verbatim(b"".join(lines), session.resp == 3)
 
 
-def _unknown_type(name: bytes) -> bytes:
-    return resp.error(b"ERR Unknown client type '%b'" % name)
-
-
-def _kill(session: Session, args: list[bytes]) -> bytes:
-    if len(args) == 3:
-        address = args[2].decode("latin-1")
-        killed = _close(session, [lambda client: client.peer == address], spare_me=False)
-        return resp.OK if killed else _NO_SUCH_CLIENT
-    if len(args) % 2:
-        return resp.ERR_SYNTAX
-    tests: list[Test] = []
-    spare_me = True
-    for option, value in zip(args[2::2], args[3::2], strict=True):
-        name = option.lower()
-        if name == b"skipme":
-            choice = {b"yes": True, b"no": False}.get(value.lower())
-            if choice is None:
-                return resp.ERR_SYNTAX
-            spare_me = choice
-            continue
-        test = _kill_test(name, value)
-        if isinstance(test, bytes):
-            return test
-        tests.append(test)
-    return resp.integer(_close(session, tests, spare_me))
-
-
-def _kill_test(option: bytes, value: bytes) -> Test | bytes:
-    """Whether a connection fits one option of CLIENT KILL, or the error."""
-    text = value.decode("latin-1")
-    if option == b"id":
-        number = parse_int64(value)
-        if number is None or number <= 0:
-            return resp.error("ERR client-id should be greater than 0")
-        return lambda client: client.id == number
-    if option == b"addr":
-        return lambda client: client.peer == text
-    if option == b"laddr":
-        return lambda client: client.laddr == text
-    if option == b"user":
-        if value != b"default":
-            return resp.error(b"ERR No such user '%b'" % value)
-        return lambda client: client.authenticated
-    if option == b"type":
-        is_normal = _TYPES.get(value.lower())
-        return _unknown_type(value) if is_normal is None else lambda client: is_normal
-    return resp.ERR_SYNTAX
-
-
-def _close(session: Session, tests: list[Test], spare_me: bool) -> int:
-    """Close the connections that fit; this one only after its reply. How many there were."""
-    fitting = [client for client in session.node.sessions.values() if all(test(client) for test in tests)]
-    killed = 0
-    for client in fitting:
-        if client is not session:
-            client.close()
-        elif spare_me:
-            continue
-        else:
-            session.close_after_reply = True
-        killed += 1
-    return killed
-
-
 def _help(session: Session, args: list[bytes]) -> bytes:
     return resp.lines(_HELP)
 
@@ -248,7 +198,7 @@ HANDLERS: dict[str, Callable[[Session, list[bytes]], bytes | Generator[None, Non
     "client|setinfo": _setinfo,
     "client|list": _list,
     "client|info": _info,
-    "client|kill": _kill,
+    "client|kill": session_kill.kill,
     "client|no-evict": _no_evict,
     "client|no-touch": _no_touch,
     "client|reply": _reply,

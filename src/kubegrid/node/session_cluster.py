@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 
 from kubegrid.base.ids import SLOT_COUNT
-from kubegrid.node.context import MemberView, PartitionView, Session
+from kubegrid.node.context import Session
+from kubegrid.node.session_views import MemberView, PartitionView
 from kubegrid.store import slot_of
 from kubegrid.store.numbers import parse_int64
 from kubegrid.wire import resp
@@ -34,6 +35,8 @@ _HELP = (
     "NODES",
     "    The members. Output format:",
     "    <id> <ip:port> <flags> <master> <pings> <pongs> <epoch> <link> <slot> ...",
+    "REPLICAS <node-id>",
+    "    The backups of a primary, as lines of NODES.",
     "SHARDS",
     "    The partitions with their slots and members.",
     "SLOTS",
@@ -152,6 +155,20 @@ def _node_line(member: MemberView, me: MemberView, role: str, master: str, parti
     return f"{words} {slots}\n" if slots else f"{words}\n"
 
 
+def _replicas(session: Session, args: list[bytes]) -> bytes:
+    """The lines of CLUSTER NODES for the backups of one primary."""
+    topology = session.node.topology
+    wanted = args[2].decode("latin-1")
+    for partition in topology.partitions:
+        primary = partition.primary
+        if any(member.node_id == wanted for member in partition.backups):
+            return resp.error("ERR The specified node is not a master")
+        if primary is not None and primary.node_id == wanted:
+            lines = [_node_line(b, topology.me, "slave", wanted, partition, "") for b in partition.backups]
+            return resp.array_of_bulks([line.rstrip("\n").encode() for line in lines])
+    return resp.error(b"ERR Unknown node %b" % args[2])
+
+
 def _info(session: Session, args: list[bytes]) -> bytes:
     topology = session.node.topology
     assigned = served = size = known = 0
@@ -221,6 +238,7 @@ HANDLERS: dict[str, Handler] = {
     "cluster|slots": _encoded_once("slots", _slots),
     "cluster|shards": _encoded_once("shards", _shards),
     "cluster|nodes": _encoded_once("nodes", _nodes),
+    "cluster|replicas": _replicas,
     "cluster|info": _info,
     "cluster|keyslot": _keyslot,
     "cluster|myid": _myid,

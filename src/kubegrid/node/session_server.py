@@ -10,13 +10,13 @@ import sys
 import time
 from collections.abc import Callable
 
+from kubegrid.node import session_statistics
 from kubegrid.node.context import REDIS_VERSION, NodeContext, Session
+from kubegrid.node.session_statistics import Fields
 from kubegrid.replication import Role
 from kubegrid.store import memory_usage
 from kubegrid.store.numbers import parse_int64
 from kubegrid.wire import resp
-
-Fields = dict[str, object]
 
 _PAGE_BYTES = resource.getpagesize()
 _MEMORY_HELP = (
@@ -76,7 +76,8 @@ def _clients(node: NodeContext) -> Fields:
         "connected_clients": len(node.sessions),
         "cluster_connections": 0,
         "maxclients": node.client_settings.clients_max,
-        "blocked_clients": 0,
+        "blocked_clients": len(node.blocked),
+        "tracking_clients": 0,
     }
 
 
@@ -110,21 +111,6 @@ def _persistence(node: NodeContext) -> Fields:
     }
 
 
-def _stats(node: NodeContext) -> Fields:
-    return {
-        "total_connections_received": max(node.sessions, default=0),
-        "total_commands_processed": sum(node.operations.values()),
-        "rejected_connections": 0,
-        "expired_keys": node.keyspace.expired,
-        "evicted_keys": 0,
-        "keyspace_hits": node.hits,
-        "keyspace_misses": node.misses,
-        "pubsub_channels": 0,
-        "pubsub_patterns": 0,
-        "total_error_replies": sum(node.errors.values()),
-    }
-
-
 def _replication(node: NodeContext) -> Fields:
     replica = node.replica
     topology = node.topology
@@ -142,13 +128,20 @@ def _replication(node: NodeContext) -> Fields:
         fields["master_host"] = "" if primary is None else primary.host
         fields["master_port"] = 0 if primary is None else primary.port
         fields["master_link_status"] = "up" if replica.role is Role.BACKUP else "down"
+        fields["master_last_io_seconds_ago"] = 0 if replica.role is Role.BACKUP else -1
         fields["master_sync_in_progress"] = int(replica.role is Role.JOINING)
+        fields["slave_read_repl_offset"] = replica.last_seq
         fields["slave_repl_offset"] = replica.commit.seq
+        fields["slave_priority"] = 100
+        fields["replica_announced"] = 1
         fields["slave_read_only"] = 1
         fields["connected_slaves"] = 0
     fields["master_failover_state"] = "no-failover"
     fields["master_replid"] = node.run_id
+    fields["master_replid2"] = "0" * 40
     fields["master_repl_offset"] = replica.commit.seq
+    fields["second_repl_offset"] = -1
+    fields["repl_backlog_active"] = 0
     fields["kubegrid_role"] = replica.role.value
     fields["kubegrid_epoch"] = replica.epoch
     fields["kubegrid_in_sync"] = 0 if replica.configuration is None else len(replica.configuration.in_sync)
@@ -160,28 +153,8 @@ def _cpu(node: NodeContext) -> Fields:
     return {"used_cpu_sys": f"{usage.ru_stime:.6f}", "used_cpu_user": f"{usage.ru_utime:.6f}"}
 
 
-def _commandstats(node: NodeContext) -> Fields:
-    return {
-        f"cmdstat_{name}": f"calls={calls},usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0"
-        for name, calls in node.operations.items()
-        if calls
-    }
-
-
-def _errorstats(node: NodeContext) -> Fields:
-    return {f"errorstat_{code}": f"count={count}" for code, count in sorted(node.errors.items())}
-
-
 def _cluster(node: NodeContext) -> Fields:
     return {"cluster_enabled": 1}
-
-
-def _keyspace(node: NodeContext) -> Fields:
-    keyspace = node.keyspace
-    if not keyspace.key_count:
-        return {}
-    expiring = sum(len(expires) for expires in keyspace.expires if expires is not None)
-    return {"db0": f"keys={keyspace.key_count},expires={expiring},avg_ttl=0"}
 
 
 _SECTIONS: dict[str, Callable[[NodeContext], Fields]] = {
@@ -189,14 +162,14 @@ _SECTIONS: dict[str, Callable[[NodeContext], Fields]] = {
     "Clients": _clients,
     "Memory": _memory,
     "Persistence": _persistence,
-    "Stats": _stats,
+    "Stats": session_statistics.stats,
     "Replication": _replication,
     "CPU": _cpu,
     "Modules": lambda node: {},
-    "Commandstats": _commandstats,
-    "Errorstats": _errorstats,
+    "Commandstats": session_statistics.commandstats,
+    "Errorstats": session_statistics.errorstats,
     "Cluster": _cluster,
-    "Keyspace": _keyspace,
+    "Keyspace": session_statistics.keyspace,
 }
 _ONLY_WHEN_ASKED = {"Commandstats"}
 _EVERYTHING = {b"all", b"everything"}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator
 
 from kubegrid.node.context import Session
+from kubegrid.node.session_views import ReplicaView
 from kubegrid.replication import Role
 from kubegrid.store.numbers import parse_int64
 from kubegrid.wire import resp
@@ -18,7 +19,8 @@ _WAIT_ON_BACKUP = (
     b"-ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured "
     b"to be writable (which is not the default) writes to replicas are just local and are not propagated.\r\n"
 )
-_UNBLOCKED = b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n"
+UNBLOCKED_BY_CLIENT = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"
+UNBLOCKED_BY_ROLE = b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n"
 
 
 def _wait(session: Session, args: list[bytes]) -> bytes | Generator[int | None, None, bytes]:
@@ -49,16 +51,30 @@ def _backups(session: Session) -> int:
 
 def _waiting(session: Session, wanted: int, timeout_ms: int) -> Generator[int | None, None, bytes]:
     replica = session.node.replica
+    ended: list[bool] = []
+    """Filled by CLIENT UNBLOCK: whether with an error."""
+    session.node.blocked[session.id] = ended.append
+    try:
+        return (yield from _steps(session, replica, wanted, timeout_ms, ended))
+    finally:
+        session.node.blocked.pop(session.id, None)
+
+
+def _steps(
+    session: Session, replica: ReplicaView, wanted: int, timeout_ms: int, ended: list[bool]
+) -> Generator[int | None, None, bytes]:
     until = time.monotonic() + timeout_ms / 1000
     yield None  # what was executed in this turn becomes an entry first
     position = replica.last_seq
     while True:
         if replica.role is not Role.PRIMARY:
-            return _UNBLOCKED
+            return UNBLOCKED_BY_ROLE
         confirmed = replica.commit.seq >= position
         if confirmed and _backups(session) >= wanted:
             return resp.integer(_backups(session))
-        if timeout_ms and time.monotonic() >= until:
+        if ended and ended[0]:
+            return UNBLOCKED_BY_CLIENT
+        if ended or (timeout_ms and time.monotonic() >= until):
             return resp.integer(_backups(session) if confirmed else 0)
         yield WAIT_STEP_MS
 

@@ -10,7 +10,7 @@ WATCH registers the session with the keyspace, which marks it `dirty` when a wat
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from kubegrid.node import routing, session_wait
+from kubegrid.node import routing, session_take, session_wait
 from kubegrid.node.context import Session
 from kubegrid.store import slot_of
 from kubegrid.wire import resp
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _TOO_MANY = b"-ERR transaction exceeds the limit of queued commands or bytes\r\n"
 _TOO_LARGE = b"-ERR too many keys for this command inside of a transaction\r\n"
-_UNBOUNDED = {"keys", "flushdb", "flushall"}
+_UNBOUNDED = {"keys", "flushdb", "flushall", "kg.find", "kg.count", "kg.take"}
 """Commands whose work grows with the whole keyspace: outside of a transaction they are cut into slices."""
 
 
@@ -31,6 +31,10 @@ def _multi(session: Session, args: list[bytes]) -> bytes:
     session.multi_failed = False
     session.multi_bytes = 0
     return resp.OK
+
+
+def not_allowed(name: str) -> bytes:
+    return resp.error(f"ERR {name.upper()} is not allowed in a transaction")
 
 
 def queue(session: Session, command: "Executable", args: list[bytes]) -> bytes:
@@ -47,6 +51,11 @@ def queue(session: Session, command: "Executable", args: list[bytes]) -> bytes:
         return _TOO_MANY
     queued.append((command, args))
     return resp.QUEUED
+
+
+def writes(session: Session) -> bool:
+    """Whether what is queued would write."""
+    return any(command.write for command, _ in session.multi or ())
 
 
 def _exec(session: Session, args: list[bytes]) -> bytes:
@@ -69,17 +78,21 @@ def _exec(session: Session, args: list[bytes]) -> bytes:
         session.node.count_error(refusal)
         return abort(session, refusal)
     _end(session)
-    return resp.array([_execute(session, command, request) for command, request in queued])
+    reply = resp.array([_execute(session, command, request) for command, request in queued])
+    if session.node.waiters:
+        session.node.takers.look()
+    return reply
 
 
 def _refusal(session: Session, queued: list[tuple["Executable", list[bytes]]]) -> bytes | None:
     """Whether the keys of the whole transaction lie in one slot, and this member may serve it now."""
     slot = -1
     reads_only = True
-    whole_keyspace = False
+    whole_keyspace = partition = False
     for command, request in queued:
         reads_only = reads_only and not command.write
         whole_keyspace = whole_keyspace or command.whole_keyspace
+        partition = partition or command.partition
         for key in command.info.keys(request):
             other = slot_of(key)
             if slot >= 0 and other != slot:
@@ -89,11 +102,13 @@ def _refusal(session: Session, queued: list[tuple["Executable", list[bytes]]]) -
         refusal = routing.refuse_slot(session, slot, reads_only)
         if refusal is not None:
             return refusal
-    return routing.refuse_everywhere(session, reads_only) if whole_keyspace else None
+    if partition and (refusal := routing.refuse_partition(session, [], reads_only)) is not None:
+        return refusal
+    return routing.refuse_everywhere(session, [], reads_only) if whole_keyspace else None
 
 
 def _write_refusal(session: Session, queued: list[tuple["Executable", list[bytes]]]) -> bytes | None:
-    if any(command.write for command, _ in queued):
+    if writes(session):
         if not session.turn.member.writable:
             return resp.ERR_NOREPLICAS
         keyspace = session.node.keyspace
@@ -119,12 +134,18 @@ def _execute(session: Session, command: "Executable", request: list[bytes]) -> b
     reply: Any
     if command.label == "wait":
         return session_wait.wait_in_transaction(session, request)
-    if command.data is None:
+    if command.label == "kg.take":
+        reply = session_take.take_at_once(session, request)
+    elif command.data is None:
         reply = command.run(session, request)
     else:
         reply = command.data(node.keyspace, request, session.resp == 3)
     if type(reply) is not bytes:
-        return _finish(reply)
+        reply = _finish(reply)
+    if reply[:1] == b"-":
+        if reply.startswith(b"-MOVED "):
+            reply = routing.with_address(session, reply)
+        node.count_failure(command.label, reply)
     return reply or resp.OK  # CLIENT REPLY says nothing, and an array must hold something
 
 

@@ -5,6 +5,7 @@
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
@@ -15,6 +16,7 @@ from kubegrid.base.settings import ClientSettings, StoreSettings
 from kubegrid.coordination.lookup import MemberRecord
 from kubegrid.node.context import NodeContext
 from kubegrid.node.dispatch import dispatch
+from kubegrid.node.session_takers import Takers
 from kubegrid.node.topology import Topology, node_id
 from kubegrid.replication import Role
 from kubegrid.store import Keyspace
@@ -58,6 +60,35 @@ class PlainReplica:
         self.last_seq = 7
         self.commit = Position(1, 7)
         self.configuration: Configuration | None = configuration
+        self.stale_ms: int | None = 0
+
+    def staleness_ms(self, now: int) -> int | None:
+        return self.stale_ms
+
+
+class PlainLoop:
+    """What a command asks to be done later; `Drive.later` does it."""
+
+    def __init__(self) -> None:
+        self.soon: list[Callable[[], None]] = []
+        self.timers: list[PlainTimer] = []
+
+    def call_soon(self, function: Callable[..., None], *args: Any) -> None:
+        self.soon.append(lambda: function(*args))
+
+    def call_later(self, delay_s: float, function: Callable[..., None], *args: Any) -> "PlainTimer":
+        self.timers.append(PlainTimer(delay_s, lambda: function(*args)))
+        return self.timers[-1]
+
+
+class PlainTimer:
+    def __init__(self, delay_s: float, call: Callable[[], None]) -> None:
+        self.delay_s = delay_s
+        self.call = call
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
 
 
 class PlainTurn:
@@ -66,6 +97,14 @@ class PlainTurn:
     def __init__(self) -> None:
         self.open_gate = True
         self.writable = True
+        self.paused_until_ms = 0
+        self.loop = PlainLoop()
+
+    def now_ms(self) -> int:
+        return 0
+
+    def work(self, function: Callable[[], None]) -> None:
+        function()
 
     @property
     def member(self) -> "PlainTurn":
@@ -115,7 +154,23 @@ class Drive:
             client_settings=clients or ClientSettings(),
             store_settings=store or StoreSettings(),
         )
+        self.node.takers = Takers(self.node, self.turn)
         self.numbers = 0
+
+    def later(self) -> None:
+        """What commands asked to be done in the next turns."""
+        while self.turn.loop.soon:
+            waiting, self.turn.loop.soon = self.turn.loop.soon, []
+            for function in waiting:
+                function()
+
+    def time_passes(self) -> None:
+        """Every timer that was set runs out."""
+        timers, self.turn.loop.timers = self.turn.loop.timers, []
+        for timer in timers:
+            if not timer.cancelled:
+                timer.call()
+        self.later()
 
     def connect(self) -> "Client":
         self.numbers += 1
@@ -130,6 +185,8 @@ class Drive:
         self.replica.role = Role.BACKUP
         self.turn.open_gate = False
         self.keyspace.primary = False
+        self.node.role_changed()
+        self.later()
 
 
 class Client:
@@ -160,12 +217,27 @@ class Client:
         self.peer = f"127.0.0.1:{40000 + number}"
         self.laddr = "127.0.0.1:7000"
         self.closed = False
+        self.answers: list[bytes] = []
+        """Replies that came after waiting."""
         drive.node.sessions[number] = self
 
     def close(self) -> None:
         self.closed = True
         self.node.sessions.pop(self.id, None)
         self.node.forget_session(self)
+
+    def finish_task(self, reply: bytes) -> None:
+        self.answers.append(reply)
+
+    def waits(self, *words: bytes | str | int) -> None:
+        """Asserts that the request has no reply yet; it is found in `answers` later."""
+        reply = dispatch(self, [w if isinstance(w, bytes) else str(w).encode() for w in words])
+        while reply is not None and not isinstance(reply, bytes):
+            try:
+                next(reply)
+            except StopIteration as done:
+                reply = done.value
+        assert reply is None, reply
 
     def raw(self, *words: bytes | str | int) -> bytes:
         """The reply as bytes; a long command is run to its end."""

@@ -1,0 +1,229 @@
+"""Clients that wait for a record (KG.TAKE … BLOCK), and what happens when one is written.
+
+A waiting client costs nothing while nothing is written to its table: it is no task of the turn, only an entry here. The
+store lists what was written to tables that are waited for; at the next turn each written record is offered to the
+clients in the order in which they began to wait, and the first whose predicate it fits takes it. So a record goes to
+whoever waited longest, and what is taken is an effect of that turn like any other change.
+
+Waiting ends with a null at its time, with `-UNBLOCKED` when this member is no longer the primary or another client says
+so (CLIENT UNBLOCK), and without a word when the connection closes.
+"""
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from kubegrid.base.table_errors import TableError
+from kubegrid.node.context import NodeContext, Session
+from kubegrid.node.session_wait import UNBLOCKED_BY_CLIENT, UNBLOCKED_BY_ROLE
+from kubegrid.store import commands_find, commands_take, record_changes
+from kubegrid.wire import resp
+
+WAITERS_MAX = 1000
+"""Clients of one member that may wait for records at once."""
+OFFERS_A_TURN = 2000
+"""Predicates that are tried in one turn; the rest of what was written waits for the next."""
+RETRY_S = 0.005
+"""While a hand-over is under way, nothing can be taken; how soon to look again."""
+FOREVER_MS = 0
+"""BLOCK 0 waits without a limit of time, as in Redis."""
+_BUSY = b"-BUSY %d clients wait for records here, more are refused\r\n" % WAITERS_MAX
+
+Answered = Callable[[bytes], bytes]
+
+
+class Waiter:
+    """One client that waits for a record of one table."""
+
+    __slots__ = ("answered", "missed", "predicate", "request", "scanning", "session", "table", "timer")
+
+    def __init__(self, session: Any, request: list[bytes], table: int, predicate: Any, answered: Answered) -> None:
+        self.session = session
+        self.request = request
+        self.table = table
+        self.predicate = predicate
+        self.answered = answered
+        self.scanning = False
+        """What was there before is still being searched, in slices."""
+        self.missed = False
+        """A record was written meanwhile, perhaps behind the place that the search had reached."""
+        self.timer: Any = None
+
+
+class Takers:
+    """Those who wait, in the order of their coming.
+
+    Invariant: the store is told of exactly the tables that somebody waits for; whoever is in `waiters` is in
+    `node.blocked` as well.
+    """
+
+    def __init__(self, node: NodeContext, turn: Any) -> None:
+        self.node = node
+        self.turn = turn
+        self.waiters: dict[int, Waiter] = node.waiters
+        """By the number of the connection; dictionaries keep the order."""
+        self.answered: Answered = _unchanged
+        self.taken = 0
+        """Records that waiting clients got."""
+        self._scheduled = False
+        node.left.append(self._forget)
+        node.demoted.append(self._demoted)
+
+    # -- beginning ---------------------------------------------------------------------------------------------------
+
+    def take(self, session: Session, request: list[bytes], wait_ms: int) -> Any:
+        """A record at once, or `None`: the client waits now. A generator while a large table is searched."""
+        answered = self.answered
+        reply = commands_take.take(self.node.keyspace, request, session.resp == 3)
+        if isinstance(reply, bytes) and not _is_null(reply):
+            return answered(reply)
+        if len(self.waiters) >= WAITERS_MAX:
+            return _BUSY
+        found = _table_and_predicate(self.node, request)
+        if isinstance(found, bytes):
+            return found
+        waiter = Waiter(session, request, *found, answered)
+        self._enter(waiter, wait_ms)
+        if isinstance(reply, bytes):
+            return None
+        return self._search(waiter, reply)
+
+    def _search(self, waiter: Waiter, steps: Any) -> Generator[int | None, None, bytes | None]:
+        """What is there already, in slices; then wait, unless something was written behind the search's back."""
+        waiter.scanning = True
+        try:
+            while True:
+                waiter.missed = False
+                reply = yield from steps
+                if not _is_null(reply):
+                    self._forget(waiter.session)
+                    answer: bytes = waiter.answered(reply)
+                    return answer
+                if waiter.session.id not in self.waiters:
+                    return resp.null(waiter.session.resp == 3)  # its time is over, or somebody ended its waiting
+                if not waiter.missed:
+                    break
+                resp3 = waiter.session.resp == 3
+                steps = commands_take.take(self.node.keyspace, waiter.request, resp3)
+                if isinstance(steps, bytes):
+                    steps = _at_once(steps)
+        except GeneratorExit:
+            self._forget(waiter.session)
+            raise
+        waiter.scanning = False
+        return None
+
+    def _enter(self, waiter: Waiter, wait_ms: int) -> None:
+        session = waiter.session
+        self.waiters[session.id] = waiter
+        self.node.keyspace.waited_tables.add(waiter.table)
+
+        def end(as_error: bool) -> None:
+            self._end(waiter, UNBLOCKED_BY_CLIENT if as_error else resp.null(session.resp == 3))
+
+        self.node.blocked[session.id] = end
+        if wait_ms != FOREVER_MS:
+            waiter.timer = self.turn.loop.call_later(wait_ms / 1000, self.turn.work, lambda: end(False))
+
+    # -- ending ------------------------------------------------------------------------------------------------------
+
+    def _end(self, waiter: Waiter, reply: bytes) -> None:
+        """Answer this client, in a turn. While its search goes on, that answers; it finds itself no longer waiting."""
+        if self.waiters.get(waiter.session.id) is not waiter:
+            return
+        self._forget(waiter.session)
+        if not waiter.scanning:
+            waiter.session.finish_task(reply)
+
+    def _forget(self, session: Any) -> None:
+        """The client waits no longer, or is gone."""
+        waiter = self.waiters.pop(session.id, None)
+        self.node.blocked.pop(session.id, None)
+        if waiter is None:
+            return
+        if waiter.timer is not None:
+            waiter.timer.cancel()
+        if all(other.table != waiter.table for other in self.waiters.values()):
+            self.node.keyspace.waited_tables.discard(waiter.table)
+        if not self.waiters:
+            self.node.keyspace.written.clear()
+
+    def _demoted(self) -> None:
+        """The role changed: whoever waits must go to the new primary. Said in a turn of its own, for this is inside of one."""
+        if self.waiters:
+            self.turn.loop.call_soon(self.turn.work, self._end_all)
+
+    def _end_all(self) -> None:
+        for waiter in list(self.waiters.values()):
+            self._end(waiter, UNBLOCKED_BY_ROLE)
+        self.node.keyspace.written.clear()
+
+    # -- what was written --------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Something was executed; if it wrote what somebody may wait for, offer it in the next turn."""
+        if not self._scheduled and self.node.keyspace.written:
+            self._scheduled = True
+            self.turn.loop.call_soon(self.turn.work, self.offer)
+
+    def offer(self) -> None:
+        """Give what was written to those who wait, in a turn, as much as a turn may do."""
+        self._scheduled = False
+        written = self.node.keyspace.written
+        if not self.turn.open_gate or not self.turn.member.writable:
+            if self.waiters:
+                self._scheduled = True
+                self.turn.loop.call_later(RETRY_S, self.turn.work, self.offer)
+            return
+        offers = 0
+        done = 0
+        for table, key in written:
+            done += 1
+            offers += self._offer(table, key)
+            if offers > OFFERS_A_TURN:
+                break
+        del written[:done]
+        self.look()
+
+    def _offer(self, table: int, key: bytes) -> int:
+        """Offer one record to each waiting client until one takes it; to how many it was offered."""
+        keyspace = self.node.keyspace
+        offers = 0
+        for waiter in list(self.waiters.values()):
+            if waiter.table != table:
+                continue
+            offers += 1
+            if waiter.scanning:
+                waiter.missed = True
+                continue
+            session = waiter.session
+            reply = commands_take.take_key(keyspace, waiter.request[1], waiter.predicate, key, session.resp == 3)
+            if reply is not None and not _is_null(reply):
+                self.taken += 1
+                reply = waiter.answered(reply)
+                self._forget(session)
+                session.finish_task(reply)
+                break
+        return offers
+
+
+def _unchanged(reply: bytes) -> bytes:
+    return reply
+
+
+def _at_once(reply: bytes) -> Generator[int | None, None, bytes]:
+    return reply
+    yield
+
+
+def _is_null(reply: bytes) -> bool:
+    return reply in (resp.NULL_BULK, resp.NULL3, resp.NULL_ARRAY)
+
+
+def _table_and_predicate(node: NodeContext, request: list[bytes]) -> tuple[int, Any] | bytes:
+    """The number of the table and what is asked of its records, or the error reply."""
+    try:
+        table = record_changes.table_named(node.keyspace, request[1])
+    except TableError as error:
+        return record_changes.refusal(error)
+    predicate = commands_find.compile_predicate(node.keyspace, table, request[2])
+    return predicate if isinstance(predicate, bytes) else (table.id, predicate)
