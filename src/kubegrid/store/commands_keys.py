@@ -6,6 +6,7 @@ from kubegrid.store.hashes import Hash
 from kubegrid.store.keyspace import EMBEDDED_BYTES_MAX, Keyspace
 from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES
 from kubegrid.store.numbers import parse_int64
+from kubegrid.store.records import Record
 from kubegrid.store.refusals import too_many, wrong_arity
 from kubegrid.store.slots import slot_of
 from kubegrid.wire import resp
@@ -79,7 +80,7 @@ def type_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     value = keyspace.find(args[1])
     if value is None:
         return b"+none\r\n"
-    return b"+string\r\n" if type(value) is bytes else b"+hash\r\n"
+    return b"+string\r\n" if type(value) is bytes else b"+record\r\n" if type(value) is Record else b"+hash\r\n"
 
 
 def dbsize(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
@@ -173,7 +174,6 @@ def object_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return wrong_arity("object|" + subcommand.decode().lower())
     if subcommand == b"HELP":
         return _HELP
-    keyspace.note_used()
     used_ms = keyspace.used_ms[slot_of(args[2])]
     value = keyspace.find(args[2])
     keyspace.used_ms[slot_of(args[2])] = used_ms  # asking about a key is not using it
@@ -193,6 +193,8 @@ def object_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
 
 def encoding_of(value: bytes | Hash) -> bytes:
     """What Redis would name the representation of such a value. It follows from the value alone."""
+    if type(value) is Record:
+        return b"record"
     if isinstance(value, bytes):
         if parse_int64(value) is not None:
             return b"int"

@@ -12,6 +12,7 @@ from kubegrid.store.glob import Matcher, matcher
 from kubegrid.store.hashes import Hash
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import parse_int64
+from kubegrid.store.records import Record
 from kubegrid.store.shards import HASH_SPACE
 from kubegrid.store.slices import Budget, Task, run
 from kubegrid.wire import resp
@@ -114,9 +115,9 @@ def _chosen(
         keys = [key for key in keys if matches(key)]
     if kind is not None:
         values = keyspace.slots[slot] or {}
-        wanted = {b"string": bytes, b"hash": Hash}.get(kind)
+        wanted = {b"string": bytes, b"hash": Hash, b"record": Record}.get(kind)
         return [key for key in keys if type(values.get(key)) is wanted is not None and keyspace.find(key) is not None]
-    if keyspace.expires[slot] is not None:
+    if keyspace.expires[slot] is not None or keyspace.tables.strays:
         return [key for key in keys if keyspace.find(key) is not None]
     values = keyspace.slots[slot] or {}
     return [key for key in keys if key in values]

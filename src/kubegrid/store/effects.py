@@ -10,6 +10,9 @@ slice by slice while the log grew, ends in the exact state, because for each key
 * a *total* effect (put, delete, clear) makes the key exactly what it was at that point, whatever the snapshot held, and
 * without one, each field, each byte and the expiry is decided by the last effect on it, or was constant.
 
+Records are put whole, so what is put is total; the version counter only grows; the catalog is put whole; of a client's
+requests each reply stands by itself, below what the client has had nothing is kept, and forgetting a client is total.
+
 For the second to hold, a hash that lost its last field is deleted by `DELETE`, and `HASH_DELETE` never removes the key.
 """
 
@@ -35,6 +38,19 @@ CLEAR: Final = 8
 """[]: every key is gone. Total."""
 VALUE_PART: Final = 9
 """[key, data, last, at_ms | None]: only in snapshots: a piece of a long string; pieces of one key follow each other."""
+RECORDS: Final = 10
+"""[table id, first version, at_ms | None, key, row, key, row …]: records of one table with these rows and the first
+version, the next one …, all expiring then, or never. Total."""
+RECORD_COPIES: Final = 11
+"""[key, record, at_ms | None, …]: only in snapshots: records as they are, with their versions. Total."""
+VERSION: Final = 12
+"""[version]: versions up to this one have been given."""
+TABLES: Final = 13
+"""[catalog]: the tables from here on, as JSON. Total for the catalog; records stay."""
+REQUEST: Final = 14
+"""[client, seq, acked, used_ms, reply]: this is the reply to request `seq`; the client has had those below `acked`."""
+FORGET_CLIENTS: Final = 15
+"""[client …]: these clients' requests are forgotten; those of all clients if none is named. Total."""
 
 # Undo.
 RESTORE: Final = 1
@@ -44,4 +60,10 @@ RESTORE_EXPIRY: Final = 2
 RESTORE_FIELDS: Final = 3
 """[key, field, old | None …], to be taken back last first."""
 RESTORE_ALL: Final = 4
-"""[slots, expires, used_bytes, key_count]: the keyspace before it was cleared, by reference."""
+"""[slots, expires, used_bytes, key_count, contents of the indexes]: the keyspace before it was cleared, by reference."""
+RESTORE_TABLES: Final = 5
+"""[tables by number, catalog]: by reference, with their indexes."""
+RESTORE_REQUEST: Final = 6
+"""[client, seq, [acked, used_ms] | None, dropped replies by number]: before it was answered; None: a new client."""
+RESTORE_CLIENT: Final = 7
+"""[client, its requests by reference]."""

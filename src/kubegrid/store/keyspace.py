@@ -1,8 +1,8 @@
 """The keys of one member: a dictionary per slot, their expiry, and what each turn changed.
 
 A dictionary per slot, because one dictionary of all keys would stall the loop whenever it grows. A string is a plain
-`bytes`, a hash a `Hash`. **Hot path**: `node.connection` works on `slots`, `expires`, `effects` and `undo` directly for
-GET and SET; everything that is written here must keep the same books.
+`bytes`, a hash a `Hash`, a record of a table a `Record`. **Hot path**: `node.plain_batch` works on `plain`, `effects` and
+`undo` directly for GET and SET; everything that is written here must keep the same books.
 
 Only a primary decides that a key has expired, and then the deletion is an effect like any other; a backup merely treats
 the key as missing when it is read. No clock: `now_ms` is set by whoever drives the turn. What it does not do: parse
@@ -16,6 +16,7 @@ from typing import Any
 
 from kubegrid.base.ids import SLOT_COUNT
 from kubegrid.base.settings import StoreSettings
+from kubegrid.base.tables import Catalog
 from kubegrid.store import expiry, reclaim, replay, snapshot
 from kubegrid.store.effects import (
     CLEAR,
@@ -29,13 +30,19 @@ from kubegrid.store.effects import (
     RESTORE_ALL,
     RESTORE_EXPIRY,
     RESTORE_FIELDS,
+    RESTORE_TABLES,
     SPLICE,
+    TABLES,
 )
 from kubegrid.store.hashes import Hash
 from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES
+from kubegrid.store.records import Record
+from kubegrid.store.requests import Requests
 from kubegrid.store.slots import slot_of
+from kubegrid.store.tables import Tables
 
 Value = bytes | Hash
+"""A `Record` is bytes, too, but of a type of its own."""
 
 EMBEDDED_BYTES_MAX = 44
 """A longer string is `raw` for OBJECT ENCODING."""
@@ -81,13 +88,10 @@ class Keyspace:
             self.slots[slot] = {}
         self.expires: list[dict[bytes, int] | None] = [None] * SLOT_COUNT
         self.plain: list[dict[bytes, Any]] = []
-        """For the hot path: the slots' dictionaries by the CRC16 of a key (so four times over), NOT_PLAIN in the places of
-        slots that are not owned or where something expires."""
+        """For the hot path: `slots`, with NOT_PLAIN in the places of slots that are not owned or where something expires."""
         self._list_plain()
         self.used_ms: list[int] = [0] * SLOT_COUNT
         """When a key of the slot was last looked for or written; 0: not since this member started. For OBJECT IDLETIME."""
-        self.used_marks: set[int] = set()
-        """CRC16 of keys that the hot path used since `note_used` was called."""
         self.effects: list[Any] = []
         self.undo: list[Any] = []
         self.recording = True
@@ -108,12 +112,26 @@ class Keyspace:
         self.expiry_slot = first_slot
         self.parts: list[bytes] = []
         self.scan_indexes: dict[int, Any] = {}
+        self.tables = Tables()
+        self.prefixes: frozenset[bytes] = frozenset()
+        """The names of all tables: what stands before the first `:` of a record's key, and of no other new key."""
+        self.prefix_marks: tuple[bytes, ...] = ()
+        """The same with the `:`."""
+        self.record_version = 0
+        """The last version that was given to a record. Never taken back."""
+        self.requests = Requests(self._record_request)
+        self.requests_bytes = 0
+        """What `requests` has in `used_bytes`."""
+        self.waited_tables: set[int] = set()
+        """Numbers of tables whose next written records somebody waits for (KG.TAKE … BLOCK)."""
+        self.written: list[tuple[int, bytes]] = []
+        """Table and key of records of these that were written since it was last emptied, by whoever waits."""
         self.encodings: dict[bytes, tuple[bytes, bytes]] = {}
         """Short strings whose OBJECT ENCODING Redis derives from their history: key → (that very value, encoding)."""
 
     def _list_plain(self) -> None:
         """Make `plain` anew from `slots` and `expires`."""
-        self.plain[:] = 4 * [
+        self.plain[:] = [
             NOT_PLAIN if values is None or expires is not None else values
             for values, expires in zip(self.slots, self.expires, strict=True)
         ]
@@ -121,15 +139,7 @@ class Keyspace:
     def _mark_plain(self, slot: int) -> None:
         """Something in the slot began or ceased to expire."""
         values = self.slots[slot]
-        table = NOT_PLAIN if values is None or self.expires[slot] is not None else values
-        for index in range(slot, 4 * SLOT_COUNT, SLOT_COUNT):
-            self.plain[index] = table
-
-    def note_used(self) -> None:
-        """Enter in `used_ms` what the hot path used since the last call; the turn does so about once a second."""
-        for mark in self.used_marks:
-            self.used_ms[mark & (SLOT_COUNT - 1)] = self.now_ms
-        self.used_marks.clear()
+        self.plain[slot] = NOT_PLAIN if values is None or self.expires[slot] is not None else values
 
     def set_limit(self, member_bytes: int, chosen_bytes: int | None) -> None:
         """What the member can hold, and what a person chose (CONFIG SET maxmemory; None: nothing)."""
@@ -152,7 +162,15 @@ class Keyspace:
                     if self.primary:
                         self.expire(key)
                     return None
+            if self.tables.strays and type(value) is Record and self.tables.is_stray(value):
+                if self.primary:
+                    self.remove(key)
+                return None
         return value
+
+    def value_of(self, key: bytes) -> Any:
+        """What the key holds, whether its time is over or not."""
+        return self.slots[slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383].get(key)  # type: ignore[union-attr]
 
     def expiry_of(self, key: bytes) -> int | None:
         """When `key` expires (Unix time in ms), or None."""
@@ -185,7 +203,10 @@ class Keyspace:
             self.used_bytes += len(value) - len(old)
         else:
             self.used_bytes += len(value) - old.cost
-            self.discard(old)
+            if type(old) is Record:
+                self.used_bytes -= self.tables.leave(old)
+            else:
+                self.discard(old)
         values[key] = value
         if old_at != at_ms:
             self._set_at(slot, key, at_ms)
@@ -350,9 +371,46 @@ class Keyspace:
         """Delete every key, as one effect."""
         if self.recording:
             self.effects += (CLEAR, [])
-            self.undo += (RESTORE_ALL, [list(self.slots), list(self.expires), self.used_bytes, self.key_count])
+            before = [list(self.slots), list(self.expires), self.used_bytes, self.key_count, self.tables.contents()]
+            self.undo += (RESTORE_ALL, before)
         self.dirty += self.key_count
         self.clear()
+
+    def adopt_catalog(self, catalog: Catalog) -> None:
+        """These are the tables from now on, as one effect. Records of tables that are gone count as missing at once."""
+        if self.recording:
+            self.effects += (TABLES, [catalog.encode()])
+            self.undo += (RESTORE_TABLES, [self.tables.by_id, self.tables.catalog])
+        self.set_tables(catalog, None)
+        self.dirty += 1
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.tables.catalog
+
+    def set_tables(self, catalog: Catalog, by_id: dict[int, Any] | None) -> None:
+        """Adopt a catalog, or with `by_id` go back to it, unrecorded."""
+        self.used_bytes -= self.tables.index_bytes
+        if by_id is None:
+            self.tables.adopt(catalog)
+        else:
+            self.tables.restore(by_id, catalog)
+        self.used_bytes += self.tables.index_bytes
+        self.prefixes = frozenset(self.tables.by_name)
+        self.prefix_marks = tuple([name + b":" for name in self.tables.by_name])
+
+    def _record_request(self, code: int, args: list[Any], undo_code: int, undo_args: list[Any]) -> None:
+        """A numbered request was answered or forgotten."""
+        if self.recording:
+            self.effects += (code, args)
+            self.undo += (undo_code, undo_args)
+        self.dirty += 1
+        self.count_requests()
+
+    def count_requests(self) -> None:
+        """Enter in the books what `requests` holds now."""
+        self.used_bytes += self.requests.used_bytes - self.requests_bytes
+        self.requests_bytes = self.requests.used_bytes
 
     # -- the books -----------------------------------------------------------------------------------------------
 
@@ -365,7 +423,9 @@ class Keyspace:
                 self.used_bytes -= len(old)
             else:
                 self.used_bytes -= old.cost
-                if not keep:
+                if type(old) is Record:
+                    self.used_bytes -= self.tables.leave(old)
+                elif not keep:
                     self.discard(old)
         if value is None:
             if old is not None:
@@ -379,6 +439,8 @@ class Keyspace:
                 self.key_count += 1
                 self.used_bytes += KEY_OVERHEAD_BYTES + len(key)
             self.used_bytes += len(value) if type(value) is bytes else value.cost  # type: ignore[union-attr]
+            if type(value) is Record:
+                self.used_bytes += self.tables.enter(value)
         if at_ms is not None or self.expires[slot] is not None:
             self._set_at(slot, key, at_ms)
 
@@ -408,7 +470,7 @@ class Keyspace:
             watcher.dirty = True
 
     def clear(self) -> None:
-        """Forget every key at once, unrecorded; what they held is freed in slices."""
+        """Forget every key at once, unrecorded; what they held is freed in slices. Tables and requests stay."""
         for key in self.watched:
             if key in (self.slots[slot_of(key)] or ()):
                 self.touch(key)
@@ -422,12 +484,21 @@ class Keyspace:
                     self.garbage.append(expires)
                     self.expires[slot] = None
         self._list_plain()
-        self.used_bytes = 0
+        self.tables.clear(self.garbage)
+        self.used_bytes = self.requests_bytes
         self.key_count = 0
         self.parts.clear()
         self.scan_indexes.clear()
         self.encodings.clear()
         self.expiry_queue = []
+
+    def reset(self) -> None:
+        """Forget everything, unrecorded: another member's snapshot is about to come."""
+        self.clear()
+        self.set_tables(Catalog(), None)
+        self.record_version = 0
+        self.requests.clear()
+        self.count_requests()
 
     def take_turn(self) -> tuple[list[Any], list[Any], int]:
         """The effects and undo records since the last call, and about how many bytes the effects are."""
@@ -438,9 +509,13 @@ class Keyspace:
     def validate(self) -> None:
         """Check the invariant by counting everything again (tests)."""
         used = keys = 0
+        records = []
         for slot, values in enumerate(self.slots):
             for key, value in (values or {}).items():
                 assert slot_of(key) == slot
+                if type(value) is Record:
+                    records.append(value)
+                    assert value.version <= self.record_version
                 keys += 1
                 used += KEY_OVERHEAD_BYTES + len(key) + (len(value) if type(value) is bytes else value.cost)
             expires = self.expires[slot]
@@ -448,9 +523,13 @@ class Keyspace:
             for key in expires or ():
                 assert key in (values or {}), f"{key!r} expires but does not exist"
                 used += EXPIRY_OVERHEAD_BYTES + len(key)
+        self.tables.validate(records)
+        self.requests.validate()
+        assert self.requests_bytes == self.requests.used_bytes
+        used += self.requests_bytes + self.tables.index_bytes
         for slot, values in enumerate(self.slots):
             plain = values is not None and self.expires[slot] is None
-            assert all(table is (values if plain else NOT_PLAIN) for table in self.plain[slot::SLOT_COUNT]), slot
+            assert self.plain[slot] is (values if plain else NOT_PLAIN), slot
         assert (keys, used) == (self.key_count, self.used_bytes), (keys, used, self.key_count, self.used_bytes)
 
     # -- what drives it from outside -----------------------------------------------------------------------------
@@ -470,6 +549,20 @@ class Keyspace:
     def expire_slice(self, budget: int | None = None) -> int:
         """Active expiry, on the primary: look at `budget` keys that expire; how many were deleted."""
         return expiry.expire_slice(self, self.settings.slice_units if budget is None else budget)
+
+    def sweep_slice(self, budget: int | None = None) -> int:
+        """On the primary, in a turn: remove records of dropped tables, and forget clients that were silent for too long.
+
+        How many keys and clients were looked at in vain or removed: 0 when there is nothing left to do.
+        """
+        if not self.primary:
+            return 0
+        budget = self.settings.slice_units if budget is None else budget
+        return self.requests.forget_slice(self.now_ms, budget) + self.tables.sweep_slice(self, budget)
+
+    def build_slice(self, budget: int | None = None) -> int:
+        """On any member: go on building indexes over records that were there before; how many keys were looked at."""
+        return self.tables.build_slice(self, self.settings.slice_units if budget is None else budget)
 
     def snapshot(self) -> Iterator[bytes]:
         """Slices for `load`, cut as they are asked for, while writes go on."""

@@ -21,3 +21,11 @@ SHARDED_FIELD_OVERHEAD_BYTES: Final = 132
 """A field of a large hash: as much as a key with a string value; the field's name is counted as well."""
 SHARDED_OVERHEAD_BYTES: Final = 400
 """A large hash without its fields: object, list of shards, first dictionary."""
+INDEX_ENTRY_BYTES: Final = 12
+"""A record in an index: its place in a list, with what the list keeps free."""
+INDEX_VALUE_BYTES: Final = 168
+"""A value of an index that some record has: an entry of a dictionary, the value, and a list."""
+REQUEST_OVERHEAD_BYTES: Final = 180
+"""A reply that is kept for a client that may ask again."""
+REQUESTS_CLIENT_BYTES: Final = 600
+"""A client with numbered requests: its identity, times and the dictionary of its replies."""

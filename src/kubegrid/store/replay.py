@@ -8,8 +8,11 @@ from binascii import crc_hqx
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from kubegrid.base.table_definitions import parse_catalog
 from kubegrid.store import effects as op
+from kubegrid.store import record_writes
 from kubegrid.store.hashes import Hash
+from kubegrid.store.records import Record
 from kubegrid.store.slots import slot_of
 
 if TYPE_CHECKING:
@@ -46,6 +49,12 @@ def _apply_coded(keyspace: "Keyspace", code: int, args: list[Any]) -> None:
         for key in args:
             keyspace.place(slot_of(key), key, None, None)
         return
+    if code == op.RECORDS:
+        record_writes.apply(keyspace, args)
+        return
+    if code >= op.RECORD_COPIES:
+        _apply_grid(keyspace, code, args)
+        return
     if code == op.CLEAR:
         keyspace.clear()
         return
@@ -81,6 +90,24 @@ def _apply_coded(keyspace: "Keyspace", code: int, args: list[Any]) -> None:
         raise ValueError(f"effect code {code!r} is unknown: the log was written by a newer version")
 
 
+def _apply_grid(keyspace: "Keyspace", code: int, args: list[Any]) -> None:
+    """What strings and hashes do not have."""
+    if code == op.RECORD_COPIES:
+        for i in range(0, len(args), 3):
+            record = Record(args[i + 1])
+            keyspace.place(slot_of(args[i]), args[i], record, args[i + 2])
+            keyspace.record_version = max(keyspace.record_version, record.version)
+    elif code == op.VERSION:
+        keyspace.record_version = max(keyspace.record_version, args[0])
+    elif code == op.TABLES:
+        keyspace.set_tables(parse_catalog(args[0]), None)
+    elif code in (op.REQUEST, op.FORGET_CLIENTS):
+        keyspace.requests.apply(code, args)
+        keyspace.count_requests()
+    else:
+        raise ValueError(f"effect code {code!r} is unknown: the log was written by a newer version")
+
+
 def spliced(old: bytes, offset: int, data: bytes, length: int) -> bytes:
     """`old` with `data` at `offset`, padded with zeros up to there, and `length` bytes long."""
     head = old[:offset] if len(old) >= offset else old + bytes(offset - len(old))
@@ -95,8 +122,8 @@ def revert(keyspace: "Keyspace", undo: list[Any]) -> None:
         if type(code) is bytes:
             keyspace.place(slot_of(code), code, args, None)
         elif code == op.RESTORE_ALL:
-            slots, expires, keyspace.used_bytes, keyspace.key_count = args
-            back = {id(table) for table in slots} | {id(table) for table in expires}
+            slots, expires, keyspace.used_bytes, keyspace.key_count, tables = args
+            back = {id(table) for table in slots} | {id(table) for table in expires} | keyspace.tables.put_back(tables)
             keyspace.garbage = deque(thing for thing in keyspace.garbage if id(thing) not in back)
             keyspace.slots[:] = slots
             keyspace.expires[:] = expires
@@ -107,6 +134,11 @@ def revert(keyspace: "Keyspace", undo: list[Any]) -> None:
             keyspace.place(slot_of(args[0]), args[0], args[1], args[2])
         elif code == op.RESTORE_EXPIRY:
             keyspace._set_at(slot_of(args[0]), args[0], args[1])
+        elif code == op.RESTORE_TABLES:
+            keyspace.set_tables(args[1], args[0])
+        elif code in (op.RESTORE_REQUEST, op.RESTORE_CLIENT):
+            keyspace.requests.revert(code, args)
+            keyspace.count_requests()
         else:
             _revert_fields(keyspace, args)
     keyspace.dirty += len(undo) // 2
@@ -130,5 +162,8 @@ def _touch(keyspace: "Keyspace", effects: list[Any]) -> None:
         elif code == op.DELETE:
             for key in effects[i + 1]:
                 keyspace.touch(key)
-        elif code != op.CLEAR:
+        elif code == op.RECORDS:
+            for key in effects[i + 1][3::2]:
+                keyspace.touch(key)
+        elif code < op.RECORD_COPIES and code != op.CLEAR:
             keyspace.touch(effects[i + 1][0])

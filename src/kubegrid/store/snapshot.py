@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kubegrid.store import replay
-from kubegrid.store.effects import HASH_PUT, HASH_SET, PUT_EXPIRING, VALUE_PART
+from kubegrid.store.effects import (
+    FORGET_CLIENTS,
+    HASH_PUT,
+    HASH_SET,
+    PUT_EXPIRING,
+    RECORD_COPIES,
+    TABLES,
+    VALUE_PART,
+    VERSION,
+)
 from kubegrid.store.hashes import Hash
+from kubegrid.store.records import Record
 
 if TYPE_CHECKING:
     from kubegrid.store.keyspace import Keyspace
@@ -25,7 +35,11 @@ def cut(keyspace: "Keyspace") -> Iterator[bytes]:
     """Each `next` looks at about `slice_units` keys or fields and gives the next slice; the last may be empty."""
     limit = keyspace.settings.slice_bytes
     units_max = keyspace.settings.slice_units
-    effects: list[Any] = []
+    effects: list[Any] = [
+        *(TABLES, [keyspace.catalog.encode()]),
+        *(VERSION, [keyspace.record_version]),
+        *(FORGET_CLIENTS, []),
+    ]
     size = units = 0
     for slot in keyspace.owned:
         units += 1
@@ -45,6 +59,9 @@ def cut(keyspace: "Keyspace") -> Iterator[bytes]:
                     continue
                 effects += (key, value) if at_ms is None else (PUT_EXPIRING, [key, value, at_ms])
                 size += len(key) + len(value) + 8
+            elif type(value) is Record:
+                effects += (RECORD_COPIES, [key, bytes(value), at_ms])
+                size += len(key) + len(value) + 16
             elif value.shape is not None and value.cost <= limit:
                 effects += (HASH_PUT, [key, at_ms, *value.pairs()])
                 size += len(key) + value.cost
@@ -57,6 +74,14 @@ def cut(keyspace: "Keyspace") -> Iterator[bytes]:
                 effects = []
                 size = units = 0
         if units >= units_max:
+            yield _encode(effects)
+            effects = []
+            size = units = 0
+    for effect, effect_bytes in keyspace.requests.cut():
+        effects += effect
+        size += effect_bytes
+        units += 1
+        if size >= limit or units >= units_max:
             yield _encode(effects)
             effects = []
             size = units = 0
