@@ -1,17 +1,23 @@
 """What `grid.table(…)` was given, as a definition and the shape of records: a class, a dict, an Arrow schema, or a name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any
 
+from kubegrid.base import table_classes
+from kubegrid.base.columns import parse_type
 from kubegrid.base.errors import KubegridError, UsageError
 from kubegrid.base.table_definitions import parse_definition
-from kubegrid.base.tables import TableDefinition
+from kubegrid.base.table_errors import shown
+from kubegrid.base.tables import HASH, ORDERED, Index, TableDefinition
 from kubegrid.client import table_steps
-from kubegrid.client.record_shapes import DictShape, Shape, class_definition, class_shape
+from kubegrid.client.record_shapes import ClassShape, DictShape, Shape
 from kubegrid.client.routes import Routes
 from kubegrid.client.table_plan import TablePlan, client_error
 
 OPTIONS = ("key", "partition_by", "index", "broadcast", "ttl")
+RANGED = (date, time, datetime, Decimal, float)
 
 
 def open_plan(
@@ -31,44 +37,64 @@ def open_plan(
     except KubegridError as error:
         raise client_error(error) from error
     definition = yield from table_steps.open_table(wanted, routes)
-    return TablePlan(definition, shape)
+    try:
+        return TablePlan(definition, shape)
+    except KubegridError as error:
+        raise client_error(error) from error
 
 
 def _wanted(given: Any, name: str | None, options: Mapping[str, Any]) -> tuple[TableDefinition, Shape[Any]]:
-    if isinstance(given, type):
-        return class_definition(given, name, options), class_shape(given)
     if isinstance(given, TableDefinition):
         return given, DictShape()
+    if isinstance(given, type):
+        record_class = table_classes.record_class(given)
+        return record_class.definition(name, **options), ClassShape(record_class)
+    if type(given).__module__.partition(".")[0] == "pyarrow":
+        given = _from_arrow(given, name, options)
+        options = {"index": options["index"]}
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"a table is a class, a dict, an Arrow schema or the name of one that exists, not {shown(given)}"
+        )
+    document = dict(given)
+    for option, value in options.items():
+        if value:
+            document["indexes" if option == "index" else option] = _plain(option, value, document)
+    return parse_definition(name or document.get("name"), document), DictShape()
+
+
+def _from_arrow(given: Any, name: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    from kubegrid.wire import arrow_schemas  # pyarrow is loaded by who has a schema in hand, and by nobody else
+
+    if name is None:
+        raise UsageError("an Arrow schema does not say the table's name: pass name=…")
+    names = {option: _plain(option, options[option], {}) for option in ("key", "partition_by")}
+    others = {option: options[option] for option in ("broadcast", "ttl")}
+    schema = getattr(given, "schema", given)  # of a table, a batch, a dataset
+    return arrow_schemas.definition_from_arrow(schema, name, **names, **others).to_json()
+
+
+def _plain(option: str, value: Any, document: Mapping[str, Any]) -> Any:
+    """An option of `grid.table` as a definition has it."""
+    if option in ("key", "partition_by"):
+        return [value] if isinstance(value, str) else list(value)
+    if option != "index":
+        return value
+    given = [value] if isinstance(value, str | Mapping | Index) else value
+    return [_index(one, document) for one in given]
+
+
+def _index(given: Any, document: Mapping[str, Any]) -> Any:
+    """Columns without a kind: ordered if one of them is asked for by ranges (times, fractions), as for classes."""
+    if isinstance(given, Index):
+        return given.to_json()
     if isinstance(given, Mapping):
-        document = dict(given)
-        document.setdefault("key", [])
-        for option in OPTIONS:
-            value = options.get(option)
-            if value:
-                document["indexes" if option == "index" else option] = (
-                    indexes(value) if option == "index" else [value] if _is_one_name(option, value) else value
-                )
-        if not document["key"]:
-            del document["key"]
-        return parse_definition(name or document.get("name"), document), DictShape()
-    if type(given).__module__.startswith("pyarrow"):
-        return class_definition(given, name, options), DictShape()
-    raise UsageError(
-        f"a table is a class, a dict, an Arrow schema or the name of one that exists, not {type(given).__name__}"
-    )
-
-
-def _is_one_name(option: str, value: Any) -> bool:
-    return option in ("key", "partition_by") and isinstance(value, str)
-
-
-def indexes(given: Any) -> list[Any]:
-    """`index=["at", ("book", "at"), {"columns": ["id"], "kind": "hash"}]` as a definition has it; ordered unless it says else."""
-    made: list[Any] = []
-    for one in [given] if isinstance(given, str | Mapping) else given:
-        if isinstance(one, Mapping):
-            made.append(dict(one))
-        else:
-            columns: Sequence[str] = [one] if isinstance(one, str) else list(one)
-            made.append({"columns": list(columns), "kind": "ordered"})
-    return made
+        return given
+    names = [given] if isinstance(given, str) else list(given)
+    ordered = False
+    for column in document.get("columns", ()):
+        try:
+            ordered = ordered or (column["name"] in names and parse_type(column["type"]).python in RANGED)
+        except (KeyError, TypeError, ValueError):
+            continue  # parse_definition says what is wrong with it
+    return {"columns": names, "kind": ORDERED if ordered else HASH}

@@ -7,6 +7,7 @@ Columns that the table has and the class has not (added later by somebody else) 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from kubegrid.base.table_classes import RecordClass
 from kubegrid.base.table_errors import BadValue, UnknownColumn, shown
 from kubegrid.base.tables import TableDefinition
 
@@ -51,9 +52,9 @@ class DictShape:
         return values_of, make
 
 
-def class_definition(given: Any, name: str | None, options: Mapping[str, Any]) -> TableDefinition:
-    raise NotImplementedError
+class ClassShape:
+    """Records as instances of a class."""
 
-
-def class_shape(given: Any) -> Shape[Any]:
-    raise NotImplementedError
+    def __init__(self, record_class: RecordClass) -> None:
+        self.name = record_class.given.__name__
+        self.bind = record_class.binding

@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from kubegrid.base.errors import KubegridError
+from kubegrid.base.table_errors import shown
 from kubegrid.base.tables import TableDefinition
 from kubegrid.client import refusals
 from kubegrid.client.batch import Request
@@ -72,6 +73,10 @@ class TablePlan(Generic[R]):
             return self.codec.keys.from_python([values[place] for place in self.definition.key_positions]), row
         except KubegridError as error:
             raise client_error(error) from error
+        except (AttributeError, TypeError) as error:
+            raise BadValueError(
+                f"table {self.definition.name}: a record is a {self.shape.name}, not {shown(record)} ({error})"
+            ) from error
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
