@@ -209,7 +209,7 @@ class GridProcesses:
                 return name
         return None
 
-    def wait_whole(self, partition: int = 0, copies: int | None = None, timeout_s: float = 20.0) -> str:
+    def wait_whole(self, partition: int = 0, copies: int | None = None, timeout_s: float = 60.0) -> str:
         try:
             return wait_until(lambda: self.whole(partition, copies), timeout_s, f"partition {partition} whole")
         except AssertionError:
