@@ -4,8 +4,7 @@ import argparse
 import sys
 
 from tests.sim.campaign import RULES, Totals, run_seed, run_seeds, without
-
-from kubegrid.replication import ALL
+from tests.sim.switches import WHOLE
 
 LOSSES_MAX_SHARE = 0.2
 
@@ -19,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes (default %(default)s)")
     parser.add_argument("--without", metavar="RULE", choices=RULES, help=f"take a rule away: {', '.join(RULES)}")
     options = parser.parse_args(arguments)
-    rules = without(options.without) if options.without else ALL
+    rules = without(options.without) if options.without else WHOLE
     totals = Totals()
     if options.seed is not None:
         outcome = run_seed(options.seed, rules, options.trace)

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 from tests.sim.observer import Violation
+from tests.sim.switches import WHOLE, Switches
 from tests.sim.world import World
-
-from kubegrid.replication import ALL, Rules
 
 SLOW_KINDS = ("not healed", "not quiet")
 """Violations that say "nothing happens any more" and not "something wrong happened"."""
@@ -36,17 +35,17 @@ class Outcome:
     lines: list[str] = field(default_factory=list)
 
 
-def without(rule: str) -> Rules:
+def without(rule: str) -> Switches:
     """All rules but one. Raises ValueError with the names there are."""
     if rule not in RULES:
         raise ValueError(f"no rule {rule!r}; there are: {', '.join(RULES)}")
-    return msgspec.structs.replace(ALL, **{rule: False})
+    return msgspec.structs.replace(WHOLE, **{rule: False})
 
 
-RULES: tuple[str, ...] = Rules.__struct_fields__
+RULES: tuple[str, ...] = Switches.__struct_fields__
 
 
-def run_seed(seed: int, rules: Rules = ALL, tracing: bool = False) -> Outcome:
+def run_seed(seed: int, rules: Switches = WHOLE, tracing: bool = False) -> Outcome:
     world = World(seed, rules, tracing)
     outcome = Outcome(seed)
     try:
@@ -64,11 +63,11 @@ def run_seed(seed: int, rules: Rules = ALL, tracing: bool = False) -> Outcome:
     return outcome
 
 
-def _run(job: tuple[int, Rules]) -> Outcome:
+def _run(job: tuple[int, Switches]) -> Outcome:
     return run_seed(*job)
 
 
-def run_seeds(seeds: Iterable[int], rules: Rules = ALL, jobs: int = 1) -> Iterator[Outcome]:
+def run_seeds(seeds: Iterable[int], rules: Switches = WHOLE, jobs: int = 1) -> Iterator[Outcome]:
     """Outcomes in the order of the seeds."""
     work = ((seed, rules) for seed in seeds)
     if jobs == 1:

@@ -5,6 +5,8 @@ that has been deposed and does not know, which is where stale reads come from. A
 and is forgotten; one whose connection closed, or that took too long, is of unknown outcome and may still happen.
 Most clients stand beside a member, on its side of every cut. Roamers reach and ask all members, mostly to read, soon
 give up, and ask another: when two members answer at a time, they are the ones to notice.
+In half of the seeds those who stay number their writes, as our own client does, and send one again, to whoever they take
+for the primary, until they learn what became of it (R22); `open` is then one request in several attempts.
 Next on the path: `machine.request`.
 """
 
@@ -16,6 +18,8 @@ from tests.sim.operations import (
     REGISTERS,
     WRITES_OF_REGISTER,
     Operation,
+    Request,
+    is_read,
 )
 from tests.sim.trace import shown
 
@@ -42,6 +46,11 @@ class Client:
         self.think_us = 1000 * (ROAMER_THINK_MS if roams else world.scenario.think_ms)
         self.patience_us = 1000 * (ROAMER_PATIENCE_MS if roams else world.scenario.patience_ms)
         self.open: Operation | None = None
+        self.attempt: Operation | None = None
+        """What of `open` was sent last; itself, unless it may be sent again."""
+        self.retries = world.retrying and not roams
+        self.identities = 0
+        self.requests = 0
         self.sent_us = 0
         self.favourite: Machine | None = None
         self.asked: Machine | None = None
@@ -90,8 +99,41 @@ class Client:
             self.favourite = None
             world.after(5000, self.act)
             return
-        self.open, self.sent_us, self.asked = self._operation(machine, key, kind, argument), world.now_us, machine
-        machine.request(self.open)
+        self.open = self.attempt = self._operation(machine, key, kind, argument)
+        self.sent_us, self.asked = world.now_us, machine
+        if self.retries and not is_read(kind):
+            self.requests += 1
+            lag = world.later_rng.choice((0, 0, 1, 3))
+            self.open.request = Request(self._identity(), self.requests, max(1, self.requests - lag))
+            self.attempt = self.open.attempt(world.step, self.open.after_seq)
+        machine.request(self.attempt)
+
+    def _identity(self) -> bytes:
+        return b"client %03d.%05d" % (self.number, self.identities)
+
+    def _try_again(self) -> None:
+        operation, world = self.open, self.world
+        if operation is None or self.attempt is not None:
+            return
+        machine = self._member_to_ask()
+        if machine is None or not world.network.passes(self.home, machine.address):
+            self.favourite = None
+            world.after(5000, self._try_again)
+            return
+        self.attempt = operation.attempt(world.step, world.observer.confirmed_seq)
+        self.sent_us, self.asked = world.now_us, machine
+        world.counts["sent again"] += 1
+        if world.tracing:
+            world.trace(f"client {self.number} asks {shown(machine.member)} again: {operation!r}")
+        machine.request(self.attempt)
+
+    def forgotten(self, attempt: Operation) -> None:
+        """The store lost what it knew of this client: nobody will tell what became of its request."""
+        self.identities += 1
+        self.requests = 0
+        if self.attempt is attempt and self.open is not None:
+            operation, self.attempt = self.open, self.open
+            self.world.unknown(operation)
 
     def _operation(self, machine: "Machine", key: str, kind: str, argument: Any) -> Operation:
         world = self.world
@@ -118,7 +160,7 @@ class Client:
 
     def answered(self, operation: Operation) -> None:
         if self.open is operation:
-            self.open = None
+            self.open = self.attempt = None
             self.favourite = self.asked
             result = operation.result
             if operation.kind == "get":
@@ -129,13 +171,20 @@ class Client:
 
     def failed(self, operation: Operation) -> None:
         """Refused, or its connection closed."""
-        if self.open is operation:
-            self.open = None
+        if self.attempt is not operation:
+            return
+        if operation.origin is not None:
+            self.attempt = None
+            if self.world.later_rng.random() < 0.6:
+                self.favourite = None
+            self.world.after(self.world.later_rng.randrange(2000, 30_000), self._try_again)
+        else:
+            self.open = self.attempt = None
             if self.world.rng.random() < 0.6:
                 self.favourite = None
             self.world.after(self.world.rng.randrange(2000, ROAMER_THINK_MS * 1000 if self.roams else 30_000), self.act)
 
     def lose_patience(self) -> None:
-        operation = self.open
+        operation = self.attempt
         if operation is not None and self.world.now_us - self.sent_us > self.patience_us:
             self.world.unknown(operation)

@@ -92,6 +92,27 @@ class Nemesis:
                 world.trace("nemesis: bait")
         world.after(rng.randrange(3 * grace_us, 6 * grace_us), self.bait)
 
+    def lose_one_heir(self) -> None:
+        """In some seeds: one in-sync backup is cut off from all others, who are cut off from the coordinator: it takes over
+        and goes on alone, while a primary and a backup that know nothing of it still hear each other."""
+        world, rng = self.world, self.world.later_rng
+        if self.stopped:
+            return
+        primary, grace_us = self._primary(), world.scenario.settings.grace_ms * 1000
+        in_sync = [world.machines[m] for m in world.coordinator.current.in_sync if m in world.machines]
+        heirs = [machine for machine in in_sync if machine is not primary]
+        if primary is not None and len(heirs) > 1:
+            heir = rng.choice(heirs)
+            self._strand(heir, 5 * grace_us)
+            for other in self._others(heir):
+                world.cut_coordinator(other, 5 * grace_us)
+            for delay_us in range(2 * grace_us, 3 * grace_us, 20_000):
+                world.after(delay_us, world.stray_write, heir)
+            world.counts["fault lose one heir"] += 1
+            if world.tracing:
+                world.trace(f"nemesis: {heir.member} is lost to the others")
+        world.after(rng.randrange(2 * grace_us, 5 * grace_us), self.lose_one_heir)
+
     def delay_of_swap_us(self, proposed: "Configuration") -> int:
         """A swap is on its way to the coordinator: how long it takes, beyond what it takes anyway."""
         machine, world = self.baited, self.world

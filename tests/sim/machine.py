@@ -33,6 +33,7 @@ from kubegrid.replication import (
     StopSnapshot,
     StreamSnapshot,
 )
+from kubegrid.store.requests import Refusal
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -162,7 +163,13 @@ class Machine:
                 world.refuse(operation)
             else:
                 before = len(self.store.effects)
-                result = self.store.execute(operation)
+                if operation.request is None or not world.rules.deduplication:
+                    result = self.store.execute(operation)
+                else:
+                    result = self.store.execute_once(operation, self.clock_ms())
+                    if isinstance(result, Refusal):
+                        world.forgotten(operation, result)
+                        continue
                 batch.append((operation, result, len(self.store.effects) > before))
         self.batch = batch
         if self.stall_next_us:

@@ -3,16 +3,20 @@
 * *One history*: whatever any member applies or confirms at a number is the same entry everywhere (a confirmed write is
   never replaced), and the store of a backup is exactly the state at its commit point.
 * *Commit points* never go back within a process, unless it threw its data away to join.
+* *Bounded reads*: a backup that says its data are at most so old has all that answers showed before that.
 * *Answers* come from a state with everything that was confirmed before the request.
-* At the end: every acknowledged append is there exactly once, the replicas are equal, every key is linearizable.
+* At the end: every acknowledged append is there exactly once, and none twice, however often its client sent it (R22); the
+  replicas are equal, in the replies that they keep, too; every key is linearizable.
 
 No check knows a rule of the protocol. An accepted loss opens another history, which begins when its first primary serves:
 a process that has not learned of it (it stood still with the words of the dead unread) goes on with the old one, may even
 apply and hold more of it than what was chosen, but must not answer from it any more. Next: `linearizability`.
 """
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
+from tests.sim.keyvalue import REQUESTS
 from tests.sim.linearizability import ANYTHING, Unexplained, check
 from tests.sim.operations import KEYS, LOGS, Operation, Value
 
@@ -42,6 +46,8 @@ class History:
         self.entries: dict[int, tuple[int, Any]] = {}
         self.states = states
         self.confirmed_seq = 0
+        self.shown: list[tuple[int, int]] = []
+        """When answers left, and from which number at most: the times of new highest numbers."""
 
 
 class Observer:
@@ -74,6 +80,8 @@ class Observer:
             if before is not None:
                 after = dict(before)
                 for key, value in mine[1]:
+                    if key == REQUESTS:
+                        continue
                     if value is None:
                         after.pop(key, None)
                     else:
@@ -104,6 +112,9 @@ class Observer:
         """An answer leaves that was executed with everything up to `needed`."""
         if self.history_of(machine) is not self.current:
             raise Violation("answer from a lost history", f"{machine.member} answers {operation!r} after its successor")
+        shown = self.current.shown
+        if not shown or needed > shown[-1][1]:
+            shown.append((self.world.now_us, needed))
         if needed < operation.after_seq and operation.called >= self.born_after[operation.key]:
             late = (
                 f"{machine.member} answers from {needed}, but {operation.after_seq} was confirmed before {operation!r}"
@@ -141,6 +152,21 @@ class Observer:
         """A READONLY read: committed data, possibly old."""
         if machine.replica.role is Role.BACKUP and machine.replica.commit != ORIGIN and not machine.frozen:
             self._compare_store(machine)
+            self._check_bound(machine)
+
+    def _check_bound(self, machine: "Machine") -> None:
+        age_ms = machine.replica.staleness_ms(machine.clock_ms())
+        if age_ms is None:
+            return
+        self.world.counts["bounded read"] += 1
+        if age_ms < 200:
+            self.world.counts["bounded read below 200 ms"] += 1
+        before_us = self.world.now_us - 1000 * age_ms
+        shown = self.history_of(machine).shown
+        place = bisect_left(shown, (before_us, 0))
+        if place and shown[place - 1][1] > machine.replica.commit_seq:
+            claim = f"{machine.member} at {machine.replica.commit} says {age_ms} ms, but lacks {shown[place - 1]}"
+            raise Violation("older than it says", claim)
 
     def loss_accepted(self, epoch: int) -> None:
         """What was confirmed is gone by decision, from this epoch on."""
@@ -167,6 +193,10 @@ class Observer:
                     f"{first.member} at {first.replica.commit} holds {first.store.data}, "
                     f"{other.member} at {other.replica.commit} holds {other.store.data}",
                 )
+
+            if other.store.replies() != first.store.replies():
+                kept = f"{first.member} keeps {first.store.replies()}, {other.member} keeps {other.store.replies()}"
+                raise Violation("replies differ", kept)
 
     def _appended_once(self, machine: "Machine") -> None:
         for key in LOGS:

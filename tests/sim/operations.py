@@ -5,7 +5,7 @@ seen, and an unknown write whose value nobody saw can be left out of the search 
 are unique within a seed, except those of counters and deletions. Next on the path: `keyvalue` executes these.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 Value = str | int | None
 """Of a key: None is "not there". Counters are integers, registers and logs are text."""
@@ -18,13 +18,34 @@ KEYS = REGISTERS + COUNTERS + LOGS
 WRITES_OF_REGISTER = ("set", "set", "setnx", "cas", "delete")
 
 
+class Request(NamedTuple):
+    """Who asks, the number of this request, and below which number every answer has come (see `store.requests`)."""
+
+    client: bytes
+    seq: int
+    acked: int
+
+
 class Operation:
     """One request of one client, from its sending to what became of it.
 
     Invariant: `returned` is set exactly when the client was answered; `state` then is "done".
     """
 
-    __slots__ = ("after_seq", "argument", "called", "client", "key", "kind", "number", "result", "returned", "state")
+    __slots__ = (
+        "after_seq",
+        "argument",
+        "called",
+        "client",
+        "key",
+        "kind",
+        "number",
+        "origin",
+        "request",
+        "result",
+        "returned",
+        "state",
+    )
 
     def __init__(self, number: int, client: int, key: str, kind: str, argument: Any, called: int) -> None:
         self.number = number
@@ -40,6 +61,16 @@ class Operation:
         self.result: Any = None
         self.state = "pending"
         """pending, done, unknown (may have happened, may still happen) or refused (did not happen)."""
+        self.request: Request | None = None
+        """R22: what the store knows it by when it is sent again."""
+        self.origin: Operation | None = None
+        """What this is a try of: the histories hold that one alone."""
+
+    def attempt(self, called: int, after_seq: int) -> "Operation":
+        """One try of this, on its way to one member."""
+        attempt = Operation(self.number, self.client, self.key, self.kind, self.argument, called)
+        attempt.after_seq, attempt.request, attempt.origin = after_seq, self.request, self
+        return attempt
 
     def __repr__(self) -> str:
         end = self.returned if self.returned is not None else "…"

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from tests.sim.clients import Client
 from tests.sim.coordinator import Coordinator
 from tests.sim.faults import Nemesis
@@ -22,11 +23,12 @@ from tests.sim.network import Network
 from tests.sim.observer import Observer, Violation
 from tests.sim.operations import KEYS, Operation
 from tests.sim.scenario import Scenario, draw
+from tests.sim.switches import WHOLE, Switches
 from tests.sim.trace import shown
 
 from kubegrid.base.configuration import Configuration
 from kubegrid.base.ids import Member, member_name
-from kubegrid.replication import ALL, Replica, Role, Rules
+from kubegrid.replication import Replica, Role
 
 GRID = "grid"
 HEAL_US = 8_000_000
@@ -41,7 +43,9 @@ CRASHES: tuple[type[Exception], ...] = (AssertionError, LookupError, TypeError, 
 class World:
     """Invariant: events run in the order of (time, order of scheduling); `hash` is a function of the seed alone."""
 
-    def __init__(self, seed: int, rules: Rules = ALL, tracing: bool = False, scenario: Scenario | None = None) -> None:
+    def __init__(
+        self, seed: int, rules: Switches = WHOLE, tracing: bool = False, scenario: Scenario | None = None
+    ) -> None:
         self.seed = seed
         self.rules = rules
         self.rng = random.Random(seed)
@@ -50,6 +54,11 @@ class World:
         self.scenario = scenario or draw(self.rng)
         self.baiting = self.later_rng.random() < (0.6 if self.scenario.reckless else 0.08)
         """Whether the whole in-sync set may end just when one of it has won (see `Nemesis.bait`)."""
+        self.retrying = self.later_rng.random() < 0.5
+        """Whether clients number their writes and send them again until they learn what became of them (R22)."""
+        if self.later_rng.random() < 0.1:
+            limits = {"log_bytes_max": 300, "join_log_bytes_max": 500}
+            self.scenario.settings = msgspec.structs.replace(self.scenario.settings, **limits)
         self.now_us = 0
         self.step = 0
         self.heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -63,8 +72,8 @@ class World:
         self.losses = 0
         self.operations = 0
         self.healed = False
-        self.validating = rules == ALL
-        self.crashes: tuple[type[Exception], ...] = () if rules == ALL else CRASHES
+        self.validating = rules == WHOLE
+        self.crashes: tuple[type[Exception], ...] = () if rules == WHOLE else CRASHES
         """With a rule switched off an assertion of the core stops its process, as it would in production, and proves nothing."""
         self.history: dict[str, list[Operation]] = {key: [] for key in KEYS}
         self.addresses = [member_name(0, i) for i in range(self.scenario.members)]
@@ -136,6 +145,8 @@ class World:
             self.after(self.rng.randrange(60_000), client.act)
         self.after(100_000, self._sweep)
         self.after(self.rng.randrange(50_000, 300_000), self.nemesis.act)
+        if self.scenario.members > 2 and self.later_rng.random() < 0.15:
+            self.after(self.later_rng.randrange(200_000, 600_000), self.nemesis.lose_one_heir)
         if self.baiting:
             self.after(self.later_rng.randrange(200_000, 600_000), self.nemesis.bait)
         self._run_until(self.scenario.chaos_ms * 1000)
@@ -204,7 +215,11 @@ class World:
         for client in self.clients:
             client.lose_patience()
         if self.machines:
-            self.observer.read_on_backup(self.rng.choice(list(self.machines.values())))
+            self.rng.choice(
+                list(self.machines.values())
+            )  # it once chose one; seeds keep the runs that they are known for
+            for machine in self.machines.values():
+                self.observer.read_on_backup(machine)
         self.after(20_000, self._sweep)
 
     def describe(self) -> str:
@@ -347,10 +362,12 @@ class World:
 
     def answer(self, operation: Operation) -> None:
         if operation.state == "pending":
+            origin = operation.origin or operation
             operation.state, operation.returned = "done", self.step
+            origin.state, origin.returned, origin.result = "done", self.step, operation.result
             if self.tracing:
                 self.trace(f"client {operation.client} is answered: {operation!r}")
-            self._client(operation).answered(operation)
+            self._client(operation).answered(origin)
 
     def refuse(self, operation: Operation) -> None:
         """Not executed, for certain: it leaves the history."""
@@ -365,6 +382,14 @@ class World:
             if self.tracing:
                 self.trace(f"client {operation.client} does not learn of {operation!r}")
             self._client(operation).failed(operation)
+
+    def forgotten(self, operation: Operation, reason: bytes) -> None:
+        """The store does not know this client any more, which is as it should be only after an accepted loss."""
+        if not self.losses:
+            raise Violation("forgotten", f"{operation!r}: {reason.decode()}")
+        if operation.state == "pending":
+            operation.state = "refused"
+            self._client(operation).forgotten(operation)
 
     def greet(self, machine: Machine) -> None:
         """This member has begun to serve."""

@@ -58,7 +58,7 @@ class Applying:
         self._queue.clear()
         self.busy = self.reverting = False
         self.units += RESET_UNITS
-        self.keyspace.clear()
+        self.keyspace.reset()
 
     def load(self, payload: bytes) -> None:
         """Load one slice of a snapshot."""

@@ -10,6 +10,7 @@ that it was passed (R3), and never throws anything away (R19).
 from kubegrid.base.configuration import Configuration
 from kubegrid.base.ids import ORIGIN, Member, Position
 from kubegrid.replication import messages
+from kubegrid.replication.freshness import Freshness
 from kubegrid.replication.instructions import Apply, LoadSlice, ResetStore
 from kubegrid.replication.member import MemberState
 
@@ -27,6 +28,7 @@ class Following:
         self.matched = False
         self.loading = False
         self.loaded = 0
+        self.freshness = Freshness(state.log)
         self.settled_seq = -1
         """The store's snapshot may hold unconfirmed effects up to here; -1: it does not."""
 
@@ -79,6 +81,7 @@ class Following:
 
     def primary_changed(self) -> None:
         """R18: an unfinished snapshot dies with the tenure that sent it, unless this member is in sync."""
+        self.freshness.primary_changed()
         if not self.finished and self._state.rules.snapshot_thrown_away:
             self.throw_away()
 
@@ -87,6 +90,7 @@ class Following:
         state.note("r18_thrown_away", "the primary changed before the snapshot's position was committed")
         state.out.append(ResetStore())
         state.log.reset(ORIGIN)
+        self.freshness.thrown_away()
         self.loading = self.matched = False
         self.settled_seq = -1
 
@@ -132,8 +136,15 @@ class Following:
         if self.matched and message.tenure == self.stream[0]:
             if message.commit > self._state.log.commit_seq or self.settled_seq >= 0:
                 self._settle(message.commit)
+            if message.echoes and self.finished:
+                self._echoed(message)
         elif not self._state.rules.match_before_apply:
             self.commit(message.commit)
+
+    def _echoed(self, message: messages.Beacon) -> None:
+        in_sync = message.configuration.in_sync
+        if self._state.me in in_sync and len(message.echoes) == len(in_sync):
+            self.freshness.echoed(message.echoes[in_sync.index(self._state.me)], message.commit)
 
     def _settle(self, commit: int) -> None:
         self.commit(commit)
@@ -172,6 +183,7 @@ class Following:
         self.stream = stream
         state.out.append(ResetStore())
         state.log.reset(Position(message.epoch, message.seq))
+        self.freshness.thrown_away()
         self.loading = True
         self.matched = False
         self.loaded = 0

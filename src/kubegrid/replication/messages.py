@@ -20,19 +20,24 @@ WireEntry = tuple[int, int, int, Any]
 
 
 class Beacon(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """Primary to all: I am alive. `sent_ms` is of the primary's clock and comes back in the acknowledgement (R8)."""
+    """Primary to all: I am alive. `sent_ms` is of the primary's clock and comes back in the acknowledgement (R8).
+
+    `echoes`: for each in-sync member, in the configuration's order, the newest stamp heard from it; empty while the primary
+    may not answer. See `freshness`.
+    """
 
     configuration: Configuration
     tenure: int
     sent_ms: int
     commit: int
+    echoes: tuple[int, ...] = ()
 
 
 class BeaconAck(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """I will not promote myself for a grace from now; any tenure of mine before this epoch is over (R8, R12).
 
     `preferred`: the sender is the partition's preferred primary and ready to be it (fail-back, R16). `leaving`: it wants to
-    leave, so nothing is handed to it unasked.
+    leave, so nothing is handed to it unasked. `stamp` is the sender's clock, and comes back as an echo.
     """
 
     configuration: Configuration
@@ -40,6 +45,7 @@ class BeaconAck(msgspec.Struct, frozen=True, array_like=True, tag=2):
     sent_ms: int
     preferred: bool
     leaving: bool = False
+    stamp: int = 0
 
 
 class Match(msgspec.Struct, frozen=True, array_like=True, tag=3):

@@ -98,6 +98,19 @@ class Questions:
         log = self._state.log
         return log.bytes_between(log.commit_seq, log.last_seq)
 
+    def staleness_ms(self, now: int) -> int | None:
+        """A backup's read now lacks nothing that was acknowledged to anyone longer ago than this (see `freshness`).
+
+        The clocks' margin is included. None: no bound is known, or this member is no backup. It counts what was given out
+        as `Apply`: a driver that has not carried that out yet must not read by this bound.
+        """
+        fresh_at = self._following.freshness.fresh_at() if self.role is Role.BACKUP else None
+        if fresh_at is None or not self._following.finished:
+            return None
+        age_ms = max(0, now - fresh_at) + 1
+        settings = self._state.settings
+        return age_ms + age_ms * settings.drift_ms // settings.grace_ms + 1
+
     @property
     def left(self) -> bool:
         """`leave` was called and this member is in nobody's configuration any more: the process may end."""

@@ -71,5 +71,5 @@ def _beacon(
     if state.me in known.in_sync or state.me in known.joining:
         promises.acknowledge(now, sender)
         ready = state.preferred and not state.leaving
-        state.send(sender, messages.BeaconAck(known, message.tenure, message.sent_ms, ready, state.leaving))
+        state.send(sender, messages.BeaconAck(known, message.tenure, message.sent_ms, ready, state.leaving, now))
         following.beacon(message)

@@ -36,6 +36,8 @@ class Rules(msgspec.Struct, frozen=True):
     """R8. Off: the lease of one backup is enough."""
     lease_from_sending: bool = True
     """R8. Off: a lease is counted from the arrival of the acknowledgement."""
+    echoes_under_lease: bool = True
+    """R8. Off: a primary without leases tells backups how fresh they are; another may have confirmed more meanwhile."""
     leases_end_with_tenure: bool = True
     """R8. Off: leases outlive their tenure: a new one starts with those of the last, and meanwhile reads go on under them."""
     fencing: bool = True

@@ -55,6 +55,7 @@ class Standing:
         stream.heard_ms = now
         stream.preferred = message.preferred
         stream.leaving = message.leaving
+        stream.echo.heard(now, message.stamp)
         rules = self._state.rules
         lease_ms = self._state.settings.lease_ms
         until = (message.sent_ms if rules.lease_from_sending else now) + lease_ms
@@ -89,13 +90,19 @@ class Standing:
         if not self.streams:
             return
         log = state.log
-        beacon = messages.Beacon(state.known, self.epoch, now, log.commit_seq)
+        beacon = messages.Beacon(state.known, self.epoch, now, log.commit_seq, self._echoes(now))
         state.out.append(Send(tuple(self.streams), beacon))
         for stream in self.streams.values():
             if stream.phase is Phase.MATCHING:
                 stream.ask()
             stream.caught_up = stream.phase is Phase.LOG and stream.acked_seq >= stream.mark_seq >= 0
             stream.mark_seq = log.last_seq if stream.phase is Phase.LOG else -1
+
+    def _echoes(self, now: int) -> tuple[int, ...]:
+        if not self.serving or (now >= self.lease_until and self._state.rules.echoes_under_lease):
+            return ()
+        streams = self.streams
+        return tuple(streams[m].echo.at(now) if m in streams else 0 for m in self._state.known.in_sync)
 
     def leases(self) -> dict[Member, int]:
         return {member: stream.lease_until for member, stream in self.streams.items()}

@@ -12,6 +12,7 @@ import msgspec
 
 from kubegrid.base.ids import Member, Position
 from kubegrid.replication import messages
+from kubegrid.replication.freshness import Echo
 from kubegrid.replication.instructions import StopSnapshot, StreamSnapshot
 from kubegrid.replication.member import MemberState
 
@@ -62,6 +63,7 @@ class Stream:
         self.connected = True
         self.preferred = False
         self.leaving = False
+        self.echo = Echo()
         self.outgoing: Outgoing | None = None
         self.settled_seq = -1
         """The member's data come from a snapshot that may hold effects up to this number (R18)."""
