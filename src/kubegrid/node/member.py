@@ -151,6 +151,10 @@ class MemberDriver:
     def readable(self, now: int) -> int:
         return self.replica.readable(now)
 
+    def staleness_ms(self, now: int) -> int | None:
+        """How old what a reader finds here may be (see `Replica.staleness_ms`); None while the store is behind the log."""
+        return None if self.applying.busy else self.replica.staleness_ms(now)
+
     def drain(self) -> None:
         """Carry out what the state machine asked for, in order."""
         applying = self.applying
