@@ -628,7 +628,7 @@ async def test_without_the_secret_only_probes_and_metrics_answer(stage):
     async with httpx.AsyncClient(base_url=manager.http.base_url) as stranger:
         for path in ("/livez", "/readyz", "/metrics"):
             assert (await stranger.get(path)).status_code == 200
-        for path in ("/v1/status", "/v1/members", "/docs", "/openapi.json"):
+        for path in ("/v1/status", "/v1/members", "/v1/tables", "/docs", "/openapi.json"):
             assert (await stranger.get(path)).status_code == 401
         assert (await stranger.post("/v1/rebuild", json={})).status_code == 401
     assert "kubegrid_partition_epoch" in (await manager.http.get("/metrics")).text

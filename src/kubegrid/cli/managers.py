@@ -14,4 +14,7 @@ def rebuild(grid: Grid, force: bool, as_json: bool) -> int:
     else:
         for number, made in sorted((answer or {}).get("partitions", {}).items(), key=lambda item: int(item[0])):
             print(f"partition {number}: epoch {made.get('epoch')}, from {made.get('from')}")
+        tables = (answer or {}).get("tables") or {}
+        if tables.get("count"):
+            print(f"{tables['count']} tables (catalog version {tables.get('version')}), from {tables.get('from')}")
     return 0

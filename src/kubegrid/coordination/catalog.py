@@ -84,6 +84,12 @@ def error_code(error: KubegridError) -> str:
     return str(getattr(error, "code", "ERR"))
 
 
+def in_one_line(error: KubegridError) -> str:
+    """Its message and what to do, as an error reply has room for it."""
+    message = "; ".join(error.message.splitlines())
+    return f"{message}. {error.remedy}" if error.remedy else message
+
+
 def encoded(catalog: Catalog) -> bytes:
     """As the coordinator keeps it; equal catalogs give equal bytes."""
     return msgspec.json.encode(catalog.to_json())
@@ -93,7 +99,7 @@ def decoded(document: bytes) -> Catalog:
     """Raises DefinitionError."""
     try:
         value: Any = msgspec.json.decode(document)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise DefinitionError([f"not a catalog of tables: {error}"]) from error
     if not isinstance(value, dict):
         raise DefinitionError(["not a catalog of tables"])

@@ -190,6 +190,11 @@ class EmbeddedCoordinator:
     def unwatch(self, callback: Callable[[str], None]) -> None:
         self._watches = [(prefix, known) for prefix, known in self._watches if known != callback]
 
+    @property
+    def comparable(self) -> bool:
+        """Whether its data can be held against what others know: not while they cannot be read, or are lost."""
+        return self.state != "lost" and (self._database is not None or self.state == "new")
+
     # -- guarding ------------------------------------------------------------------------------------------------
 
     async def check(self) -> None:

@@ -77,7 +77,7 @@ class MemoryManagers:
         try:
             changed = catalog.changed(self._catalog, change)
         except KubegridError as error:
-            return messages.CatalogAnswer(0, 0, catalog.error_code(error), str(error))
+            return messages.CatalogAnswer(0, 0, catalog.error_code(error), catalog.in_one_line(error))
         self._catalog = changed
         self.on_catalog(catalog.encoded(changed))
         with contextlib.suppress(TimeoutError):

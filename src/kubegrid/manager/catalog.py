@@ -98,7 +98,7 @@ class CatalogKeeper:
         try:
             changed = await self.change(message.change)
         except KubegridError as error:
-            return messages.CatalogAnswer(number, 0, catalog.error_code(error), str(error))
+            return messages.CatalogAnswer(number, 0, catalog.error_code(error), catalog.in_one_line(error))
         except NotAdopted as error:
             return messages.CatalogAnswer(number, error.version, NOT_YET, str(error))
         except CoordinatorError as error:

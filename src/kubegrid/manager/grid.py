@@ -123,6 +123,8 @@ class Grid:
                         await self._begin_grid()
                     if state != self.coordinator.state:
                         self._load()
+                        if self.coordinator.comparable:
+                            self.sessions.push_catalog()
                     self._compare_reports()
                     self.evaluate_all()
             except Exception:
@@ -245,7 +247,7 @@ class Grid:
 
     def _compare(self, member: Member, configuration: Configuration) -> None:
         """Does this member know more than the coordinator? (R5)"""
-        if self.coordinator.state == "lost" or not 0 <= configuration.partition < self.config.partitions:
+        if not self.coordinator.comparable or not 0 <= configuration.partition < self.config.partitions:
             return
         partition = configuration.partition
         if reports.contradiction(member, configuration, self.stored.get(partition)):
@@ -256,7 +258,7 @@ class Grid:
 
     def _compare_catalog(self, record: MemberRecord) -> None:
         """The same of the catalog: members were told of a version only when it was durable."""
-        if self.coordinator.state != "lost" and record.catalog_known > self.catalog.stored.version:
+        if self.coordinator.comparable and record.catalog_known > self.catalog.stored.version:
             self._decode(CATALOG_KEY)
             what = reports.contradiction_of_catalog(record, self.catalog.stored.version)
             if what:

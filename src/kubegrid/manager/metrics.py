@@ -20,6 +20,9 @@ class _Grid(Collector):
         yield _gauge("kubegrid_manager_members", "Members whose lease runs.", len(grid.lookup.entries))
         yield _gauge("kubegrid_manager_links", "Links of members and tools.", len(grid.sessions.all))
         yield _gauge(
+            "kubegrid_manager_catalog_version", "Version of the catalog of tables.", grid.catalog.stored.version
+        )
+        yield _gauge(
             "kubegrid_manager_coordinator_ok", "1 while the coordinator reads and writes.", coordinator.state == "ok"
         )
         yield _gauge(

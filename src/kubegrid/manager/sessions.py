@@ -190,7 +190,7 @@ class Sessions:
 
     def push_to(self, session: Session) -> None:
         session.send(messages.Topology(self._topology()))
-        if self.coordinator.state == "ok":
+        if self.coordinator.comparable:
             session.send(messages.Catalog(self.registry.catalog_document()))
 
     def push_catalog(self) -> None:

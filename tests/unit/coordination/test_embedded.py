@@ -359,3 +359,18 @@ async def test_a_grid_cannot_begin_in_a_folder_that_takes_no_writes(tmp_path):
     await coordinator.begin({"grid": b"{}"})
     assert coordinator.state == "ok"
     await coordinator.close()
+
+
+async def test_data_that_cannot_be_read_for_a_while_are_not_held_against_what_members_know(tmp_path):
+    coordinator = await made(tmp_path)
+    assert coordinator.comparable
+    await coordinator.close()
+    somebody = sqlite3.connect(tmp_path / "coordinator.db", isolation_level=None)
+    somebody.execute("PRAGMA locking_mode=EXCLUSIVE")
+    somebody.execute("BEGIN EXCLUSIVE")
+    coordinator = await opened(tmp_path)
+    assert (coordinator.state, coordinator.comparable) == ("failing", False)
+    somebody.close()
+    await coordinator.check()
+    assert (coordinator.state, coordinator.comparable) == ("ok", True)
+    await coordinator.close()
