@@ -192,12 +192,12 @@ class DecimalType(ColumnType):
         self._context = Context(prec=DECIMAL_DIGITS_MAX + 1)
 
     def settle(self, value: Any) -> Decimal:
+        if not value.is_finite():
+            raise self.refuse(value)
         try:
             settled: Decimal = value.quantize(self.unit, context=self._context)
-        except InvalidOperation:  # NaN and infinity, or more digits than any DECIMAL has
-            if value.is_finite():
-                raise self._too_large(value) from None
-            raise self.refuse(value) from None
+        except InvalidOperation:  # more digits than any DECIMAL has
+            raise self._too_large(value) from None
         if settled != value:
             raise self.refuse(value, f"it has more than {self.scale} digits after the point; round it first")
         if not -self.bound < settled < self.bound:
@@ -205,7 +205,7 @@ class DecimalType(ColumnType):
         return settled if settled else abs(settled)  # -0.00 is 0.00
 
     def _too_large(self, value: Decimal) -> BadValue:
-        return BadValue(f"{shown(str(value))[1:-1]} is too large for {self.name}")
+        return BadValue(f"{shown(value)} is too large for {self.name}")
 
     def from_json(self, value: Any) -> Decimal:
         if type(value) is str:

@@ -14,11 +14,17 @@ None of them leaves anything changed.
 """
 
 from collections.abc import Iterable
+from datetime import date, time
+from decimal import Decimal
+from uuid import UUID
 
 from kubegrid.base.errors import KubegridError, RefusedError, UsageError
 from kubegrid.base.nearest import hint
 
 VALUE_CHARS_SHOWN = 60
+
+_PLAIN = (int, float, Decimal, date, time, UUID)
+"""What reads better without its class's name around it."""
 
 Place = tuple[str | int, ...]
 """Where in a document: the keys and numbers on the way to it."""
@@ -32,7 +38,7 @@ def shown(value: object) -> str:
     elif isinstance(value, int) and value.bit_length() > 1000:  # Python refuses to spell very long numbers
         return f"a number of {value.bit_length()} bits"
     try:
-        text = str(value) if isinstance(value, int | float) else repr(value)
+        text = str(value) if isinstance(value, _PLAIN) else repr(value)
     except Exception:  # a foreign class's own mistake must not hide ours
         text = f"a {type(value).__name__}"
     return text if len(text) <= VALUE_CHARS_SHOWN else text[: VALUE_CHARS_SHOWN - 1] + "…"

@@ -16,7 +16,6 @@ from kubegrid.base.tables import TableDefinition
 from kubegrid.sql import conditions as c
 from kubegrid.sql.bounds import Bounds, bounds_of
 from kubegrid.sql.compiling import compiled
-from kubegrid.sql.reading import read
 
 CACHED_MAX = 256
 
@@ -27,7 +26,7 @@ class Predicate:
     def __init__(self, definition: TableDefinition, text: str) -> None:
         self.definition = definition
         self.text = text
-        self.condition = read(definition, text)
+        self.condition = _read(definition, text)
         places = sorted(set(_places(self.condition)))
         self.columns = tuple(definition.names[place] for place in places)
         """The columns that it asks for, in the table's order."""
@@ -70,6 +69,13 @@ class Predicates:
                 del self._parsed[next(iter(self._parsed))]
             self._parsed[text] = found
         return found
+
+
+def _read(definition: TableDefinition, text: str) -> c.Condition:
+    """Imported when the first predicate comes: sqlglot takes most of a second, which a member that starts has not."""
+    from kubegrid.sql.reading import read
+
+    return read(definition, text)
 
 
 def _places(condition: c.Condition) -> list[int]:
