@@ -45,7 +45,7 @@ from kubegrid.store import refusals, slot_of
 from kubegrid.wire import command_table, resp
 from kubegrid.wire.command_table import CommandInfo
 
-Reply = bytes | Generator[int | None, None, bytes | None] | None
+Reply = bytes | Generator[int | None, None, Any] | None
 
 _SESSION_COMMANDS: dict[str, Callable[[Session, list[bytes]], Any]] = {
     **session_connection.HANDLERS,

@@ -92,7 +92,7 @@ def _refuse_stale(session: Session, args: list[bytes]) -> bytes | None:
     node = session.node
     if session.turn.open_gate or node.replica.role is not Role.BACKUP:
         return None
-    stale_ms = node.replica.staleness_ms(session.turn.member.now_ms())
+    stale_ms = session.turn.member.staleness_ms(session.turn.member.now_ms())
     if stale_ms is None:
         return resp.error("STALE this copy does not know how old it is")
     return None if stale_ms <= bound_ms else resp.error(f"STALE this copy may be {stale_ms} ms old")

@@ -74,15 +74,6 @@ class ReplicaView(Protocol):
     def commit(self) -> Position: ...
     @property
     def configuration(self) -> Configuration | None: ...
-    def staleness_ms(self, now: int) -> int | None: ...
-
-
-class WritingMember(Protocol):
-    """What the turn's member tells about writing (`turn.Replicator`)."""
-
-    @property
-    def writable(self) -> bool: ...
-    def now_ms(self) -> int: ...
 
 
 class CurrentTurn(Protocol):
@@ -93,5 +84,7 @@ class CurrentTurn(Protocol):
     loop: Any
 
     @property
-    def member(self) -> WritingMember: ...
+    def member(self) -> Any:
+        """The member that drives replication: `writable`, `now_ms()`, `staleness_ms(now)` are asked of it."""
+
     def work(self, function: Callable[[], None]) -> None: ...

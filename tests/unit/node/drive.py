@@ -60,10 +60,6 @@ class PlainReplica:
         self.last_seq = 7
         self.commit = Position(1, 7)
         self.configuration: Configuration | None = configuration
-        self.stale_ms: int | None = 0
-
-    def staleness_ms(self, now: int) -> int | None:
-        return self.stale_ms
 
 
 class PlainLoop:
@@ -98,7 +94,11 @@ class PlainTurn:
         self.open_gate = True
         self.writable = True
         self.paused_until_ms = 0
+        self.stale_ms: int | None = 0
         self.loop = PlainLoop()
+
+    def staleness_ms(self, now: int) -> int | None:
+        return self.stale_ms
 
     def now_ms(self) -> int:
         return 0
@@ -231,19 +231,27 @@ class Client:
 
     def waits(self, *words: bytes | str | int) -> None:
         """Asserts that the request has no reply yet; it is found in `answers` later."""
-        reply = dispatch(self, [w if isinstance(w, bytes) else str(w).encode() for w in words])
-        while reply is not None and not isinstance(reply, bytes):
-            try:
-                next(reply)
-            except StopIteration as done:
-                reply = done.value
+        reply = self._dispatched(*words)
         assert reply is None, reply
 
     def raw(self, *words: bytes | str | int) -> bytes:
         """The reply as bytes; a long command is run to its end."""
+        reply = self._dispatched(*words)
+        assert reply is not None, "the client waits"
+        return reply
+
+    def raw_or_later(self, *words: bytes | str | int) -> bytes:
+        """The same, and what a client is answered that waits until another one ends that."""
+        reply = self._dispatched(*words)
+        if reply is None:
+            self.node.blocked[self.id](False)
+            reply = self.answers.pop()
+        return reply
+
+    def _dispatched(self, *words: bytes | str | int) -> bytes | None:
         reply = dispatch(self, [w if isinstance(w, bytes) else str(w).encode() for w in words])
         slices = 0
-        while not isinstance(reply, bytes):
+        while reply is not None and not isinstance(reply, bytes):
             slices += 1
             assert slices < 100_000, "a command does not end"
             try:

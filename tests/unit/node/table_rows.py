@@ -27,5 +27,9 @@ def declare(drive: Drive) -> None:
     drive.keyspace.adopt_catalog(Catalog().create(parse_definition(None, msgspec.json.encode(JOBS))))
 
 
+def packed(*values: Any) -> bytes:
+    return msgspec.msgpack.encode(values)
+
+
 def write(client: Client, *rows: tuple[Any, ...]) -> Any:
-    return client("KG.WRITE", "jobs", 0, "REPLACE", *[msgspec.msgpack.encode(row) for row in rows])
+    return client("KG.WRITE", "jobs", 0, "REPLACE", *[packed(*row) for row in rows])

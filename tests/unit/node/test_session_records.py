@@ -80,11 +80,11 @@ def test_a_read_may_say_how_old_it_may_be(drive: Drive, client: Client) -> None:
     assert len(client(*read)) == 1  # a primary is never stale
     drive.become_backup()
     client("READONLY")
-    drive.replica.stale_ms = 100
+    drive.turn.stale_ms = 100
     assert len(client(*read)) == 1
-    drive.replica.stale_ms = 101
+    drive.turn.stale_ms = 101
     assert error_text(client(*read)) == "STALE this copy may be 101 ms old"
-    drive.replica.stale_ms = None
+    drive.turn.stale_ms = None
     assert error_text(client(*read)).startswith("STALE this copy does not know")
     assert error_text(client("KG.READ", "jobs", "MAXSTALENESS", "x", "k")).startswith("ERR MAXSTALENESS is a number")
     assert error_text(client("KG.READ", "jobs", "MAXSTALENESS", "5")).startswith("ERR wrong number of arguments")
