@@ -174,7 +174,6 @@ def object_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return wrong_arity("object|" + subcommand.decode().lower())
     if subcommand == b"HELP":
         return _HELP
-    keyspace.note_used()
     used_ms = keyspace.used_ms[slot_of(args[2])]
     value = keyspace.find(args[2])
     keyspace.used_ms[slot_of(args[2])] = used_ms  # asking about a key is not using it

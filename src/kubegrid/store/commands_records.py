@@ -4,7 +4,6 @@ there are. KG.COMMIT is in `commands_commit`, looking for records by their value
 KG.WRITE is the **hot path** of loading tables: rows are admitted, keyed and put as columns, as one effect.
 """
 
-from binascii import crc_hqx
 from typing import Any, Final
 
 import msgspec
@@ -52,28 +51,24 @@ def write(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         if mode not in (REPLACE, KEEP, FAIL):
             return _BAD_MODE
         rows, keys, values = table.codec.admit_many(args[4:])
-        crc = crc_hqx
-        slots = keyspace.slots
-        places = [slot_of(key) if b"{" in key else crc(key, 0) & 16383 for key in keys]
-        held = [slots[slot] for slot in places]
-        if None in held:
-            return resp.error(f"MOVED {places[held.index(None)]}")
-        there = [values_of.get(key) for values_of, key in zip(held, keys, strict=True)]  # type: ignore[union-attr]
-        if not set(map(type, there)) <= _RECORD_OR_NONE:
+        there = record_writes.held(keyspace, keys)
+        if there is None:
+            return resp.error(f"MOVED {next(slot for slot in map(slot_of, keys) if keyspace.slots[slot] is None)}")
+        if not set(map(type, there[1])) <= record_writes.RECORD_OR_NONE:
             for key in keys:
                 record_changes.record_at(keyspace, key)
+            there = None
         if mode != REPLACE:
             rows, keys, values = _new_ones(keyspace, mode, rows, keys, values)
+            there = None
     except TableError as error:
         return refusal(error)
     kept = len(args) - 4 - len(keys)
     first = 0
     if keys:
-        first = record_writes.put(keyspace, table, keys, rows, values, record_changes.lives_until(keyspace, table))
+        at_ms = record_changes.lives_until(keyspace, table)
+        first = record_writes.put(keyspace, table, keys, rows, values, at_ms, there)
     return b"*3\r\n:%d\r\n:%d\r\n:%d\r\n" % (first, len(keys), kept)
-
-
-_RECORD_OR_NONE = {Record, type(None)}
 
 
 def _new_ones(

@@ -88,13 +88,10 @@ class Keyspace:
             self.slots[slot] = {}
         self.expires: list[dict[bytes, int] | None] = [None] * SLOT_COUNT
         self.plain: list[dict[bytes, Any]] = []
-        """For the hot path: the slots' dictionaries by the CRC16 of a key (so four times over), NOT_PLAIN in the places of
-        slots that are not owned or where something expires."""
+        """For the hot path: `slots`, with NOT_PLAIN in the places of slots that are not owned or where something expires."""
         self._list_plain()
         self.used_ms: list[int] = [0] * SLOT_COUNT
         """When a key of the slot was last looked for or written; 0: not since this member started. For OBJECT IDLETIME."""
-        self.used_marks: set[int] = set()
-        """CRC16 of keys that the hot path used since `note_used` was called."""
         self.effects: list[Any] = []
         self.undo: list[Any] = []
         self.recording = True
@@ -134,7 +131,7 @@ class Keyspace:
 
     def _list_plain(self) -> None:
         """Make `plain` anew from `slots` and `expires`."""
-        self.plain[:] = 4 * [
+        self.plain[:] = [
             NOT_PLAIN if values is None or expires is not None else values
             for values, expires in zip(self.slots, self.expires, strict=True)
         ]
@@ -142,15 +139,7 @@ class Keyspace:
     def _mark_plain(self, slot: int) -> None:
         """Something in the slot began or ceased to expire."""
         values = self.slots[slot]
-        table = NOT_PLAIN if values is None or self.expires[slot] is not None else values
-        for index in range(slot, 4 * SLOT_COUNT, SLOT_COUNT):
-            self.plain[index] = table
-
-    def note_used(self) -> None:
-        """Enter in `used_ms` what the hot path used since the last call; the turn does so about once a second."""
-        for mark in self.used_marks:
-            self.used_ms[mark & (SLOT_COUNT - 1)] = self.now_ms
-        self.used_marks.clear()
+        self.plain[slot] = NOT_PLAIN if values is None or self.expires[slot] is not None else values
 
     def set_limit(self, member_bytes: int, chosen_bytes: int | None) -> None:
         """What the member can hold, and what a person chose (CONFIG SET maxmemory; None: nothing)."""
@@ -540,7 +529,7 @@ class Keyspace:
         used += self.requests_bytes + self.tables.index_bytes
         for slot, values in enumerate(self.slots):
             plain = values is not None and self.expires[slot] is None
-            assert all(table is (values if plain else NOT_PLAIN) for table in self.plain[slot::SLOT_COUNT]), slot
+            assert self.plain[slot] is (values if plain else NOT_PLAIN), slot
         assert (keys, used) == (self.key_count, self.used_bytes), (keys, used, self.key_count, self.used_bytes)
 
     # -- what drives it from outside -----------------------------------------------------------------------------

@@ -6,7 +6,10 @@ Checks are the commands' business (`commands_records`): here the keys are the ro
 
 from binascii import crc_hqx
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import count, repeat
+from operator import add
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final
 
 from kubegrid.store.effects import RECORDS, RESTORE
 from kubegrid.store.memory import KEY_OVERHEAD_BYTES
@@ -18,6 +21,32 @@ if TYPE_CHECKING:
     from kubegrid.store.tables import Table
 
 
+RECORD_OR_NONE: Final = {Record, NoneType}
+_DICT: Final = {dict}
+
+Held = tuple[list[dict[bytes, Any]], list[Any], bool]
+"""For each of some keys: the dictionary of its slot, what that holds for the key now; and whether nothing expires in any
+of these slots."""
+
+
+def held(keyspace: "Keyspace", keys: list[bytes]) -> Held | None:
+    """Where the keys belong and what is there; None if the slot of one is not owned."""
+    crc = crc_hqx
+    if b"{" in b"".join(keys):
+        places = [slot_of(key) if b"{" in key else crc(key, 0) & 16383 for key in keys]
+    else:
+        places = [crc(key, 0) & 16383 for key in keys]
+    plain = keyspace.plain
+    tables = [plain[slot] for slot in places]
+    nothing_expires = set(map(type, tables)) == _DICT
+    if not nothing_expires:
+        slots = keyspace.slots
+        tables = [slots[slot] for slot in places]  # type: ignore[misc]
+        if None in tables:
+            return None
+    return tables, [table.get(key) for table, key in zip(tables, keys, strict=True)], nothing_expires
+
+
 def put(
     keyspace: "Keyspace",
     table: "Table",
@@ -25,6 +54,7 @@ def put(
     rows: list[bytes],
     values: Sequence[Sequence[Any]],
     at_ms: int | None,
+    there: Held | None = None,
 ) -> int:
     """Put these rows, recorded as one effect; the version of the first. `values` are the rows decoded."""
     first = keyspace.record_version + 1
@@ -33,9 +63,9 @@ def put(
         pairs[0::2] = keys
         pairs[1::2] = rows
         keyspace.effects += (RECORDS, [table.id, first, at_ms, *pairs])
-        _put(keyspace, table, keys, rows, values, at_ms, keyspace.undo)
+        _put(keyspace, table, keys, rows, values, at_ms, keyspace.undo, there)
     else:
-        _put(keyspace, table, keys, rows, values, at_ms, None)
+        _put(keyspace, table, keys, rows, values, at_ms, None, there)
     keyspace.dirty += len(keys)
     if keyspace.watched:
         for key in keys:
@@ -50,9 +80,9 @@ def apply(keyspace: "Keyspace", args: list[Any]) -> None:
     number, first, at_ms = args[:3]
     keys, rows = args[3::2], args[4::2]
     table = keyspace.tables.by_id.get(number)
-    if table is not None and first == keyspace.record_version + 1:
-        values = list(map(table.codec.decode, rows)) if table.indexes else ()
-        _put(keyspace, table, keys, rows, values, at_ms, None)
+    if table is not None and first > keyspace.record_version:
+        keyspace.record_version = first - 1
+        _put(keyspace, table, keys, rows, None, at_ms, None, None)
         return
     # A log over a fuzzy snapshot: what it brought may be newer.
     for version, key, row in zip(range(first, first + len(keys)), keys, rows, strict=True):
@@ -65,66 +95,106 @@ def _put(
     table: "Table",
     keys: list[bytes],
     rows: list[bytes],
-    values: Sequence[Sequence[Any]],
+    values: Sequence[Sequence[Any]] | None,
     at_ms: int | None,
     undo: list[Any] | None,
+    there: Held | None,
 ) -> None:
-    slots = keyspace.slots
+    """The books of `Keyspace.place`, for many records of one table at once."""
+    first = keyspace.record_version + 1
+    keyspace.record_version += len(keys)
+    records = list(map(Record, map(add, map(HEADER.pack, repeat(table.id), count(first)), rows)))
+    there = there or held(keyspace, keys)
+    assert there is not None, "a key of another partition"
+    dictionaries, olds, nothing_expires = there
+    if (
+        at_ms is not None
+        or not nothing_expires
+        or keyspace.tables.strays
+        or not set(map(type, olds)) <= RECORD_OR_NONE
+        or len(set(keys)) < len(keys)
+    ):
+        olds = _put_one_by_one(keyspace, table, keys, records, at_ms, undo)
+    else:
+        for dictionary, key, record in zip(dictionaries, keys, records, strict=True):
+            dictionary[key] = record
+        grown = sum(map(len, records))
+        if None in olds:
+            new = [key for key, old in zip(keys, olds, strict=True) if old is None]
+            keyspace.key_count += len(new)
+            counts = keyspace.tables.counts
+            counts[table.id] = counts.get(table.id, 0) + len(new)
+            grown += sum(map(len, new)) + KEY_OVERHEAD_BYTES * len(new)
+        if undo is not None:
+            pairs: list[Any] = [None] * (2 * len(keys))
+            pairs[0::2] = keys
+            pairs[1::2] = olds
+            undo += pairs
+        olds = [old for old in olds if old is not None]
+        keyspace.used_bytes += grown - sum(map(len, olds))
+    if table.indexes:
+        # All are entered before any is taken out: a key that stands twice among the rows has both done.
+        _enter(keyspace, table, rows, values, records)
+        for old in olds:
+            for index, place in zip(table.indexes, table.places(old[HEADER_BYTES:]), strict=True):
+                keyspace.used_bytes -= index.remove(place, old)
+
+
+def _enter(
+    keyspace: "Keyspace",
+    table: "Table",
+    rows: list[bytes],
+    values: Sequence[Sequence[Any]] | None,
+    records: list[Record],
+) -> None:
+    if values is not None:
+        for index in table.indexes:
+            keyspace.used_bytes += index.add_many(map(index.place, values), records)
+        return
+    all_places = list(map(table.places, rows))
+    for number, index in enumerate(table.indexes):
+        keyspace.used_bytes += index.add_many([places[number] for places in all_places], records)
+
+
+def _put_one_by_one(
+    keyspace: "Keyspace",
+    table: "Table",
+    keys: list[bytes],
+    records: list[Record],
+    at_ms: int | None,
+    undo: list[Any] | None,
+) -> list[Record]:
+    """Where something expires, or is no record of this table, or a key stands twice; the records that were replaced."""
     all_expires = keyspace.expires
-    used_ms = keyspace.used_ms
-    now_ms = keyspace.now_ms
-    number = table.id
     head = table.head
-    pack = HEADER.pack
-    crc = crc_hqx
-    version = keyspace.record_version
     created = grown = 0
-    records: list[Record] = []
     replaced: list[Record] = []
-    for key, row in zip(keys, rows, strict=True):
-        version += 1
-        record = Record(pack(number, version) + row)
-        records.append(record)
-        slot = slot_of(key) if b"{" in key else crc(key, 0) & 16383
-        held: dict[bytes, Any] = slots[slot]  # type: ignore[assignment]
-        used_ms[slot] = now_ms
-        old = held.get(key)
+    for key, record in zip(keys, records, strict=True):
+        slot = slot_of(key)
+        values: dict[bytes, Any] = keyspace.slots[slot]  # type: ignore[assignment]
+        old = values.get(key)
         expires = all_expires[slot]
         if undo is not None:
             if expires is None:
                 undo += (key, old)
             else:
                 undo += (RESTORE, [key, old, expires.get(key)])
-        if old is None:
-            created += 1
-            grown += len(key) + len(record)
-        elif type(old) is Record and old[:4] == head:
+        if type(old) is Record and old[:4] == head:
             replaced.append(old)
             grown += len(record) - len(old)
         else:
-            # A record of a dropped table of this name, or on a backup anything that a fuzzy snapshot brought.
-            keyspace.place(slot, key, None, None)
-            expires = all_expires[slot]
+            if old is not None:
+                # A record of a dropped table of this name, or on a backup anything that a fuzzy snapshot brought.
+                keyspace.place(slot, key, None, None)
+                expires = all_expires[slot]
             created += 1
             grown += len(key) + len(record)
-        held[key] = record
-        if at_ms is not None:
-            if expires is None or key not in expires:
-                keyspace._set_at(slot, key, at_ms)
-            else:
-                expires[key] = at_ms
-        elif expires is not None and key in expires:
-            keyspace._set_at(slot, key, None)
-    keyspace.record_version = version
+        values[key] = record
+        if at_ms is not None or (expires is not None and key in expires):
+            keyspace._set_at(slot, key, at_ms)
     keyspace.key_count += created
-    tables = keyspace.tables
     if created:
-        tables.counts[number] = tables.counts.get(number, 0) + created
-    # All are entered before any is taken out: a key that stands twice among the rows has both done.
-    for index in table.indexes:
-        grown += index.add_many(list(map(index.place, values)), records)
-    if replaced and table.indexes:
-        for old in replaced:
-            for index, place in zip(table.indexes, table.places(old[HEADER_BYTES:]), strict=True):
-                grown -= index.remove(place, old)
+        counts = keyspace.tables.counts
+        counts[table.id] = counts.get(table.id, 0) + created
     keyspace.used_bytes += grown + created * KEY_OVERHEAD_BYTES
+    return replaced
