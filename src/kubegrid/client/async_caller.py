@@ -13,8 +13,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hiredis import ReplyError
+
 from kubegrid.client.batch import Request
-from kubegrid.client.caller import ONCE, SHARDS, not_let_in
+from kubegrid.client.caller import ONCE, SHARDS, no_map, not_let_in
 from kubegrid.client.connection import RefusedGreetingError, pack_command, reason_of
 from kubegrid.client.deadline import CURRENT
 from kubegrid.client.errors import ClientError, ClosedError, GridNotReachableError, OverloadedError
@@ -73,21 +75,16 @@ class AsyncCaller:
         read: Callable[[Any], Any] | None = None,
         long: bool = False,
         deadline: float | None = None,
+        once: bool = True,
     ) -> "asyncio.Future[Any]":
         """Put a request on its way. The future gets what `read` makes of the reply, or a ClientError."""
         loop = self._loop
         now = loop.time()
         if deadline is None:
             deadline = CURRENT.get()
-        call = Call(
-            loop.create_future(),
-            args,
-            slot,
-            write,
-            read,
-            long,
-            now + self.options.timeout if deadline is None else deadline,
-        )
+        if deadline is None:
+            deadline = now + self.options.timeout
+        call = Call(loop.create_future(), args, slot, write, read, long, once and self.options.request_ids, deadline)
         if self.closed or os.getpid() != self._pid:
             self.check_open()
         if self._sweeper is None:
@@ -107,7 +104,7 @@ class AsyncCaller:
     async def run(self, requests: Sequence[Request], deadline: float | None = None) -> list[Any]:
         """The reply, or the error, of each request, in order."""
         submit = self.submit
-        futures = [submit(one.args, one.slot, one.write, None, one.long, deadline) for one in requests]
+        futures = [submit(one.args, one.slot, one.write, None, one.long, deadline, one.once) for one in requests]
         return await asyncio.gather(*futures, return_exceptions=True)
 
     async def for_waiting(self) -> "AsyncCaller":
@@ -125,7 +122,7 @@ class AsyncCaller:
     def _send(self, call: Call, at: AsyncRoute, link: Link, now: float) -> None:
         packed = call.packed
         if packed is None:
-            if call.write and self.options.request_ids:
+            if call.once and call.write:
                 ids = at.route.ids
                 call.seq, acked = ids.take()
                 call.ids = ids
@@ -230,7 +227,7 @@ class AsyncCaller:
                 self.options,
                 name,
                 write=call.write,
-                identified=self.options.request_ids,
+                identified=call.once,
                 started=self._loop.time(),
                 deadline=call.deadline,
             )
@@ -360,9 +357,13 @@ class AsyncCaller:
                             split_address(address), address, _Nobody(), self.options.password, False
                         )
                         try:
-                            shards = parse_shards(await asking.ask(SHARDS))
+                            reply = await asking.ask(SHARDS)
                         finally:
                             asking.lose("done")
+                    if type(reply) is ReplyError:
+                        attempts[address] = no_map(str(reply))
+                        continue
+                    shards = parse_shards(reply)
                 except (OSError, TimeoutError, ValueError) as error:
                     attempts[address] = reason_of(error)
                     continue

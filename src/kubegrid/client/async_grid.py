@@ -40,14 +40,17 @@ class AsyncGrid(AsyncPlainCommands):
     def execute(self, *words: Any) -> Awaitable[Any]:
         """Any command: found by its key, or asked of any member without one."""
         command = commands.plan(words)
-        slot = self.caller.routes.all[0].first_slot if command.key is None else slot_of(command.key)
-        return self._submit(command.args, slot, command.write)
+        if command.key is not None:
+            return self._submit(command.args, slot_of(command.key), command.write)
+        return self._submit(command.args, self.caller.routes.all[0].first_slot, command.write, long=True, once=False)
 
     async def execute_everywhere(self, *words: Any) -> list[Any]:
         """A command without a key on every partition's primary; the replies in order of partitions."""
         command = commands.plan(words)
         routes = self.caller.routes.all
-        return await self._all([Request(command.args, r.first_slot, command.write, long=True) for r in routes])
+        return await self._all(
+            [Request(command.args, r.first_slot, command.write, long=True, once=False) for r in routes]
+        )
 
     # -- several keys ------------------------------------------------------------------------------------------------
 

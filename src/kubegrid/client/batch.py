@@ -31,6 +31,8 @@ class Request:
     write: bool
     long: bool = False
     """It may take its time: silence is no fault of the member before the deadline."""
+    once: bool = True
+    """A write that carries a request id. Commands on all keys of a member (FLUSHALL) cannot."""
 
 
 @dataclass(slots=True)
@@ -131,7 +133,7 @@ class _Batch:
 
     def _pack(self, number: int) -> bytes:
         request = self.requests[number]
-        if not (request.write and self.caller.options.request_ids):
+        if not (request.write and request.once and self.caller.options.request_ids):
             return pack_command(request.args)
         packed = self.packed.get(number)
         if packed is None:
@@ -210,7 +212,7 @@ class _Batch:
         trial = self.trials.get(number)
         if trial is None:
             request = self.requests[number]
-            trial = self.trials[number] = self.caller.trial(request.args, request.write, self.deadline)
+            trial = self.trials[number] = self.caller.trial(request.args, request.write, self.deadline, request.once)
         return trial
 
     def _decide(self, number: int, ask: Any, later: list[int], waits: list[tuple[int, Again]]) -> None:

@@ -117,13 +117,13 @@ class Caller:
             finally:
                 ids.done(seq)
 
-    def trial(self, args: Arguments, write: bool, deadline: float | None = None) -> Trial:
+    def trial(self, args: Arguments, write: bool, deadline: float | None = None, once: bool = True) -> Trial:
         now = time.monotonic()
         if deadline is None:
             limit = CURRENT.get()
             deadline = now + self.options.timeout if limit is None else limit
         name = args[0] if isinstance(args[0], str) else args[0].decode(errors="replace")
-        identified = self.options.request_ids
+        identified = once and self.options.request_ids
         return Trial(self.options, name, write=write, identified=identified, started=now, deadline=deadline)
 
     # -- asking again ------------------------------------------------------------------------------------------------
@@ -222,7 +222,11 @@ class Caller:
                     attempts[address] = error.reason
                     continue
                 try:
-                    self.routes.learn(parse_shards(connection.call(SHARDS)))
+                    reply = connection.call(SHARDS)
+                    if type(reply) is ReplyError:
+                        attempts[address] = no_map(str(reply))
+                        continue
+                    self.routes.learn(parse_shards(reply))
                     self._map_number += 1
                     return {}
                 except LostError as error:
@@ -297,6 +301,14 @@ class Caller:
 def not_let_in(text: str) -> Exception:
     error = to_error(text)
     return error if isinstance(error, AccessError) else AccessError(f"the member did not let this client in: {text}")
+
+
+def no_map(text: str) -> str:
+    """Why a member told no map; AccessError when it wants a password first."""
+    error = to_error(text)
+    if isinstance(error, AccessError):
+        raise error
+    return text
 
 
 _callers: "weakref.WeakSet[Caller]" = weakref.WeakSet()

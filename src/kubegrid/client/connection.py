@@ -7,6 +7,7 @@ Not here: which member to ask, and what to do when it does not answer (`routes`,
 Next on the path of the data: `kubegrid.node.connection`, on the other side.
 """
 
+import os
 import select
 import socket
 import struct
@@ -174,5 +175,6 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no connection within the time"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        # asyncio puts the address into strerror, where the operating system's own words are wanted
+        return (os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror).lower()
     return str(error) or type(error).__name__

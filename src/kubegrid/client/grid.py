@@ -14,6 +14,7 @@ from kubegrid.client.opening import open_plan
 from kubegrid.client.options import ClientOptions
 from kubegrid.client.pipeline import Pipeline, raise_failures
 from kubegrid.client.plain import Key, PlainCommands, Value
+from kubegrid.client.routes import Route
 from kubegrid.client.slots import parse_addresses, slot_of
 from kubegrid.client.table import Table, run
 from kubegrid.client.transactions import Transaction
@@ -45,14 +46,16 @@ class Grid(PlainCommands):
         command = commands.plan(words)
         if command.key is not None:
             return self.caller.call(command.args, slot_of(command.key), command.write)
-        return self.caller.call(command.args, self.caller.routes.all[0].first_slot, command.write)
+        return self._all([self._keyless(command, self.caller.routes.all[0])])[0]
 
     def execute_everywhere(self, *words: Any) -> list[Any]:
         """A command without a key (DBSIZE, FLUSHALL, …) on every partition's primary; the replies in order of partitions."""
         command = commands.plan(words)
-        return self._all(
-            [Request(command.args, r.first_slot, command.write, long=True) for r in self.caller.routes.all]
-        )
+        return self._all([self._keyless(command, route) for route in self.caller.routes.all])
+
+    @staticmethod
+    def _keyless(command: commands.Command, route: Route) -> Request:
+        return Request(command.args, route.first_slot, command.write, long=True, once=False)
 
     def pipeline(self) -> Pipeline:
         """Many commands at once:

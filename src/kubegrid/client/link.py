@@ -29,6 +29,7 @@ class Call:
         "future",
         "ids",
         "long",
+        "once",
         "packed",
         "read",
         "sent_at",
@@ -46,6 +47,7 @@ class Call:
         write: bool,
         read: Callable[[Any], Any] | None,
         long: bool,
+        once: bool,
         deadline: float,
     ) -> None:
         self.future = future
@@ -54,6 +56,7 @@ class Call:
         self.write = write
         self.read = read
         self.long = long
+        self.once = once
         self.deadline = deadline
         self.sent_at = 0.0
         self.packed: bytes | None = None

@@ -16,7 +16,7 @@ from kubegrid.base.table_errors import shown
 from kubegrid.base.tables import TableDefinition
 from kubegrid.client import refusals
 from kubegrid.client.batch import Request
-from kubegrid.client.errors import BadValueError, ClientError, DoneError
+from kubegrid.client.errors import BadValueError, ClientError, DoneError, UnknownTableError
 from kubegrid.client.record_shapes import Shape
 from kubegrid.client.slots import slot_of
 from kubegrid.wire.rows import RowCodec
@@ -195,6 +195,12 @@ class TablePlan(Generic[R]):
         """What KG.READ and KG.CHANGE answer, as a record and its version; None stays None."""
         if data is None:
             return None
+        if data[:4] != self._id:
+            raise UnknownTableError(
+                f"table {self.definition.name} was dropped and made anew since it was opened here",
+                "Open it again with grid.table(…).",
+                "NOTABLE",
+            )
         return Versioned(
             self.make(self.codec.decode(memoryview(data)[HEADER_BYTES:])), int.from_bytes(data[4:HEADER_BYTES])
         )
@@ -225,11 +231,12 @@ class _Batch(Generic[R]):
         self.size = 0
 
 
-def client_error(error: KubegridError) -> ClientError:
+def client_error(error: KubegridError) -> KubegridError:
     """An error of `base`'s tables as the client's, by the code that a member would have answered with."""
-    if isinstance(error, ClientError):
+    code = getattr(error, "code", None)
+    if code is None or isinstance(error, ClientError):
         return error
-    made = refusals.to_error(f"{getattr(error, 'code', 'BADVALUE')} {error.message}")
+    made = refusals.to_error(f"{code} {error.message}")
     made.remedy = made.remedy or error.remedy
     return made
 
