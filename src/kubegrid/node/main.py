@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from kubegrid import process
+from kubegrid import process, sql
 from kubegrid.base.settings import NodeConfig
 from kubegrid.node.housekeeping import tune_collector
 from kubegrid.node.pod import STOP_DEADLINE_S, DataPod
@@ -60,6 +60,8 @@ async def _serve(config: NodeConfig, secret: bytes | None) -> int:
         {"resp_port": pod.resp_port, "http_port": pod.http_port, "replication_port": pod.replication_port},
     )
     tune_collector()
+    # In a thread, and after the start: the parser of predicates is most of a second to import, longer than any lease.
+    prepared = asyncio.ensure_future(asyncio.to_thread(sql.prepare))
     try:
         name = await told.get()
         log.info("told to end signal=%s", name)
@@ -71,6 +73,7 @@ async def _serve(config: NodeConfig, secret: bytes | None) -> int:
         again.cancel()
         leaving.cancel()
     finally:
+        prepared.cancel()
         await pod.stop()
     log.info("member ended name=%s", config.name)
     return 0
