@@ -27,6 +27,12 @@ Redis 7.0 does, errors included. A command that is not listed is answered `-ERR 
 * `OBJECT IDLETIME` is the time since a key of the same slot was last used: a lower bound.
 * One database: `SELECT 0` only. `CONFIG SET` takes what can be set: `maxclients`, `maxmemory` (below the member's own limit), and
   `maxmemory-policy noeviction`.
+* `CLIENT TRACKING ON` is refused: nothing is tracked for caching clients. `CLIENT PAUSE` holds clients of this member.
+* `INFO commandstats` measures the first call and one in sixteen of a command, and multiplies.
+* **Records** (`grid` and `json` below): `KG.FIND`, `KG.COUNT`, `KG.TAKE` answer for the partition of the member asked.
+  `KG.WRITE` and `KG.READ` take rows and keys of several slots of one partition; those of another get `-MOVED`. `KG.TAKE … BLOCK
+  0` waits without a limit, at most 1,000 clients of a member do so at once, and after a hand-over they get `-UNBLOCKED`.
+  `KG.CREATE`, `KG.DROP`, `KG.ALTER` and `KG.ONCE` are no part of a `MULTI`. A plain write to a record's key is `-WRONGTYPE`.
 * A plain client that repeats a write after a lost connection may have it applied twice, as with Redis.
 """
 

@@ -65,10 +65,13 @@ def test_waiting_clients_are_served_in_the_order_of_their_coming(pair: GridProce
     for number in range(3):
         takers.append(Asked(pair.client(primary, socket_timeout=30), *TAKE, 0))
         waiting(pair, number + 1)
+    metrics = pair.get(primary, "/metrics")[1].decode()
+    assert "kubegrid_waiting_takers 3.0" in metrics and 'kubegrid_records{table="jobs"} 0.0' in metrics
     for name in ("a", "b", "c"):
         put(pair, name)
     assert [json.loads(taker.result())["id"] for taker in takers] == ["a", "b", "c"]
     assert pair.client(primary).execute_command("KG.COUNT", "jobs", "TRUE") == 0
+    assert "kubegrid_records_taken_after_waiting_total 3.0" in pair.get(primary, "/metrics")[1].decode()
 
 
 def test_the_time_ends_with_a_null_and_other_requests_of_the_client_wait_for_that(pair: GridProcesses) -> None:
@@ -95,6 +98,16 @@ def test_another_client_ends_the_waiting_for_records_and_for_copies(pair: GridPr
         waiting(pair, 1)
         assert admin.execute_command("CLIENT", "UNBLOCK", number) == 1
         assert asked.result() in (None, 1)
+
+
+def test_a_table_searched_in_slices_ends_in_waiting(pair: GridProcesses) -> None:
+    primary = pair.wait_whole()
+    client = pair.client(primary)
+    client.execute_command("KG.WRITE", "jobs", 0, "REPLACE", *[packed(f"s{n}", "done", 1) for n in range(5000)])
+    taker = Asked(pair.client(primary, socket_timeout=30), "KG.TAKE", "jobs", "priority = 7", "BLOCK", 0)
+    waiting(pair, 1)
+    client.execute_command("KG.WRITE", "jobs", 0, "REPLACE", packed("lucky", "done", 7))
+    assert json.loads(taker.result())["id"] == "lucky"
 
 
 def test_a_pause_holds_everything_or_writes_only(pair: GridProcesses) -> None:
