@@ -29,13 +29,30 @@ def large():
     value = None
     for i in range(200_000):
         keyspace.set_fields(b"h", keyspace.find(b"h"), [b"field:%010d" % i, b"value:%010d" % i], 0)
+def rows(indexes):
+    import json, msgspec
+    from kubegrid.base.table_definitions import parse_definition
+    from kubegrid.base.tables import Catalog
+    columns = [{"name": "column%d" % n, "type": "BIGINT", "nullable": n > 0} for n in range(18)]
+    columns.append({"name": "text", "type": "VARCHAR"})
+    table = {"name": "t", "columns": columns, "key": ["column0"], "indexes": indexes}
+    keyspace.adopt_catalog(Catalog().create(parse_definition(None, json.dumps(table))))
+    global before
+    before = resident()
+    for i in range(0, 100_000, 1000):
+        batch = [msgspec.msgpack.encode([n, *(n * m for m in range(17)), "text%d" % (n % 50)]) for n in range(i, i + 1000)]
+        COMMANDS[b"KG.WRITE"](keyspace, [b"KG.WRITE", b"t", b"0", b"REPLACE", *batch], False)
+def typed():
+    rows([])
+def indexed():
+    rows([{"columns": ["text"], "kind": "hash"}, {"columns": ["column1"], "kind": "ordered"}])
 before = resident()
 locals()[sys.argv[1]]()
 print(keyspace.used_bytes, resident() - before)
 """
 
 
-@pytest.mark.parametrize("kind", ["strings", "expiries", "records", "large"])
+@pytest.mark.parametrize("kind", ["strings", "expiries", "records", "large", "typed", "indexed"])
 def test_counted_bytes_are_what_the_process_grows_by(kind: str) -> None:
     answer = subprocess.run([sys.executable, "-c", PROGRAM, kind], capture_output=True, text=True, check=True).stdout
     counted, real = map(int, answer.split())
