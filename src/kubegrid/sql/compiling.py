@@ -9,6 +9,8 @@ The source is made of places, operators and names that stand for constants; noth
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 from kubegrid.sql import conditions as c
@@ -25,8 +27,14 @@ def compiled(condition: c.Condition, places: Mapping[int, int]) -> Callable[[Seq
     source = _Source(places)
     body = source.true(condition)
     names = source.names
-    exec(compile(f"def matches(row):\n    return {body}\n", "<a predicate>", "exec"), names)
+    exec(_code(body), names)
     return names["matches"]  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1024)
+def _code(body: str) -> CodeType:
+    """Predicates that differ only in their constants share it."""
+    return compile(f"def matches(row):\n    return {body}\n", "<a predicate>", "exec")
 
 
 class _Source:

@@ -5,7 +5,8 @@
     predicate.columns                  # ('book', 'notional'): all that needs decoding
     predicate.bounds                   # {'book': Bounds(equal=('FX',)), 'notional': Bounds(low=…)}: what an index can use
 
-`reading` makes conditions of the text, `compiling` a function of the conditions, `bounds` what an index can use.
+`reading` makes conditions of the text (`plain` does of the most usual ones), `compiling` a function of the conditions,
+and `bounds` says what an index can use.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from kubegrid.base.tables import TableDefinition
 from kubegrid.sql import conditions as c
 from kubegrid.sql.bounds import Bounds, bounds_of
 from kubegrid.sql.compiling import compiled
+from kubegrid.sql.plain import read_plain
 
 CACHED_MAX = 256
 
@@ -72,7 +74,10 @@ class Predicates:
 
 
 def _read(definition: TableDefinition, text: str) -> c.Condition:
-    """Imported when the first predicate comes: sqlglot takes most of a second, which a member that starts has not."""
+    plain = read_plain(definition, text)
+    if plain is not None:
+        return plain
+    # Not imported before it is needed: sqlglot takes most of a second, which a member that starts has not.
     from kubegrid.sql.reading import read
 
     return read(definition, text)
