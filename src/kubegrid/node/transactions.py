@@ -41,6 +41,8 @@ def queue(session: Session, command: "Executable", args: list[bytes]) -> bytes:
     """Remember a request that was found fit for execution."""
     queued = session.multi
     assert queued is not None
+    if session.multi_failed or session.dirty:
+        return resp.QUEUED  # it is void already, and Redis, too, keeps no more of it
     node = session.node
     session.multi_bytes += sum(map(len, args))
     if (

@@ -1,12 +1,15 @@
 """KG.TAKE with BLOCK: who waits, who gets what is written, and how waiting ends."""
 
+import asyncio
 from collections.abc import Generator
 
 import msgspec
 import pytest
 from tests.unit.node.drive import Client, Drive, decode, error_text
 from tests.unit.node.table_rows import declare, write
+from tests.unit.node.test_turn import Member
 
+from kubegrid.base.settings import ClientSettings
 from kubegrid.node import session_takers
 from kubegrid.node.dispatch import dispatch
 from kubegrid.store import COMMANDS
@@ -196,3 +199,25 @@ def test_a_numbered_take_is_given_again_but_taken_once(drive: Drive, client: Cli
 
 def test_every_command_of_the_store_has_a_row_in_the_table() -> None:
     assert {name.lower() for name in COMMANDS} <= set(command_table.COMMANDS)
+
+
+async def test_after_a_search_in_slices_a_connection_waits_and_goes_on_afterwards() -> None:
+    failures: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
+    member = Member(ClientSettings())
+    member.port = await member.server.listen("127.0.0.1", 0)
+    declare(member.drive)
+    writer = member.drive.connect()
+    for number in range(3000):
+        write(writer, (f"j{number}", "new", 1))
+    waiter, other = await member.connect(), await member.connect()
+    waiter.send(("KG.TAKE", "jobs", "priority = 7", "BLOCK", "0"), ("PING",))
+    while not [w for w in member.drive.node.waiters.values() if not w.scanning]:
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)
+    other.send(("KG.CHANGE", "jobs:j0", '{"set": {"priority": 7}}'))
+    await other.reply()
+    assert msgspec.json.decode(await waiter.reply())["id"] == "j0"
+    assert await waiter.reply() == b"PONG"
+    assert not failures
+    await member.server.close()
