@@ -72,7 +72,7 @@ class Replicator(Protocol):
 
 Group = tuple[int, bool, float, int, list[tuple["Connection", bytes]]]
 """Replies of one turn: the position they need, whether the turn wrote, when it began, requests executed, the bytes."""
-Steps = Generator[int | None, None, bytes]
+Steps = Generator[int | None, None, bytes | None]
 
 
 class Task:
@@ -384,7 +384,8 @@ class Turn:
             try:
                 pause_ms = next(task.steps)
             except StopIteration as done:
-                task.connection.finish_task(done.value)
+                if done.value is not None:  # None: its client waits for an event now (`connection`)
+                    task.connection.finish_task(done.value)
             except Exception:
                 log.exception("a long command failed; its client's connection is closed")
                 task.connection.abort("a long command failed")
