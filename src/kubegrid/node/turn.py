@@ -109,6 +109,8 @@ class Turn:
         """No request may be executed now: a hand-over is going on, the backups have to catch up, or CLIENT PAUSE."""
         self.paused_until_ms = 0
         """Unix time at which CLIENT PAUSE ends; 0: no pause. Whoever sets it clears it."""
+        self.when_open: Callable[[], None] | None = None
+        """Done once, in the next turn that may execute requests, before the first of them."""
         self.units_left = TURN_UNITS
         self.request_bytes = 0
         self.executed = 0
@@ -157,6 +159,9 @@ class Turn:
         if not self.scheduled:
             self.scheduled = True
             self.loop.call_soon(self.end)
+        if self.when_open is not None and self.open_gate:
+            work, self.when_open = self.when_open, None
+            work()
 
     def input(self, function: Callable[..., None], *args: Any) -> None:
         """Queue a replication input for step 2 of this turn's end."""

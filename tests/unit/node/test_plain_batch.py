@@ -159,9 +159,7 @@ def test_half_a_request_cannot_swallow_another_clients() -> None:
         assert b"42" not in grid.wires[0].written
 
 
-@pytest.mark.parametrize(
-    "odd", [b"$-1\r\n", b":5\r\n", b"#t\r\n", b"_\r\n", b",1.5\r\n", b"*0\r\n", b"-E x\r\n"]
-)
+@pytest.mark.parametrize("odd", [b"$-1\r\n", b":5\r\n", b"#t\r\n", b"_\r\n", b",1.5\r\n", b"*0\r\n", b"-E x\r\n"])
 def test_a_value_in_another_form_harms_its_sender_only(odd: bytes) -> None:
     grid = Grid(2)
     grid.send(0, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n" + odd)
