@@ -20,10 +20,15 @@ class PredicateError(TableError):
         before = ("…" if first else "") + text[first:offset]
         after = text[offset : first + EXCERPT_CHARS]
         rest = "…" if first + EXCERPT_CHARS < len(text) else ""
-        line = "".join(c if c.isprintable() else " " for c in before + after + rest)
+        line = _one_line(before + after + rest)
+        reason = _one_line(reason)
         super().__init__(
             f"{reason} (at character {offset + 1}: {shown(after or 'the end')})",
             f"    {line}\n    {' ' * len(before)}^",
         )
         self.reason = reason
         self.offset = offset
+
+
+def _one_line(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)

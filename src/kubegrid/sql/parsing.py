@@ -71,6 +71,10 @@ def parsed(text: str) -> Any:
         ) from None
     except RecursionError:
         raise PredicateError("it is nested too deep", text) from None
+    except PredicateError:
+        raise
+    except Exception as error:  # sqlglot's own mistakes over some texts; the member must not fall over them
+        raise PredicateError(f"it is not valid SQL ({type(error).__name__})", text) from error
     if len(trees) != 1 or trees[0] is None:
         raise PredicateError(f"it is empty; {HAS}", text)
     return trees[0]

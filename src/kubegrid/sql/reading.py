@@ -28,7 +28,13 @@ _COMPARISONS: dict[type[Any], str] = {
 
 def read(definition: TableDefinition, text: str) -> c.Condition:
     """The conditions of a predicate. Raises PredicateError."""
-    return _Reading(definition, text).condition(parsed(text))
+    tree = parsed(text)
+    try:
+        return _Reading(definition, text).condition(tree)
+    except PredicateError:
+        raise
+    except Exception as error:  # a tree of a form that we have never seen: the text's fault, not the member's
+        raise PredicateError(f"it is not understood ({type(error).__name__})", text) from error
 
 
 class _Reading(ValueReading):

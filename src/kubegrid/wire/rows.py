@@ -22,6 +22,9 @@ from kubegrid.base.tables import RECORD_BYTES_MAX, Column, TableDefinition
 from kubegrid.wire import row_source
 from kubegrid.wire.row_documents import RowDocuments
 
+PROJECTIONS_MAX = 64
+"""Decoders for some of the columns that are kept; making one takes as long as a thousand uses."""
+
 _encode = msgspec.msgpack.Encoder(decimal_format="string", uuid_format="bytes").encode
 
 
@@ -34,6 +37,7 @@ class RowCodec:
         self.keys = RecordKeys(definition)
         self.key_of_row = row_source.key_of_row(definition)
         self._width = len(self.columns)
+        self._projections: dict[tuple[str, ...], Callable[[bytes | memoryview], tuple[Any, ...]]] = {}
         self._decode = msgspec.msgpack.Decoder(tuple.__class_getitem__(tuple(map(_wire, self.columns)))).decode
         self._unpack = row_source.converted(self.columns, "unpack")
         self._pack = row_source.converted(self.columns, "pack")
@@ -132,6 +136,15 @@ class RowCodec:
 
     def projection(self, columns: Sequence[str]) -> Callable[[bytes | memoryview], tuple[Any, ...]]:
         """A function from a row to the values of a few columns, which reads no further than the last of them."""
+        wanted = tuple(columns)
+        made = self._projections.get(wanted)
+        if made is None:
+            if len(self._projections) >= PROJECTIONS_MAX:
+                del self._projections[next(iter(self._projections))]
+            made = self._projections[wanted] = self._projection(wanted)
+        return made
+
+    def _projection(self, columns: tuple[str, ...]) -> Callable[[bytes | memoryview], tuple[Any, ...]]:
         places = [self.definition.position(name) for name in columns]
         if not places:
             return lambda row: ()

@@ -1,5 +1,7 @@
 """What is no predicate, and that the message says so at the right place."""
 
+from random import Random
+
 import pytest
 
 from kubegrid.base.table_definitions import parse_definition
@@ -129,6 +131,62 @@ def test_the_depth_that_is_allowed_can_be_parsed() -> None:
     for opened, closed in (("(", ")"), ("NOT ", ""), ("NOT (", ")")):
         depth = DEPTH_MAX // (2 if len(opened) == 5 else 1)
         assert parse(TABLE, opened * depth + "dep_time = 1" + closed * depth).columns == ("dep_time",)
+
+
+PIECES = (
+    *(
+        "carrier",
+        "dep_time",
+        "=",
+        "'a'",
+        "5",
+        "AND",
+        "NOT",
+        "(",
+        ")",
+        "\n",
+        "\r",
+        "\0",
+        "--",
+        "/*",
+        "*/",
+        "'",
+        '"',
+        "::",
+    ),
+    *(
+        "$",
+        "{",
+        "[",
+        ";",
+        "LIKE",
+        "%",
+        "IN",
+        ",",
+        "IS",
+        "NULL",
+        "BETWEEN",
+        "é",
+        "\u2028",
+        "CAST",
+        "AS",
+        "INT",
+        "1e5",
+        "-",
+    ),
+    *(".", "@", "\\", "`", "DATE", "OR", "||", "x'", "ESCAPE", "a.b", "*", "INTERVAL", "ARRAY", "->", "FILTER", "OVER"),
+    *("COLLATE", "AT TIME ZONE", "#", "TRUE", "day", "extra", "cost", "+", "<", "<>"),
+)
+
+
+def test_any_text_is_a_predicate_or_refused_in_one_line() -> None:
+    random = Random(3)
+    for _ in range(1500):
+        text = random.choice((" ", "")).join(random.choice(PIECES) for _ in range(random.randint(1, 12)))
+        try:
+            parse(TABLE, text).matches(("a", 5, None, None, None))
+        except PredicateError as error:
+            assert error.message.isprintable(), text
 
 
 def test_parsed_predicates_are_remembered_but_not_without_end() -> None:

@@ -239,6 +239,17 @@ def test_views_of_larger_buffers_can_be_decoded() -> None:
     assert TRADE.projection(["volume"])(memoryview(record)[12:]) == (5,)
 
 
+def test_projections_are_kept_but_not_without_end() -> None:
+    wide = RowCodec(
+        parse_definition("w", {"columns": [{"name": f"c{at}", "type": "INT"} for at in range(100)], "key": ["c0"]})
+    )
+    first = wide.projection(["c0"])
+    assert wide.projection(["c0"]) is first
+    for at in range(100):
+        assert wide.projection([f"c{at}"])(wide.encode(range(100))) == (at,)
+    assert wide.projection(["c0"]) is not first
+
+
 def test_projections_of_nothing_and_of_unknown_columns() -> None:
     assert TRADE.projection([])(TRADE.encode(GOOD)) == ()
     with pytest.raises(UnknownColumn, match=r"did you mean 'notional'?"):
