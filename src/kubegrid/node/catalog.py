@@ -61,8 +61,9 @@ class CatalogFollower:
             self.follow()
 
     def follow(self) -> None:
-        """Adopt what was told, if this member serves as the primary and has not yet; called again and again."""
+        """Adopt what was told and the store is not at yet: now, or before the first request that this member serves."""
         if self.told.version > self._keyspace.catalog.version:
+            self._turn.when_open = self._adopt
             self._turn.work(self._adopt)
 
     def _adopt(self) -> None:

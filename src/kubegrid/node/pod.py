@@ -202,8 +202,6 @@ class DataPod:
         if self.replica.configuration is not None:
             self.topology.learn_configuration(self.replica.configuration)
         self._register()
-        # When everything else that came with the change is carried out, and before the next request is read.
-        asyncio.get_running_loop().call_soon(self.catalog.follow)
 
     def _topology_pushed(self, snapshot: Any) -> None:
         self.topology.learn_snapshot(snapshot)

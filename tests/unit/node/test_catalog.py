@@ -22,9 +22,16 @@ class PlainTurn:
         self.open_gate = True
         self.writable = True
         self.member = self
+        self.when_open: Callable[[], None] | None = None
 
     def work(self, function: Callable[[], None]) -> None:
         function()
+
+    def begin(self) -> None:
+        """As a turn does, before it executes a request."""
+        if self.when_open is not None and self.open_gate:
+            work, self.when_open = self.when_open, None
+            work()
 
 
 class Stage:
@@ -74,6 +81,16 @@ def test_who_does_not_serve_adopts_when_it_does(stage: Stage, hindrance: str) ->
     setattr(stage.turn, hindrance, True)
     stage.follower.follow()
     assert stage.follower.adopted_version == 3
+
+
+def test_a_new_primary_adopts_what_it_was_told_before_its_first_request(stage: Stage) -> None:
+    stage.turn.open_gate = False
+    stage.push(version(3))
+    stage.turn.begin()
+    assert stage.follower.adopted_version == 0
+    stage.turn.open_gate = True
+    stage.turn.begin()
+    assert stage.follower.adopted_version == 3 and stage.adoptions == 1
 
 
 def test_an_older_catalog_is_never_taken_and_that_is_said(stage: Stage) -> None:
