@@ -17,13 +17,13 @@ async def read_on_backup(
 ) -> Any:
     """What a backup answers, or the primary when none of them may, or can."""
     packed = stale_request(request, max_staleness_ms)
-    caller.check_open()
+    caller.members.check_open()
     backups = caller.backups_of(request.slot)
     if backups:
         link = None
         try:
             async with asyncio.timeout(BACKUP_SILENCE_S):
-                link = await caller.link(random.choice(backups), readonly=True)
+                link = await caller.members.link(random.choice(backups), readonly=True)
                 reply = await link.ask(packed)
             if type(reply) is not ReplyError:
                 return answer(reply)

@@ -8,22 +8,19 @@ Not for several threads or loops: a client belongs to the loop that made it. Nex
 """
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hiredis import ReplyError
-
+from kubegrid.client.async_members import AsyncMembers, closed_error
 from kubegrid.client.batch import Request
-from kubegrid.client.caller import ONCE, SHARDS, no_map, not_let_in
-from kubegrid.client.connection import RefusedGreetingError, pack_command, reason_of
+from kubegrid.client.caller import ONCE
+from kubegrid.client.connection import pack_command, reason_of
 from kubegrid.client.deadline import CURRENT
-from kubegrid.client.errors import ClientError, ClosedError, GridNotReachableError, OverloadedError
-from kubegrid.client.link import Call, Link, open_link
+from kubegrid.client.errors import ClientError, GridNotReachableError, OverloadedError
+from kubegrid.client.link import Call, Link
 from kubegrid.client.options import ClientOptions
 from kubegrid.client.routes import Route, Routes
-from kubegrid.client.slots import parse_shards, split_address
 from kubegrid.client.trial import Again, ForgottenError, Trial
 
 SWEEP_S = 0.05
@@ -52,17 +49,12 @@ class AsyncCaller:
     def __init__(self, seeds: list[str], options: ClientOptions) -> None:
         self.options = options
         self.routes = Routes(seeds)
-        self.closed = False
         self.waiting = 0
         self._of: dict[int, AsyncRoute] = {}
         self._of_slot: list[AsyncRoute] = []
-        self._links: dict[tuple[str, bool], Link] = {}
-        self._opening: dict[tuple[str, bool], asyncio.Task[Link]] = {}
+        self.members = AsyncMembers(self.routes, options, self, self._learned)
         self._loop = asyncio.get_running_loop()
-        self._pid = os.getpid()
         self._sweeper: asyncio.TimerHandle | None = None
-        self._map_lock = asyncio.Lock()
-        self._map_number = 0
         self._for_waiting: AsyncCaller | None = None
 
     # -- requests ----------------------------------------------------------------------------------------------------
@@ -85,8 +77,7 @@ class AsyncCaller:
         if deadline is None:
             deadline = now + self.options.timeout
         call = Call(loop.create_future(), args, slot, write, read, long, once and self.options.request_ids, deadline)
-        if self.closed or os.getpid() != self._pid:
-            self.check_open()
+        self.members.check_open()
         if self._sweeper is None:
             self._sweeper = loop.call_later(SWEEP_S, self._sweep)
         at = self._of_slot[slot]
@@ -109,7 +100,7 @@ class AsyncCaller:
 
     async def for_waiting(self) -> "AsyncCaller":
         """The caller for requests that may wait at the member: they would hold up all others on their connection."""
-        self.check_open()
+        self.members.check_open()
         if self._for_waiting is None:
             caller = AsyncCaller(self.routes.addresses(), self.options)
             self._for_waiting = caller
@@ -182,9 +173,7 @@ class AsyncCaller:
         self._decide(call, lambda trial: trial.refused(text, address, self._loop.time()))
 
     def link_lost(self, link: Link, calls: list[Call], reason: str) -> None:
-        for key, known in list(self._links.items()):
-            if known is link:
-                del self._links[key]
+        self.members.forget(link)
         for at in self._of.values():
             if at.link is link:
                 at.link = None
@@ -200,7 +189,7 @@ class AsyncCaller:
                 self.settle(call, None)
                 return
             if self.closed:
-                raise self._closed_error()
+                raise closed_error()
             again = ask(self.trial(call))
         except ForgottenError:
             ids = call.ids
@@ -245,13 +234,13 @@ class AsyncCaller:
         unreachable: dict[str, str] = {}
         try:
             while at.waiting and not self.closed:
-                number = self._map_number
+                number = self.members.map_number
                 if delay:
                     await asyncio.sleep(delay)
                 if at.moved is not None:
                     at.route.address, at.moved = at.moved, None
-                elif delay and number == self._map_number:
-                    unreachable = await self.read_map(at.route, number)
+                elif delay and number == self.members.map_number:
+                    unreachable = await self.members.read_map(at.route, number)
                 delay = wait
                 wait = min(wait * 1.6, self.options.retry_max)
                 address = at.route.address
@@ -259,7 +248,7 @@ class AsyncCaller:
                     self._note(at, str(at.route), "has no primary", unreachable)
                     continue
                 try:
-                    at.link = await self.link(address)
+                    at.link = await self.members.link(address)
                 except (OSError, TimeoutError) as error:
                     self._note(at, address, reason_of(error), unreachable)
                     continue
@@ -294,7 +283,7 @@ class AsyncCaller:
                         self.settle(call, self.trial(call).give_up())
                 self.waiting -= len(at.waiting) - len(keep)
                 at.waiting = keep
-        for link in list(self._links.values()):
+        for link in self.members.links():
             if not link.pending:
                 continue
             busy = True
@@ -316,66 +305,8 @@ class AsyncCaller:
         trial.doubtful = trial.doubtful or call.write
         call.future.set_exception(trial.give_up())
 
-    # -- links and the map -------------------------------------------------------------------------------------------
-
-    async def link(self, address: str, readonly: bool = False) -> Link:
-        """The link to a member; several that ask at the same time get the same. OSError, TimeoutError, AccessError."""
-        key = (address, readonly)
-        known = self._links.get(key)
-        if known is not None and not known.closed:
-            return known
-        self.check_open()
-        task = self._opening.get(key)
-        if task is None:
-            task = self._opening[key] = self._loop.create_task(self._open(address, readonly))
-            task.add_done_callback(lambda _: self._opening.pop(key, None))
-        return await asyncio.shield(task)
-
-    async def _open(self, address: str, readonly: bool) -> Link:
-        password = self.options.password
-        try:
-            async with asyncio.timeout(self.options.connect_timeout):
-                link = await open_link(split_address(address), address, self, password, readonly)
-        except RefusedGreetingError as error:
-            raise not_let_in(str(error)) from error
-        if self.closed:
-            link.lose("the client was closed")
-            raise self._closed_error()
-        self._links[address, readonly] = link
-        return link
-
-    async def read_map(self, troubled: Route | None, number: int) -> dict[str, str]:
-        """Ask one member after the other for the slot map; what went wrong with each of them if none told it."""
-        async with self._map_lock:
-            if number != self._map_number:
-                return {}
-            attempts: dict[str, str] = {}
-            for address in self.routes.addresses(troubled):
-                try:
-                    async with asyncio.timeout(self.options.connect_timeout):
-                        asking = await open_link(
-                            split_address(address), address, _Nobody(), self.options.password, False
-                        )
-                        try:
-                            reply = await asking.ask(SHARDS)
-                        finally:
-                            asking.lose("done")
-                    if type(reply) is ReplyError:
-                        attempts[address] = no_map(str(reply))
-                        continue
-                    shards = parse_shards(reply)
-                except (OSError, TimeoutError, ValueError) as error:
-                    attempts[address] = reason_of(error)
-                    continue
-                except RefusedGreetingError as error:
-                    raise not_let_in(str(error)) from error
-                self._learn(shards)
-                return {}
-            return attempts
-
-    def _learn(self, shards: Any) -> None:
-        self.routes.learn(shards)
-        self._map_number += 1
+    def _learned(self) -> None:
+        """There is a new slot map."""
         for route in self.routes.all:
             if route.first_slot not in self._of:
                 self._of[route.first_slot] = AsyncRoute(route)
@@ -387,34 +318,29 @@ class AsyncCaller:
 
     async def begin(self) -> None:
         """Read the map; GridNotReachableError when nobody tells it."""
-        unreachable = await self.read_map(None, 0)
+        unreachable = await self.members.read_map(None, 0)
         if unreachable:
             raise GridNotReachableError(unreachable)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
-    def check_open(self) -> None:
-        if os.getpid() != self._pid:
-            raise ClosedError("this async client belongs to the parent of this process", "Connect anew after the fork.")
-        if self.closed:
-            raise self._closed_error()
-
-    def _closed_error(self) -> ClosedError:
-        return ClosedError("this client is closed", "Connect again with kubegrid.connect_async.")
+    @property
+    def closed(self) -> bool:
+        return self.members.closed
 
     async def close(self) -> None:
         """Close all links; what is on its way ends with ClosedError, or OutcomeUnknownError for a write. May be called twice."""
         if self.closed:
             return
-        self.closed = True
+        self.members.closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
         for at in self._of.values():
             if at.repair is not None:
                 at.repair.cancel()
             while at.waiting:
-                self.settle(at.waiting.popleft(), self._closed_error())
-        for link in list(self._links.values()):
+                self.settle(at.waiting.popleft(), closed_error())
+        for link in self.members.links():
             for call in list(link.pending):
                 if call.write and not call.future.done():
                     trial = self.trial(call)
@@ -425,18 +351,6 @@ class AsyncCaller:
         if self._for_waiting is not None:
             await self._for_waiting.close()
         await asyncio.sleep(0)
-
-
-class _Nobody:
-    """The owner of a link on which no requests are sent."""
-
-    def answered(self, link: Link) -> None: ...
-
-    def refused(self, call: Call, text: str, address: str) -> None: ...
-
-    def link_lost(self, link: Link, calls: list[Call], reason: str) -> None: ...
-
-    def settle(self, call: Call, reply: Any) -> None: ...
 
 
 async def open_caller(seeds: list[str], options: ClientOptions) -> AsyncCaller:
