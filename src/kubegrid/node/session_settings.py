@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from kubegrid.node.context import NodeContext, Session
+from kubegrid.store.commands_keys import LISTPACK_BYTES_MAX, LISTPACK_FIELDS_MAX
 from kubegrid.store.glob import matcher
 from kubegrid.store.numbers import parse_int64
 from kubegrid.wire import resp
@@ -60,6 +61,23 @@ def _change_clients_max(node: NodeContext, text: bytes) -> None:
     node.client_settings = msgspec.structs.replace(node.client_settings, clients_max=int(text))
 
 
+def _stays(valid: Callable[[bytes], str], value: bytes) -> Callable[[bytes], str]:
+    """For what Redis can change and this server cannot: the value it has is accepted, as tools that make sure expect."""
+
+    def check(text: bytes) -> str:
+        return valid(text) or ("" if text.lower() == value else f"this server knows '{value.decode()}' only")
+
+    return check
+
+
+def _yes_or_no(text: bytes) -> str:
+    return "" if text.lower() in (b"yes", b"no") else "argument must be 'yes' or 'no'"
+
+
+def _anything(text: bytes) -> str:
+    return ""
+
+
 _MEMORY_UNITS = {b"": 1, b"b": 1, b"k": 1000, b"kb": 1 << 10, b"m": 10**6, b"mb": 1 << 20, b"g": 10**9, b"gb": 1 << 30}
 
 
@@ -80,23 +98,26 @@ def _change_memory(node: NodeContext, text: bytes) -> None:
 
 
 _PARAMETERS: dict[str, Parameter] = {
-    "appendonly": Parameter(lambda node: "no"),
+    "appendonly": Parameter(lambda node: "no", _stays(_yes_or_no, b"no")),
     "client-query-buffer-limit": Parameter(lambda node: node.client_settings.query_bytes_max),
     "cluster-enabled": Parameter(lambda node: "yes"),
     "cluster-require-full-coverage": Parameter(lambda node: "no"),
     "cluster-allow-reads-when-down": Parameter(lambda node: "no"),
     "databases": Parameter(lambda node: 1),
+    "hash-max-listpack-entries": Parameter(lambda node: LISTPACK_FIELDS_MAX),
+    "hash-max-listpack-value": Parameter(lambda node: LISTPACK_BYTES_MAX),
     "maxclients": Parameter(
         lambda node: node.client_settings.clients_max, _number_between(1, (1 << 32) - 1), _change_clients_max
     ),
     "maxmemory": Parameter(lambda node: node.keyspace.limit_bytes, _check_memory, _change_memory),
     "maxmemory-policy": Parameter(lambda node: "noeviction", _one_of(b"noeviction")),
+    "notify-keyspace-events": Parameter(lambda node: "", _stays(_anything, b"")),
     "port": Parameter(lambda node: node.topology.me.port),
     "proto-max-bulk-len": Parameter(lambda node: node.store_settings.value_bytes_max),
     "replica-read-only": Parameter(lambda node: "yes"),
     "replica-serve-stale-data": Parameter(lambda node: "yes"),
-    "save": Parameter(lambda node: ""),
-    "timeout": Parameter(lambda node: 0),
+    "save": Parameter(lambda node: "", _stays(_anything, b"")),
+    "timeout": Parameter(lambda node: 0, _stays(_number_between(0, (1 << 31) - 1), b"0")),
 }
 
 
