@@ -58,7 +58,7 @@ _SESSION_COMMANDS: dict[str, Callable[[Session, list[bytes]], Any]] = {
     **session_tracking.HANDLERS,
     **session_catalog.HANDLERS,
     **session_take.HANDLERS,
-    "kg.once": lambda session, args: session_once.once(session, args, dispatch),
+    "kg.once": lambda session, args: session_once.once(session, args, dispatch, _found),
     **transactions.HANDLERS,
 }
 
@@ -84,6 +84,10 @@ SAMPLE_MASK = 15
 _MINUS = ord("-")
 _WEB_WORDS = frozenset((b"post", b"host:"))
 """A web page makes somebody's browser send commands in the body of a request: closed unanswered at its head, as in Redis."""
+
+
+def _found(name: bytes) -> Executable | None:
+    return COMMANDS.get(name) or _BY_LOWER_NAME.get(name.lower())
 
 
 def dispatch(session: Session, args: list[bytes]) -> Reply:

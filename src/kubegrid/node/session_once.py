@@ -10,13 +10,17 @@ that was delayed on its way could be executed after its client had the answer.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubegrid.node import session_take
 from kubegrid.node.context import Session
-from kubegrid.store.numbers import parse_int64
+from kubegrid.node.session_takers import Answered
+from kubegrid.store import Keyspace
 from kubegrid.store.requests import NEW
 from kubegrid.wire import command_table, resp
+
+if TYPE_CHECKING:
+    from kubegrid.node.executable import Executable
 
 INNER_AT = 4
 """Where the inner command begins."""
@@ -24,45 +28,66 @@ _NOT_A_NUMBER = b"-ERR the numbers of KG.ONCE are integers: KG.ONCE client seq a
 _NOT_THE_TIME = b"-ERR KG.ONCE cannot repeat a command that takes several turns\r\n"
 
 
-def once(session: Session, args: list[bytes], dispatch: Callable[[Session, list[bytes]], Any]) -> Any:
-    """The reply of the first execution; `None` or a generator where the inner command waits (KG.TAKE … BLOCK)."""
-    node = session.node
-    client, seq, acked = args[1], parse_int64(args[2]), parse_int64(args[3])
-    if seq is None or acked is None:
+def once(
+    session: Session,
+    args: list[bytes],
+    dispatch: Callable[[Session, list[bytes]], Any],
+    find: Callable[[bytes], "Executable | None"],
+) -> Any:
+    """The reply of the first execution; `None` or a generator where the inner command waits (KG.TAKE … BLOCK).
+
+    On the path of every write of our own client: kept flat.
+    """
+    _, client, first, second, name, *_ = args
+    if not (first.isdigit() and second.isdigit()):
         return _NOT_A_NUMBER
     inner = args[INNER_AT:]
-    complaint = _complaint(inner)
-    if complaint is not None:
-        return complaint
+    command = find(name)
+    if command is None or not command.write:
+        return _complaint(inner)
     if not session.turn.open_gate:
         return dispatch(session, inner)  # refuses it, and says who can
-    requests = node.keyspace.requests
-    known = requests.begin(client, seq, acked, node.keyspace.now_ms)
+    node = session.node
+    keyspace = node.keyspace
+    requests = keyspace.requests
+    seq, acked = int(first), int(second)
+    known = requests.begin(client, seq, acked, keyspace.now_ms)
     if known is not NEW:
         return known
-
-    def remember(reply: bytes) -> bytes:
-        requests.finish(client, seq, acked, node.keyspace.now_ms, reply)
-        return reply
-
     refusals = node.refusals
-    with session_take.answered_through(node, remember):
-        reply = dispatch(session, inner)
-    if node.refusals != refusals or reply is None:
+    if command.label == "kg.take":
+        return _take(session, inner, dispatch, lambda reply: _remember(keyspace, client, seq, acked, reply))
+    reply = dispatch(session, inner)
+    if node.refusals != refusals:
         return reply
     if type(reply) is not bytes:
-        if inner[0].lower() == b"kg.take":
-            return reply
         reply.close()
         return _NOT_THE_TIME
-    return remember(reply)
+    requests.finish(client, seq, acked, keyspace.now_ms, reply)
+    return reply
 
 
-def _complaint(inner: list[bytes]) -> bytes | None:
+def _take(
+    session: Session, inner: list[bytes], dispatch: Callable[[Session, list[bytes]], Any], answered: Answered
+) -> Any:
+    """A take may be answered now, after a search in slices, or when somebody writes a record that fits."""
+    node = session.node
+    refusals = node.refusals
+    with session_take.answered_through(node, answered):
+        reply = dispatch(session, inner)
+    if type(reply) is not bytes or node.refusals != refusals:
+        return reply
+    return answered(reply)
+
+
+def _remember(keyspace: Keyspace, client: bytes, seq: int, acked: int, reply: bytes) -> bytes:
+    keyspace.requests.finish(client, seq, acked, keyspace.now_ms, reply)
+    return reply
+
+
+def _complaint(inner: list[bytes]) -> bytes:
     """Why this command cannot be an inner one."""
     info = command_table.find_request(inner)
     if info is None:
         return command_table.unknown_command(inner)
-    if "write" not in info.flags or info.name == "kg.once":
-        return resp.error(f"ERR KG.ONCE is for writes, {info.name.upper()} is none")
-    return None
+    return resp.error(f"ERR KG.ONCE is for writes, {info.name.upper()} is none")
