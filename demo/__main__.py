@@ -1,6 +1,6 @@
 """`make demo`: a grid of 3 partitions, the flights of 2013, and a primary killed in the middle of the work.
 
-    python -m demo [--rows N] [--keep]
+    python -m demo [--rows N]
 
 Exit status 0 only if everything that was acknowledged was still there at the end. The last line says how many
 acknowledged writes were lost.
@@ -9,24 +9,32 @@ acknowledged writes were lost.
 import argparse
 import random
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from bench.local_grid import LocalGrid, running_grid
-from redis.exceptions import WatchError
+from pyarrow import compute
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+import kubegrid
 from demo import flights as flights_source
-from demo.flights import Flight
+from demo.flights import INDEX, INDEXES, KEY, TABLE, Flight, Source
 from demo.writers import Writer, connect, lost_writes, outage_ms
+from kubegrid.cli.load import run as run_load
+from kubegrid.load import Request, prepare
 
 WRITERS = 4
 POINT_READS = 1000
+LOOK_UPS = 20_000
+"""Keys read together when every flight is looked up again."""
+DESTINATION = "ANC"
+"""Anchorage: few flights, so that the index is worth something."""
 WARM_UP_S = 2.0
 AFTERWARDS_S = 2.0
 TAKEOVER_LIMIT_S = 30.0
@@ -55,39 +63,36 @@ class Result:
 class Demo:
     """The steps, one method each, so that a test can step in between them."""
 
-    def __init__(self, grid: LocalGrid, rows: list[Flight], console: Console) -> None:
+    def __init__(self, grid: LocalGrid, source: Source, folder: Path, console: Console) -> None:
         self.grid = grid
-        self.rows = rows
+        self.source = source
+        self.file = folder / "flights.parquet"
         self.console = console
         self.result = Result()
         self.client = connect(grid.port)
+        self.kubegrid = kubegrid.connect(f"127.0.0.1:{grid.port}")
+        self.flights: kubegrid.Table[Flight]
         self.writers: list[Writer] = []
-        self.changed: dict[bytes, dict[bytes, bytes]] = {}
+        self.changed: dict[Any, Flight] = {}
 
     def say(self, text: str) -> None:
         self.console.print(f"[bold]>[/bold] {text}", highlight=False)
 
     def load(self) -> None:
-        columns = (
-            TextColumn("  loading flights"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-        )
-        started = time.monotonic()
-        with Progress(*columns, TimeRemainingColumn(), console=self.console) as bar:
-            task = bar.add_task("", total=len(self.rows), rate="")
-
-            def loaded(count: int) -> None:
-                self.result.loaded += count
-                rate = self.result.loaded / (time.monotonic() - started)
-                bar.update(task, advance=count, rate=f"{rate:,.0f}/s")
-
-            flights_source.load(self.grid.status()["partitions"], self.rows, loaded)
-        self.result.load_rate = self.result.loaded / (time.monotonic() - started)
+        """Declare the table by its class, and load the file into it as `kubegrid load` does."""
+        self.flights = self.kubegrid.table(Flight, name=TABLE, key=KEY, index=INDEXES)
+        self.say(f"kubegrid load {TABLE} {self.file.name} --key {','.join(KEY)}")
+        prepared = prepare(self.kubegrid.caller, self.grid.status()["id"], Request(TABLE, self.file, KEY))
+        outcome = run_load(prepared, self.console)
+        if outcome.failure is not None:
+            raise DemoFailure(f"the flights could not be loaded: {outcome.failure}") from outcome.failure
+        self.result.loaded = outcome.counts.written
+        self.result.load_rate = outcome.rate
+        self.say(f"{outcome.counts.written:,} flights loaded, {outcome.rate:,.0f} a second")
 
     def read_points(self) -> None:
-        chosen = random.Random(2013).sample(self.rows, min(POINT_READS, len(self.rows)))
+        count = len(self.source)
+        chosen = self.source.flights(random.Random(2013).sample(range(count), min(POINT_READS, count)))
         started = time.monotonic()
         for flight in chosen:
             self._expect(flight)
@@ -98,47 +103,52 @@ class Demo:
         )
 
     def _expect(self, flight: Flight) -> None:
-        found = self.client.hgetall(flight.key)
-        wanted = self.changed.get(flight.key, flight.as_dict())
+        found = self.flights.read(flight.key)
+        wanted = self.changed.get(flight.key, flight)
         if found != wanted:
-            raise DemoFailure(f"{flight.key.decode()} is {found!r} in the grid and {wanted!r} in the source")
+            raise DemoFailure(f"{flight.key} is {found!r} in the grid and {wanted!r} in the source")
 
     def change_conditionally(self) -> None:
         """A later arrival is written only if nobody changed the flight since it was read; a conflicting change wins."""
-        flight = next(f for f in self.rows if b"arr_delay" in f.fields)
-        before = flight.as_dict()[b"arr_delay"]
-        with self.client.pipeline(transaction=True) as pipe:
-            pipe.watch(flight.key)
-            seen = pipe.hget(flight.key, "arr_delay")
-            pipe.multi()
-            pipe.hset(flight.key, "arr_delay", int(before) + 5)
-            pipe.execute()
-        if seen != before:
-            raise DemoFailure(f"{flight.key.decode()} had arr_delay {seen!r}, the source has {before!r}")
-        with self.client.pipeline(transaction=True) as pipe:
-            pipe.watch(flight.key)
-            self.client.hincrby(flight.key, "arr_delay", 1)
-            pipe.multi()
-            pipe.hset(flight.key, "arr_delay", 0)
-            try:
-                pipe.execute()
-            except WatchError:
-                pass
-            else:
-                raise DemoFailure("a conditional update went through although the flight had changed")
-        self.changed[flight.key] = {**flight.as_dict(), b"arr_delay": str(int(before) + 6).encode()}
+        (flight,) = self.source.flights([0])
+        if flight.arr_delay is None:
+            raise DemoFailure("the first flight of the source never arrived")
+        seen = self.flights.read(flight.key, with_version=True)
+        if seen is None or seen.record != flight:
+            raise DemoFailure(f"{flight.key} is {seen!r} in the grid and {flight!r} in the source")
+        self.flights.change(flight.key, increment={"arr_delay": 5}, if_version=seen.version)
+        self.flights.change(flight.key, increment={"arr_delay": 1})
+        try:
+            self.flights.change(flight.key, set={"arr_delay": 0}, if_version=seen.version)
+        except kubegrid.ConflictError:
+            pass
+        else:
+            raise DemoFailure("a conditional update went through although the flight had changed")
+        self.changed[flight.key] = replace(flight, arr_delay=flight.arr_delay + 6)
         self._expect(flight)
         self.say(
-            f"{flight.key.decode()}: delay {before.decode()} → {int(before) + 5} as nobody had changed it; "
+            f"{flight.carrier} {flight.flight}: delay {flight.arr_delay} → {flight.arr_delay + 5} as nobody had changed it; "
             "a second change, with somebody in between, was refused"
         )
 
+    def find(self) -> None:
+        """By the index on the destination, and with a condition on top; the source says what is right."""
+        rows = self.source.rows
+        late = compute.and_(compute.equal(rows[INDEX], DESTINATION), compute.greater(rows["arr_delay"], 0))
+        wanted = set(Source(rows.filter(late)).keys())
+        started = time.monotonic()
+        found = self.flights.find(f"{INDEX} = '{DESTINATION}' AND arr_delay > 0")
+        took_ms = (time.monotonic() - started) * 1000
+        if {flight.key for flight in found} != wanted:
+            raise DemoFailure(
+                f"the grid finds {len(found)} late flights to {DESTINATION}, the source has {len(wanted)}"
+            )
+        self.say(f"{len(found)} late flights to {DESTINATION} found by the index on {INDEX} in {took_ms:.0f} ms")
+
     def count(self) -> None:
-        counts = self.client.dbsize(target_nodes=type(self.client).PRIMARIES)
-        total = sum(counts.values()) if isinstance(counts, dict) else int(counts)
-        distinct = len({flight.key for flight in self.rows})
-        if total != distinct:
-            raise DemoFailure(f"the grid counts {total:,} flights, the source has {distinct:,}")
+        total = self.flights.count()
+        if total != len(self.source):
+            raise DemoFailure(f"the grid counts {total:,} flights, the source has {len(self.source):,}")
         self.say(f"the grid counts {total:,} flights, as many as the source")
 
     def start_writers(self) -> None:
@@ -195,16 +205,12 @@ class Demo:
     def check(self) -> None:
         """Read every acknowledged write and every flight's presence again."""
         self.result.lost = lost_writes(self.client, self.writers)
-        present = 0
-        for start in range(0, len(self.rows), 1000):
-            pipe = self.client.pipeline(transaction=False)
-            part = self.rows[start : start + 1000]
-            for flight in part:
-                pipe.exists(flight.key)
-            answers = pipe.execute()
-            present += sum(answers)
-            self.result.lost += [f.key.decode() for f, there in zip(part, answers, strict=True) if not there]
-        self.say(f"every acknowledged write and all {present:,} flights looked up again")
+        keys = self.source.keys()
+        for start in range(0, len(keys), LOOK_UPS):
+            part = keys[start : start + LOOK_UPS]
+            found = self.flights.read_many(part)
+            self.result.lost += [str(key) for key, there in zip(part, found, strict=True) if there is None]
+        self.say(f"every acknowledged write and all {len(keys):,} flights looked up again")
 
     def table(self) -> Table:
         result = self.result
@@ -229,6 +235,7 @@ def run(demo: Demo, before_check: Callable[[Demo], None] = lambda demo: None) ->
         demo.load()
         demo.read_points()
         demo.change_conditionally()
+        demo.find()
         demo.count()
         demo.start_writers()
         demo.kill_a_primary()
@@ -242,11 +249,19 @@ def run(demo: Demo, before_check: Callable[[Demo], None] = lambda demo: None) ->
     finally:
         for writer in demo.writers:
             writer.stopping.set()
+        demo.kubegrid.close()
     demo.console.print(demo.table())
     for key in demo.result.lost[:10]:
         demo.console.print(f"[red]lost:[/red] {key}", highlight=False)
     demo.console.print(f"acknowledged writes lost: {len(demo.result.lost)}", highlight=False)
     return 1 if demo.result.lost else 0
+
+
+def read_source(count: int, folder: Path) -> Source:
+    """The flights, and their file in `folder`."""
+    source = flights_source.source(count)
+    source.write_parquet(folder / "flights.parquet")
+    return source
 
 
 def main() -> int:
@@ -256,21 +271,23 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=flights_source.ROWS, help="load only the first N flights")
     args = parser.parse_args()
     console = Console()
-    rows: list[Flight] = []
-    reader = threading.Thread(
-        target=lambda: rows.extend(f for _, f in zip(range(args.rows), flights_source.source(), strict=False))
-    )
-    reader.start()
-    console.print(
-        "[bold]>[/bold] starting a grid: 3 partitions, each a primary and a backup, and one manager", highlight=False
-    )
+    made: list[Source] = []
     try:
-        with running_grid(partitions=3, backups=1, name="demo", memory="1Gi") as grid:
-            reader.join()
-            if len(rows) != args.rows:
-                console.print(f"[red]the source gave {len(rows):,} flights, {args.rows:,} were expected[/red]")
-                return 1
-            return run(Demo(grid, rows, console))
+        with tempfile.TemporaryDirectory(prefix="kubegrid-demo-") as place:
+            folder = Path(place)
+            reader = threading.Thread(target=lambda: made.append(read_source(args.rows, folder)))
+            reader.start()
+            console.print(
+                "[bold]>[/bold] starting a grid: 3 partitions, each a primary and a backup, and one manager",
+                highlight=False,
+            )
+            with running_grid(partitions=3, backups=1, name="demo", memory="1Gi") as grid:
+                reader.join()
+                if not made or len(made[0]) != args.rows:
+                    got = len(made[0]) if made else 0
+                    console.print(f"[red]the source gave {got:,} flights, {args.rows:,} were expected[/red]")
+                    return 1
+                return run(Demo(grid, made[0], folder, console))
     except KeyboardInterrupt:
         console.print("interrupted; the grid is stopped")
         return INTERRUPTED

@@ -92,9 +92,10 @@ def _json_text(value: Any) -> str:
 def _listed(array: pa.Array, wanted: ColumnType) -> list[Any]:
     name = wanted.name
     if name in _WHOLE or name in ("REAL", "DOUBLE"):
-        return _numbers(array, 0)
+        return _numbers(array)
     if name == "BOOLEAN":
-        return _numbers(array, False)
+        listed: list[Any] = array.to_pylist()
+        return listed
     if name in ("TIMESTAMP", ZONED):
         epoch = _EPOCH if name == "TIMESTAMP" else _EPOCH_UTC
         return _by_distinct(array.view(pa.int64()), lambda us: epoch + timedelta(microseconds=us))
@@ -121,15 +122,26 @@ def _uuid(wanted: ColumnType, text: str) -> UUID:
     return found
 
 
-def _numbers(array: pa.Array, filler: Any) -> list[Any]:
-    if not array.null_count:
-        found: list[Any] = array.to_numpy(zero_copy_only=False).tolist()
-        return found
-    missing = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))
-    listed: list[Any] = array.fill_null(pa.scalar(filler, array.type)).to_numpy(zero_copy_only=False).tolist()
-    for index in missing.tolist():
+def _numbers(array: pa.Array) -> list[Any]:
+    listed: list[Any] = _plain_numbers(array).tolist()
+    for index in _nulls(array).tolist():
         listed[index] = None
     return listed
+
+
+def _plain_numbers(array: pa.Array) -> Any:
+    """What lies in the array's memory; anything where it is NULL.
+
+    Not `array.to_numpy`: it imports pandas, where that is installed, which takes longer than many a load.
+    """
+    if not len(array):
+        return np.empty(0)
+    return np.frombuffer(array.buffers()[1], array.type.to_pandas_dtype())[array.offset : array.offset + len(array)]
+
+
+def _nulls(array: pa.Array) -> Any:
+    """The places of NULLs."""
+    return _plain_numbers(compute.indices_nonzero(array.is_null())) if array.null_count else np.empty(0, int)
 
 
 def _by_distinct(array: pa.Array, make: Callable[[Any], Any] | None) -> list[Any]:
@@ -138,5 +150,8 @@ def _by_distinct(array: pa.Array, make: Callable[[Any], Any] | None) -> list[Any
     if make is not None:
         distinct = [make(value) for value in distinct]
     distinct.append(None)
-    indices = coded.indices.fill_null(len(distinct) - 1).to_numpy(zero_copy_only=False)
-    return list(map(distinct.__getitem__, indices.tolist()))
+    places = _plain_numbers(coded.indices)
+    if array.null_count:
+        places = places.copy()
+        places[_nulls(array)] = len(distinct) - 1
+    return list(map(distinct.__getitem__, places.tolist()))

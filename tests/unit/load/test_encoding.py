@@ -95,6 +95,14 @@ def test_a_value_that_does_not_fit_is_refused_with_its_column(kind: str, array: 
     assert kind in str(caught.value)
 
 
+def test_a_part_of_an_array_is_only_that_part() -> None:
+    whole = pa.table({"id": pa.array(range(6)), "x": pa.array([None, "a", None, "b", None, "b"])})
+    definition = table_of(x="VARCHAR")
+    encoded = RowEncoder(definition).encode(whole.slice(2, 3))
+    codec = RowCodec(definition)
+    assert [tuple(codec.decode(row)) for row in encoded.rows] == [(2, None), (3, "b"), (4, None)]
+
+
 def test_null_in_a_key_is_refused() -> None:
     encoder = RowEncoder(table_of(x="BIGINT"))
     with pytest.raises(BadValue, match="NULL is no value of a NOT NULL column") as caught:
