@@ -23,8 +23,9 @@ import msgspec
 
 from kubegrid.transport.errors import Refused
 
-PROTOCOL_VERSIONS = (1, 1)
-"""The lowest and highest version of the protocol between processes that this release speaks."""
+PROTOCOL_VERSIONS = (1, 2)
+"""The lowest and highest version of the protocol between processes that this release speaks. 2: long frames come in
+fragments (`fragments`)."""
 
 CHALLENGE_BYTES = 32
 NAME_LENGTH_MAX = 253

@@ -1,7 +1,8 @@
 """One connection: frames in, frames out. **Hot path** of replication: many frames in one read, one copy for each.
 
-A frame that came whole within a read is one slice of it. A longer one is collected as the pieces it came in and joined
-once, when the last byte is there; a peer that announces much and sends little costs what it sent.
+A frame that came whole within a read is one slice of it; one that did not is collected as the pieces it came in. Long
+frames are sent in fragments that urgent frames may overtake (`fragments`) and joined once, when the last byte is there; a
+peer that announces much and sends little costs what it sent.
 
 The handshake uses the same frames: until it is done, `on_frame` is the handshake's and the limit is small.
 """
@@ -15,6 +16,7 @@ from struct import Struct
 from typing import cast
 
 from kubegrid.transport.errors import FrameTooLarge
+from kubegrid.transport.fragments import FIRST_VERSION, FRAGMENT_BYTES, LAST_FRAGMENT, SIZE_MASK, Gathering, Waiting
 from kubegrid.transport.handshake import Hello
 from kubegrid.transport.settings import TransportSettings
 
@@ -23,6 +25,11 @@ log = logging.getLogger("kubegrid.transport")
 LENGTH = Struct(">I")
 JOINED_BYTES_MAX = 16384
 """Frames up to this are written as one piece with their length; larger ones are not copied for it."""
+
+PUMP_BYTES = 2 * 1024 * 1024
+"""Of long frames handed to the socket in one turn of the loop: a few milliseconds."""
+UNSENT_BYTES = 256 * 1024
+"""How much the kernel takes without sending it: what it has, nothing can overtake."""
 
 OnFrame = Callable[["Link", bytes], None]
 OnClose = Callable[["Link", str], None]
@@ -42,6 +49,7 @@ class Link(asyncio.Protocol):
     def __init__(self, settings: TransportSettings, ended: Callable[["Link", str], None]) -> None:
         self.settings = settings
         self.frame_bytes_max = settings.handshake_bytes_max
+        self.established = False
         self.closed = False
         self.close_reason = ""
         self.remote = ""
@@ -52,11 +60,20 @@ class Link(asyncio.Protocol):
         self._wanted_bytes = 0
         self.held_back: list[bytes] = []
         self._early: list[bytes] | None = None
+        self._waiting = Waiting()
+        self._gathering = Gathering()
+        self._paused = False
+        self._pumping = False
+        self._whole = True
+        """Until the handshake is done, and with a peer of an older release, nothing is sent in fragments."""
 
     # -- for those who use the link ------------------------------------------------------------------------------
 
-    def send(self, payload: bytes) -> None:
-        """Hand one frame to the socket. On a closed link it is dropped: `on_close` has said, or will say, so."""
+    def send(self, payload: bytes, *, urgent: bool = False) -> None:
+        """Hand one frame to the socket. On a closed link it is dropped: `on_close` has said, or will say, so.
+
+        Frames arrive in the order of their sending, save that an urgent one may overtake those that are not.
+        """
         transport = self._transport
         if self.closed or transport is None:
             return
@@ -66,24 +83,53 @@ class Link(asyncio.Protocol):
         if self._early is not None:
             self._early.append(payload)
             return
-        if size <= JOINED_BYTES_MAX:
+        if (self._waiting and not urgent) or size > FRAGMENT_BYTES:
+            self._waiting.add(payload)
+            self._pump()
+        elif size <= JOINED_BYTES_MAX:
             transport.write(LENGTH.pack(size) + payload)
         else:
             transport.write(LENGTH.pack(size))
             transport.write(payload)
-        if transport.get_write_buffer_size() > self.settings.backlog_bytes_max:
+        if self.backlog_bytes > self.settings.backlog_bytes_max:
             self.close("the peer does not read")
+
+    def _pump(self) -> None:
+        """Hand on what waits, as long as the socket takes it."""
+        transport, waiting = self._transport, self._waiting
+        if self._pumping or transport is None:
+            return
+        budget = PUMP_BYTES
+        while waiting and not self._paused and not self.closed:
+            if budget <= 0:
+                self._pumping = True
+                asyncio.get_running_loop().call_soon(self._pump_on)
+                return
+            header, piece = waiting.next_piece(self._whole)
+            transport.write(LENGTH.pack(header))
+            transport.write(piece)
+            budget -= len(piece)
+
+    def _pump_on(self) -> None:
+        self._pumping = False
+        self._pump()
 
     @property
     def backlog_bytes(self) -> int:
-        """Bytes written that the socket has not taken yet."""
-        return 0 if self.closed or self._transport is None else self._transport.get_write_buffer_size()
+        """Bytes sent that the socket has not taken yet."""
+        if self.closed or self._transport is None:
+            return 0
+        return self._waiting.bytes + self._transport.get_write_buffer_size()
 
     def close(self, reason: str) -> None:
-        """Close; what was written has a moment to leave. `on_close` follows in a later turn of the loop."""
+        """Close; what was sent has a moment to leave, save long frames. `on_close` follows in a later turn of the loop."""
         if self.closed:
             return
         loop = asyncio.get_running_loop()
+        while self._waiting and self._waiting.bytes <= PUMP_BYTES and self._transport is not None:
+            header, piece = self._waiting.next_piece(self._whole)
+            self._transport.write(LENGTH.pack(header))
+            self._transport.write(piece)
         self._end(reason)
         if self._transport is not None:
             self._transport.close()
@@ -96,8 +142,18 @@ class Link(asyncio.Protocol):
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        self._transport.set_write_buffer_limits(high=2 * FRAGMENT_BYTES)
         address = transport.get_extra_info("peername")
         self.remote = f"{address[0]}:{address[1]}" if address else "?"
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._pump()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.closed:
@@ -118,18 +174,19 @@ class Link(asyncio.Protocol):
         wanted = 4
         try:
             while end - at >= 4:
-                size = LENGTH.unpack_from(data, at)[0]
+                header = LENGTH.unpack_from(data, at)[0]
+                size = header & SIZE_MASK
                 after = at + 4 + size
-                if after > end:
-                    if size > self.frame_bytes_max:
-                        self._too_long(size)
-                        return
-                    wanted = 4 + size
-                    break
-                if size > self.frame_bytes_max:
+                if (size if size == header else size + self._gathering.bytes) > self.frame_bytes_max:
                     self._too_long(size)
                     return
-                self.on_frame(self, data[at + 4 : after])
+                if after > end:
+                    wanted = 4 + size
+                    break
+                if size == header:
+                    self.on_frame(self, data[at + 4 : after])
+                else:
+                    self._fragment(header, data[at + 4 : after])
                 if self.closed:
                     return
                 at = after
@@ -142,9 +199,20 @@ class Link(asyncio.Protocol):
             self._held_bytes = end - at
             self._wanted_bytes = wanted
 
+    def _fragment(self, header: int, piece: bytes) -> None:
+        gathering = self._gathering
+        if self._whole or not piece:
+            self.close("the peer sent a fragment of a frame before it may, or an empty one")
+            return
+        gathering.add(piece)
+        if header & LAST_FRAGMENT:
+            self.on_frame(self, gathering.take())
+
     def establish(self, peer: Hello, version: int, on_frame: OnFrame, on_close: OnClose) -> None:
         """The handshake is done; called by `endpoints`."""
         self.peer, self.version = peer, version
+        self.established = True
+        self._whole = version < FIRST_VERSION
         self.frame_bytes_max = self.settings.frame_bytes_max
         self.on_frame, self.on_close = on_frame, on_close
 
@@ -167,6 +235,8 @@ class Link(asyncio.Protocol):
         self.closed = True
         self.close_reason = reason
         self._pieces.clear()
+        self._waiting.clear()
+        self._gathering.clear()
         self._ended(self, reason)
         if self.on_close is not None:
             asyncio.get_running_loop().call_soon(self.on_close, self, reason)

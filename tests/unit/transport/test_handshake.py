@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kubegrid.transport.errors import Refused
-from kubegrid.transport.handshake import Handshake, Hello
+from kubegrid.transport.handshake import PROTOCOL_VERSIONS, Handshake, Hello
 
 A = Hello(kind="member", grid="g", name="p0-0", incarnation="a")
 B = Hello(kind="member", grid="g", name="p0-1", incarnation="b")
@@ -33,7 +33,7 @@ def test_both_sides_learn_who_the_other_is(secret):
     converse(a, b)
     assert a.done and b.done
     assert (a.peer.name, b.peer.name) == ("p0-1", "p0-0")
-    assert a.version == b.version == 1
+    assert a.version == b.version == PROTOCOL_VERSIONS[1]
 
 
 def test_the_secret_is_in_no_frame():

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import time
 
 import msgspec
 import pytest
@@ -92,6 +93,107 @@ async def test_a_thousand_frames_in_one_read_are_all_delivered():
     async with pair(secret=None) as (server, _, _):
         server.link.data_received(struct.pack(">I", 2) + b"ab" + (struct.pack(">I", 1) + b"z") * 1000)
         assert len(server.frames) == 1001
+
+
+LARGE = TransportSettings(frame_bytes_max=20_000_000)
+
+
+async def test_an_urgent_frame_overtakes_a_long_one_and_others_keep_their_order():
+    async with pair(settings=LARGE) as (server, client, _):
+        frames = [bytes([n]) * size for n, size in enumerate((9_000_000, 3, 9_000_000, 200_000, 5))]
+        for payload in frames:
+            client.link.send(payload)
+        client.link.send(b"beacon", urgent=True)
+        await server.until(6)
+        assert [frame for frame in server.frames if frame != b"beacon"] == frames
+        assert server.frames[0] == b"beacon"
+
+
+async def test_urgent_frames_arrive_while_a_long_one_is_on_its_way():
+    async with pair(settings=LARGE) as (server, client, _):
+        client.link.send(b"x" * 20_000_000)
+        for number in range(50):
+            client.link.send(b"%d" % number, urgent=True)
+            await asyncio.sleep(0)
+        await server.until(51)
+        assert server.frames.index(b"x" * 20_000_000) > 0
+        assert [frame for frame in server.frames if len(frame) < 3] == [b"%d" % number for number in range(50)]
+
+
+async def test_a_peer_of_an_older_release_gets_long_frames_in_one_piece():
+    async with pair(settings=LARGE) as (server, client, _):
+        client.link._whole = server.link._whole = True
+        client.link.send(b"x" * 5_000_000)
+        client.link.send(b"y")
+        await server.until(2)
+        assert server.frames == [b"x" * 5_000_000, b"y"]
+
+
+FRAGMENT, LAST_FRAGMENT = 1 << 31, 1 << 30
+
+
+@pytest.mark.parametrize(
+    "stream, reason",
+    [
+        (struct.pack(">I", FRAGMENT), "an empty one"),
+        ((struct.pack(">I", FRAGMENT | 60_000) + b"x" * 60_000) * 2, "the limit is 100000"),
+        (struct.pack(">I", FRAGMENT | 100_001), "the limit is 100000"),
+    ],
+)
+async def test_fragments_of_a_bad_peer_close_the_link(stream, reason):
+    async with pair() as (server, _, _):
+        server.link.data_received(stream)
+        await asyncio.wait_for(server.ended.wait(), 5)
+        assert reason in server.closed[0] and server.frames == []
+
+
+async def test_a_fragment_before_the_handshake_is_refused():
+    async with pair() as (_, _, listener):
+        reader, writer = await raw(listener.port)
+        writer.write(struct.pack(">I", FRAGMENT | 10) + b"x" * 10)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+@pytest.mark.parametrize("where", ["server", "client"])
+async def test_a_link_is_made_or_nobody_gets_a_frame_of_it_also_when_time_runs_out_just_then(where):
+    """It was given up, and whoever had a frame of it already went on sending on a link that nobody heard, for ever."""
+    server, client = Side(), Side()
+
+    def busy(here):
+        if where == here:  # a busy machine: the end of the handshake and the end of the time are found together
+            time.sleep(0.2)
+
+    def accept(link):
+        busy("server")
+        link.send(b"first")
+        return server.accept(link)
+
+    def frame(link, payload):
+        busy("client")
+        client.frame(link, payload)
+
+    listener = await listen("127.0.0.1", 0, SERVER, b"s", accept, settings=SMALL)
+    try:
+        link = await connect("127.0.0.1", listener.port, CLIENT, b"s", frame, client.close, timeout_s=0.1)
+    except TimedOut:
+        await asyncio.sleep(0.05)
+        assert client.frames == []
+    else:
+        await client.until(1)
+        link.send(b"heard")
+        await server.until(1)
+        assert server.frames == [b"heard"] and client.frames == [b"first"]
+        link.close("done")
+    listener.close()
+
+
+async def test_a_frame_between_two_fragments_is_delivered_at_once():
+    async with pair() as (server, _, _):
+        server.link.data_received(struct.pack(">I", FRAGMENT | 2) + b"ab" + struct.pack(">I", 1) + b"!")
+        assert server.frames == [b"!"]
+        server.link.data_received(struct.pack(">I", LAST_FRAGMENT | 1) + b"c")
+        assert server.frames == [b"!", b"abc"]
 
 
 async def test_a_frame_over_the_limit_is_not_sent_and_not_received():
