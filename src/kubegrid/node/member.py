@@ -27,6 +27,7 @@ from kubegrid.node.peers import Peers
 from kubegrid.node.snapshots import SnapshotStreams
 from kubegrid.node.turn import Turn
 from kubegrid.replication import (
+    URGENT,
     Apply,
     CompareAndSwap,
     DropReplies,
@@ -230,7 +231,8 @@ class MemberDriver:
     # -- instructions -----------------------------------------------------------------------------------------------
 
     def _send(self, instruction: Send) -> None:
-        self.peers.send(instruction.to, self._codec.encode(instruction.message))
+        message = instruction.message
+        self.peers.send(instruction.to, self._codec.encode(message), urgent=isinstance(message, URGENT))
 
     def _apply(self, instruction: Apply) -> None:
         apply = self.applying.apply

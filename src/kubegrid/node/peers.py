@@ -80,14 +80,14 @@ class Peers:
 
     # -- sending -------------------------------------------------------------------------------------------------
 
-    def send(self, to: tuple[Member, ...], payload: bytes) -> None:
-        """Send one encoded message to each of `to` that is linked; the others miss it."""
+    def send(self, to: tuple[Member, ...], payload: bytes, *, urgent: bool = False) -> None:
+        """Send one encoded message to each of `to` that is linked; the others miss it. An urgent one overtakes."""
         for member in to:
             links = self.links.get(member)
             if links:
                 link = links[0]
                 try:
-                    link.send(payload)
+                    link.send(payload, urgent=urgent)
                 except FrameTooLarge as error:
                     # It can never get this: better removed from the in-sync set than awaited for ever.
                     self.cut(member, str(error))

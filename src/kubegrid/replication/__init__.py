@@ -21,7 +21,7 @@ from kubegrid.replication.instructions import (
     StreamSnapshot,
 )
 from kubegrid.replication.log import Entry
-from kubegrid.replication.messages import Message
+from kubegrid.replication.messages import URGENT, Message
 from kubegrid.replication.replica import Replica
 from kubegrid.replication.roles import CasOutcome, Gate, Role
 from kubegrid.replication.rules import ALL, Rules
@@ -29,6 +29,7 @@ from kubegrid.replication.rules import ALL, Rules
 __all__ = [
     "ALL",
     "ANY_TOKEN",
+    "URGENT",
     "Apply",
     "CasOutcome",
     "CompareAndSwap",

@@ -173,6 +173,11 @@ Message = (
     | LeaveRequest
 )
 
+URGENT = (Beacon, BeaconAck)
+"""What may overtake other messages on its way: leases hang on it, and it says nothing that needs those before it. A commit
+point or a configuration that comes early is like one that comes while the others are lost: the first is followed as far
+as the log goes, and entries of a lower epoch are refused and sent again (R4, R10)."""
+
 FROM_PRIMARY = (
     Beacon,
     Match,
