@@ -439,3 +439,24 @@ async def test_a_take_that_waits_holds_up_nothing_else(grid: Grid) -> None:
         assert await shared.incr("n") == 1
         await table.write(Trade("FX", 1, Decimal(1)))
         assert (await waiting) == Trade("FX", 1, Decimal(1))
+
+
+async def test_takes_that_wait_do_not_wait_for_each_other(grid: Grid) -> None:
+    async with await kubegrid.connect_async(grid.members[0]) as shared:
+        table = await shared.table(Trade, key=["book", "id"], partition_by=["book"], index=["price"])
+        never = asyncio.create_task(table.take("book = 'none'", timeout=30))
+        some = [asyncio.create_task(table.take(f"book = 'b{number}'", timeout=30)) for number in range(5)]
+        while b"blocked_clients:6" not in await shared.execute("INFO", "clients"):
+            await asyncio.sleep(0.01)
+        for number in reversed(range(5)):
+            await table.write(Trade(f"b{number}", number, Decimal(1)))
+            assert (await some[number]) == Trade(f"b{number}", number, Decimal(1))
+        never.cancel()
+        while b"blocked_clients:0" not in await shared.execute("INFO", "clients"):
+            await asyncio.sleep(0.01)
+
+
+async def test_any_number_of_keys_are_read_in_parts(grid: Grid) -> None:
+    async with await kubegrid.connect_async(grid.members[0], in_flight=10, waiting=50) as few:
+        await few.set_many({f"k{number}": number for number in range(1000)})
+        assert await few.get_many([f"k{number}" for number in range(1000)]) == [b"%d" % n for n in range(1000)]

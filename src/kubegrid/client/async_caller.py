@@ -8,8 +8,9 @@ Not for several threads or loops: a client belongs to the loop that made it. Nex
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from kubegrid.client.async_members import AsyncMembers, closed_error
@@ -23,6 +24,8 @@ from kubegrid.client.options import ClientOptions
 from kubegrid.client.routes import Route, Routes
 from kubegrid.client.trial import Again, ForgottenError, Trial
 
+WINDOWS_AT_ONCE = 4
+"""Windows' worth of requests that one call with many requests puts on their way at a time."""
 SWEEP_S = 0.05
 """How often deadlines and silent members are looked for: by how much a time-out may be late."""
 
@@ -55,7 +58,8 @@ class AsyncCaller:
         self.members = AsyncMembers(self.routes, options, self, self._learned)
         self._loop = asyncio.get_running_loop()
         self._sweeper: asyncio.TimerHandle | None = None
-        self._for_waiting: AsyncCaller | None = None
+        self._apart: list[AsyncCaller] = []
+        self._apart_limit = asyncio.Semaphore(options.connections)
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -93,19 +97,38 @@ class AsyncCaller:
         return call.future
 
     async def run(self, requests: Sequence[Request], deadline: float | None = None) -> list[Any]:
-        """The reply, or the error, of each request, in order."""
+        """The reply, or the error, of each request, in order. Any number: they are put on their way in parts."""
         submit = self.submit
-        futures = [submit(one.args, one.slot, one.write, None, one.long, deadline, one.once) for one in requests]
-        return await asyncio.gather(*futures, return_exceptions=True)
+        replies: list[Any] = []
+        part = min(self.options.waiting, WINDOWS_AT_ONCE * self.options.in_flight)
+        for start in range(0, len(requests), part):
+            futures = [
+                submit(one.args, one.slot, one.write, None, one.long, deadline, one.once)
+                for one in requests[start : start + part]
+            ]
+            replies += await asyncio.gather(*futures, return_exceptions=True)
+        return replies
 
-    async def for_waiting(self) -> "AsyncCaller":
-        """The caller for requests that may wait at the member: they would hold up all others on their connection."""
+    @contextlib.asynccontextmanager
+    async def apart(self) -> "AsyncIterator[AsyncCaller]":
+        """A caller of its own for what may wait at the member: it would hold up everything behind it on its connection.
+
+        When it is given up before its end its connections are closed, so that the member forgets it, too.
+        """
         self.members.check_open()
-        if self._for_waiting is None:
-            caller = AsyncCaller(self.routes.addresses(), self.options)
-            self._for_waiting = caller
-            await caller.begin()
-        return self._for_waiting
+        async with self._apart_limit:
+            caller = self._apart.pop() if self._apart else AsyncCaller(self.routes.addresses(), self.options)
+            try:
+                if not caller._of_slot:
+                    await caller.begin()
+                yield caller
+            except BaseException:
+                await caller.close()
+                raise
+            if self.closed:
+                await caller.close()
+            else:
+                self._apart.append(caller)
 
     def backups_of(self, slot: int) -> tuple[str, ...]:
         return self._of_slot[slot].route.backups
@@ -348,8 +371,8 @@ class AsyncCaller:
                     trial.reasons[link.address] = "the client was closed"
                     call.future.set_exception(trial.give_up())
             link.lose("the client was closed")
-        if self._for_waiting is not None:
-            await self._for_waiting.close()
+        while self._apart:
+            await self._apart.pop().close()
         await asyncio.sleep(0)
 
 

@@ -97,8 +97,12 @@ class AsyncTable(Generic[R]):
 
         First in, first out per value of the index that serves the predicate. At most once: a record whose taker dies is gone.
         """
-        caller = await self._caller.for_waiting() if timeout > 0 else self._caller
-        return await run(caller, table_steps.take(self, predicate, timeout), take_deadline(self._caller, timeout))
+        steps = table_steps.take(self, predicate, timeout)
+        if timeout <= 0:
+            return await run(self._caller, steps)
+        async with self._caller.apart() as caller:
+            taken: R | None = await run(caller, steps, take_deadline(caller, timeout))
+        return taken
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ class ClientOptions:
     retry_max: float = 0.2
     """The longest wait between two retries: what a failover's end may be noticed late by."""
     connections: int = 32
-    """Sync: connections to one member; a thread that needs one more waits for another's."""
+    """Sync: connections to one member; a thread that needs one more waits for another's. Async: takes that wait at a time."""
     in_flight: int = 1000
     """Requests on their way to one member, not answered: the size of a pipeline's rounds, and the async client's window."""
     waiting: int = 100_000
