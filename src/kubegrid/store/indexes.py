@@ -126,6 +126,9 @@ Bucket = Record | list[Record] | Chunks
 
 
 def _take_out(records: list[Record], record: Record) -> bool:
+    if records[0] is record:  # the oldest, as KG.TAKE and writing the same rows again in the same order have it
+        del records[0]
+        return True
     place = bisect_left(records, record)
     if place == len(records) or records[place] != record:
         return False

@@ -392,9 +392,10 @@ class Keyspace:
         """Adopt a catalog, or with `by_id` go back to it, unrecorded."""
         self.used_bytes -= self.tables.index_bytes
         if by_id is None:
-            self.tables.adopt(catalog)
+            self.garbage.extend(self.tables.adopt(catalog))
         else:
-            self.tables.restore(by_id, catalog)
+            back = self.tables.restore(by_id, catalog)
+            self.garbage = deque(thing for thing in self.garbage if id(thing) not in back)
         self.used_bytes += self.tables.index_bytes
         self.prefixes = frozenset(self.tables.by_name)
         self.prefix_marks = tuple([name + b":" for name in self.tables.by_name])

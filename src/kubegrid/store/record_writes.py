@@ -38,6 +38,10 @@ def held(keyspace: "Keyspace", keys: list[bytes]) -> Held | None:
         places = [crc(key, 0) & 16383 for key in keys]
     plain = keyspace.plain
     tables = [plain[slot] for slot in places]
+    used_ms = keyspace.used_ms
+    now_ms = keyspace.now_ms
+    for slot in places:
+        used_ms[slot] = now_ms
     nothing_expires = set(map(type, tables)) == _DICT
     if not nothing_expires:
         slots = keyspace.slots

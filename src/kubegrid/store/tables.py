@@ -113,8 +113,11 @@ class Tables:
 
     # -- the catalog changes -------------------------------------------------------------------------------------
 
-    def adopt(self, catalog: Catalog) -> None:
-        """These are the tables from now on. Records and indexes of tables that stay are not touched."""
+    def adopt(self, catalog: Catalog) -> list[Any]:
+        """These are the tables from now on; what the indexes of those that are gone held, to be freed in slices.
+
+        Records and indexes of tables that stay are not touched.
+        """
         before = self.by_id
         self.by_id = {}
         for definition in catalog.tables:
@@ -128,11 +131,14 @@ class Tables:
                 table = old if old.definition == definition else Table(definition, old.indexes)
             self.by_id[definition.id] = table
         self._settle(catalog)
+        gone = [table for number, table in before.items() if number not in self.by_id]
+        return [index.buckets for table in gone for index in table.indexes if index.buckets]
 
-    def restore(self, by_id: dict[int, Table], catalog: Catalog) -> None:
-        """Take an adoption back."""
+    def restore(self, by_id: dict[int, Table], catalog: Catalog) -> set[int]:
+        """Take an adoption back; the identities of what must not be freed."""
         self.by_id = by_id
         self._settle(catalog)
+        return {id(index.buckets) for table in by_id.values() for index in table.indexes}
 
     def _settle(self, catalog: Catalog) -> None:
         self.catalog = catalog

@@ -93,6 +93,12 @@ def test_a_batch_is_one_effect(call: Any, keyspace: Keyspace) -> None:
     assert len(keyspace.take_turn()[0]) == 2
 
 
+def test_a_batch_has_a_limit_of_rows(call: Any) -> None:
+    assert call(b"KG.WRITE", b"trades", b"0", b"REPLACE", *([b""] * 5001)).startswith(
+        b"-ERR KG.WRITE takes at most 5000 rows"
+    )
+
+
 def test_a_row_of_another_partition_is_moved_and_nothing_is_written(call: Any, keyspace: Keyspace) -> None:
     from kubegrid.store import slot_of
 

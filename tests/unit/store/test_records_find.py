@@ -76,7 +76,7 @@ predicates = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(rows, rows, predicates)
 def test_every_index_finds_what_no_index_finds(first: list[Any], second: list[Any], predicate: str) -> None:
     expected: Any = None
@@ -96,7 +96,7 @@ def test_every_index_finds_what_no_index_finds(first: list[Any], second: list[An
         assert found == expected, indexes
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(rows.filter(bool), min_size=1, max_size=4), predicates, st.sampled_from(INDEXES))
 def test_taking_gives_each_match_once_in_the_order_of_the_last_changes(
     batches: list[list[Any]], predicate: str, indexes: Any

@@ -57,6 +57,27 @@ def test_a_table_made_again_under_the_name_does_not_see_old_records(call: Any, k
     keyspace.validate()
 
 
+def test_the_indexes_of_a_dropped_table_are_freed_in_slices_once_nobody_can_take_it_back(
+    call: Any, keyspace: Keyspace
+) -> None:
+    fill(call, keyspace, 1000)
+    keyspace.take_turn()
+    keyspace.adopt_catalog(keyspace.catalog.drop("trades"))
+    undo = keyspace.take_turn()[1]
+    assert keyspace.free_slice(100) == 0
+    keyspace.revert(undo)
+    assert not keyspace.garbage
+    keyspace.validate()
+    keyspace.adopt_catalog(keyspace.catalog.drop("trades"))
+    keyspace.take_turn()
+    del undo
+    freed = []
+    while keyspace.garbage:
+        freed.append(keyspace.free_slice(100))
+        assert 0 < freed[-1] <= 200
+    assert sum(freed) >= 1000
+
+
 def test_a_backup_sweeps_nothing(call: Any, keyspace: Keyspace) -> None:
     fill(call, keyspace, 10)
     keyspace.adopt_catalog(keyspace.catalog.drop("trades"))
