@@ -16,8 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from kubegrid.base.columns import parse_type
-from kubegrid.load import values
+import kubegrid
+from kubegrid.base.tables import TableDefinition
+from kubegrid.client.batch import Request, run_batch
+from kubegrid.client.slots import slot_of
+from kubegrid.load.encoding import RowEncoder
+from kubegrid.load.sending import HEADER_BYTES
 
 ROWS = 336_776
 COLUMNS = 19
@@ -25,6 +29,8 @@ TABLE = "flights"
 KEY = ("carrier", "flight", "time_hour")
 INDEX = "dest"
 INDEXES = ({"columns": [INDEX], "kind": "hash"},)
+LOOK_UPS = 1000
+"""Records read together when every flight is looked up again."""
 MISSING = ("", "NA")
 
 
@@ -72,13 +78,30 @@ class Source:
 
     def keys(self) -> list[tuple[Any, ...]]:
         """The keys of all flights, in the order of the file."""
-        types = ("VARCHAR", "BIGINT", "TIMESTAMP WITH TIME ZONE")
-        columns = [values.values(self.rows[name], parse_type(t), name) for name, t in zip(KEY, types, strict=True)]
-        return list(zip(*columns, strict=True))
+        return list(zip(*(self.rows[name].to_pylist() for name in KEY), strict=True))
 
     def write_parquet(self, path: Path) -> None:
         """As a file that `kubegrid load` takes."""
         pq.write_table(self.rows, path)
+
+
+def altered(grid: kubegrid.Grid, table: TableDefinition, flights: Source, changed: set[bytes]) -> list[str]:
+    """The keys of flights that are not in the grid as they are in the source, but for those that were changed."""
+    encoded = RowEncoder(table).encode(flights.rows)
+    parts: dict[int, list[tuple[bytes, bytes]]] = {}
+    for pair in zip(encoded.keys, encoded.rows, strict=True):
+        parts.setdefault(grid.caller.of_slot[slot_of(pair[0])].first_slot, []).append(pair)
+    lost = []
+    for slot, pairs in parts.items():
+        for start in range(0, len(pairs), LOOK_UPS):
+            some = pairs[start : start + LOOK_UPS]
+            (found,) = run_batch(grid.caller, [Request((b"KG.READ", TABLE, *(key for key, _ in some)), slot, False)])
+            if isinstance(found, Exception):
+                raise found
+            for (key, row), record in zip(some, found, strict=True):
+                if record is None or (record[HEADER_BYTES:] != row and key not in changed):
+                    lost.append(key.decode())
+    return lost
 
 
 def source(count: int | None = None) -> Source:

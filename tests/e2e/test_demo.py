@@ -9,6 +9,8 @@ from demo.__main__ import Demo, read_source, run
 from rich.console import Console
 from tests.e2e.live_grid import live_grid
 
+from kubegrid.base.record_keys import RecordKeys
+
 ROWS = 6000
 
 
@@ -40,7 +42,8 @@ def test_the_demo_loads_kills_a_primary_and_loses_nothing(tmp_path: Path) -> Non
         (gone,) = demo.source.flights([100])
         assert demo.flights.remove(gone.key)
         demo.check()
-        assert demo.result.lost == [str(gone.key)]
+        key = RecordKeys(demo.flights.definition).from_python(gone.key)
+        assert demo.result.lost == [key.decode()]
 
 
 def again(demo: Demo) -> tuple[Demo, io.StringIO]:
@@ -48,6 +51,7 @@ def again(demo: Demo) -> tuple[Demo, io.StringIO]:
     printed = io.StringIO()
     other = Demo(demo.grid, demo.source, demo.file.parent, Console(file=printed, width=160))
     other.flights = other.kubegrid.table(flights.Flight, name=flights.TABLE, key=flights.KEY, index=flights.INDEXES)
+    other.changed = demo.changed
     return other, printed
 
 
