@@ -20,7 +20,7 @@ from kubegrid.wire.resp import (
     ZERO,
 )
 
-LISTPACK_FIELDS_MAX: Final = 128
+LISTPACK_FIELDS_MAX: Final = 512
 LISTPACK_BYTES_MAX: Final = 64
 """A hash with more fields, or a longer field or value, is a `hashtable`."""
 SHARED_INTEGERS: Final = 10_000
