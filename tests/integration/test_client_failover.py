@@ -122,7 +122,7 @@ def test_a_hand_over_is_not_noticed(grid: GridProcesses) -> None:
         incrementers = Incrementers(kubegrid, threads=2)
         incrementers.wait_for_more(100)
         primary = grid.wait_primary()
-        assert grid.get(primary, "/v1/hand-over", "POST")[0] < 400
+        wait_until(lambda: grid.get(primary, "/v1/hand-over", "POST")[0] < 400, what="the hand-over to begin")
         grid.wait_primary(other_than=primary)
         incrementers.wait_for_more(100)
         count = incrementers.stop()

@@ -72,15 +72,16 @@ class _Batch:
 
     def run(self) -> None:
         caller = self.caller
-        trial: Trial | None = None
         while self.todo:
             caller.check_open()
-            again = self._round()
-            if again is None:
+            waits = self._round()
+            if not waits:
                 continue
-            number, wait = again
-            trial = self.trials[number]
-            caller.prepare_again(wait, self.requests[number].slot, trial)
+            number, wait = max(waits, key=lambda one: (one[1].moved_to is None, one[1].delay))
+            caller.prepare_again(wait, self.requests[number].slot, self.trial_of(number))
+            for number, wait in waits:
+                if wait.moved_to is not None:
+                    caller.of_slot[self.requests[number].slot].address = wait.moved_to
 
     def end(self) -> None:
         """Numbers that are still in use (after Ctrl-C, or an error of the whole batch) are given up."""
@@ -89,7 +90,7 @@ class _Batch:
 
     # -- one round ---------------------------------------------------------------------------------------------------
 
-    def _round(self) -> tuple[int, Again] | None:
+    def _round(self) -> list[tuple[int, Again]]:
         """Send a window's worth to each member and take in the replies; what to wait for before the next round."""
         sent, later, waits = self._choose()
         try:
@@ -105,7 +106,7 @@ class _Batch:
                     one.pool.discard(one.connection)
             raise
         self.todo = sorted(later)
-        return max(waits, key=lambda wait: wait[1].delay) if waits else None
+        return waits
 
     def _choose(self) -> tuple[list[_Sent], list[int], list[tuple[int, Again]]]:
         caller = self.caller
@@ -144,7 +145,7 @@ class _Batch:
         return packed
 
     def _send(self, one: _Sent) -> None:
-        trial_deadline = self._trial(one.numbers[0]).deadline
+        trial_deadline = self.trial_of(one.numbers[0]).deadline
         try:
             one.connection = self.caller.acquire(one.pool, trial_deadline)
             one.connection.replies.clear()
@@ -186,7 +187,7 @@ class _Batch:
 
     def _take_in(self, one: _Sent, connection: Connection) -> LostError | None:
         """Read all replies of a round; None when they came."""
-        deadline = self._trial(one.numbers[0]).deadline
+        deadline = self.trial_of(one.numbers[0]).deadline
         patient = any(self.requests[number].long for number in one.numbers)
         silence = self.caller.options.silence
         while True:
@@ -208,7 +209,7 @@ class _Batch:
 
     # -- outcomes ----------------------------------------------------------------------------------------------------
 
-    def _trial(self, number: int) -> Trial:
+    def trial_of(self, number: int) -> Trial:
         trial = self.trials.get(number)
         if trial is None:
             request = self.requests[number]
@@ -218,7 +219,7 @@ class _Batch:
     def _decide(self, number: int, ask: Any, later: list[int], waits: list[tuple[int, Again]]) -> None:
         """Let the trial of `number` decide what follows from what happened to it."""
         try:
-            wait: Again = ask(self._trial(number))
+            wait: Again = ask(self.trial_of(number))
         except ForgottenError:
             ids, seq = self.ids.pop(number)
             ids.done(seq)
