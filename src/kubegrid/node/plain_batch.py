@@ -8,12 +8,14 @@ doing them one by one. They arrived in the same turn, so nobody can say in which
 order is kept, because a client has at most one read aside, and anything else that it sends has that one executed first.
 
 *Why parsing several clients as one text is safe.* Each accepted read begins with the header `*2 $3 GET $` (or SET's),
-and each asterisk in it begins that very header: they are counted. hiredis reads every request from an asterisk on, and
-when it gives back as many requests as there are asterisks, no request has swallowed the beginning of another, so each
-ends before the next one's asterisk: no byte of one client became part of another's request. A sentinel fed behind the
-text comes back as a request of its own, which proves that nothing was left over. No header announces more than three
-elements, so nothing is allocated for promises. Where any of this fails, every read is executed alone, by `connection`,
-from its own bytes. So is what cannot be executed here: SETs into slots where something expires, over hashes or records.
+and each asterisk in it begins that very header: they are counted. hiredis reads an array from an asterisk on. When it gives
+back as many arrays as there are asterisks, none is inside another or inside a key, so each ends before the next asterisk:
+no byte of one client became part of another's request. RESP3 knows other brackets (`>`, `~`, `%`, `|`), with which a client
+could make up for an array that it swallowed; where a text has one of these characters at all, `_exact` looks at every
+element. A sentinel fed behind the text comes back as a request of its own, which proves that nothing was left over. No
+header announces more than three elements, so nothing is allocated for promises. Where any of this fails, every read is
+executed alone, by `connection`, from its own bytes. So is what cannot be executed here: SETs into slots where something
+expires, over hashes or records.
 
 Next on the path of the data: `turn`.
 """
@@ -59,6 +61,7 @@ _DICT = {dict}
 _BRACE = ord("{")
 _LINE_END = ord("\n")
 _CRLF = b"\r\n"
+_OTHER_BRACKETS = tuple(map(ord, ">~%|"))
 _OK = resp.OK
 _NULLS = {2: resp.NULL_BULK, 3: resp.NULL3}
 
@@ -113,6 +116,9 @@ class PlainBatch:
             if len(requests) == count:
                 reader.feed(SENTINEL)
                 if reader.gets() == SENTINEL_REQUEST:
+                    for bracket in _OTHER_BRACKETS:
+                        if bracket in text and not _exact(requests):
+                            return None
                     self.turn.request_bytes += len(text)
                     return requests
         except Exception:  # its own errors, and others for forms that it does not expect
@@ -224,7 +230,7 @@ class PlainBatch:
             self._alone(reads)
             return
         prefixes = keyspace.prefixes
-        if prefixes and any([key.partition(b":")[0] in prefixes for key in keys]):
+        if prefixes and any(key.partition(b":")[0] in prefixes for key in keys):
             self._alone(reads)  # keys of records, which a plain SET may not touch
             return
         olds: list[Any] = []
@@ -280,6 +286,22 @@ class PlainBatch:
         turn.units_left += count - done
         connection.aside = False
         connection.execute_alone(data, done)
+
+
+def _exact(requests: list[list[Any]]) -> bool:
+    """Whether all are requests of one form, of strings only, and no asterisk is inside of one.
+
+    Then every asterisk of the text, and so every client's first byte, began a request of its own.
+    """
+    first = requests[0]
+    if set(map(type, requests)) != {list} or set(map(len, requests)) != {len(first)}:
+        return False
+    elements = list(_flatten(requests))
+    return (
+        set(map(type, elements)) == _BYTES
+        and {name for name, *_ in requests} == {first[0]}
+        and b"*" not in b"".join(elements)
+    )
 
 
 def _parts(reads: list[Read]) -> Iterator[list[Read]]:

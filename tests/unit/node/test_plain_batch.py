@@ -159,6 +159,34 @@ def test_half_a_request_cannot_swallow_another_clients() -> None:
         assert b"42" not in grid.wires[0].written
 
 
+PUSHED = b">2\r\n$3\r\nGET\r\n$1\r\nb\r\n"
+
+
+@pytest.mark.parametrize(
+    "makes_up",
+    [
+        (PUSHED, b"*2\r\n$3\r\nGET\r\n$%d\r\n"),  # swallows it as a key
+        (b"", b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n>3\r\n$3\r\nGET\r\n$1\r\nx\r\n"),  # as an element too many
+        (b"", b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n>2\r\n$3\r\nGET\r\n"),  # as a nested one
+        (b"$1\r\n1\r\n", b"*2\r\n$3\r\nGET\r\n$%d\r\n"),
+        (b":1\r\n", b"*2\r\n$3\r\nGET\r\n$%d\r\n"),
+    ],
+)
+def test_brackets_of_resp3_cannot_make_up_for_a_swallowed_request(makes_up: tuple[bytes, bytes]) -> None:
+    victim = request(b"GET", b"secret")
+    more, swallows = makes_up
+    for length in range(len(victim) - 4, len(victim) + 2):
+        grid = Grid(4)
+        grid.drive.keyspace.put(b"secret", b"42")
+        grid.drive.keyspace.put(b"a", b"other")
+        grid.send(0, request(b"GET", b"a") + more)
+        grid.send(1, swallows % length if b"%d" in swallows else swallows)
+        grid.send(2, victim)
+        grid.send(3, victim)
+        grid.end_turn()
+        assert grid.answers(2) == [b"42"] and grid.answers(3) == [b"42"]
+
+
 @pytest.mark.parametrize("odd", [b"$-1\r\n", b":5\r\n", b"#t\r\n", b"_\r\n", b",1.5\r\n", b"*0\r\n", b"-E x\r\n"])
 def test_a_value_in_another_form_harms_its_sender_only(odd: bytes) -> None:
     grid = Grid(2)
