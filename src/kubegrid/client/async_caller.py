@@ -86,7 +86,12 @@ class AsyncCaller:
             self._sweeper = loop.call_later(SWEEP_S, self._sweep)
         at = self._of_slot[slot]
         link = at.link
-        if link is not None and not at.waiting and len(link.pending) < self.options.in_flight:
+        if (
+            link is not None
+            and not at.waiting
+            and len(link.pending) < self.options.in_flight
+            and (not write or at.route.ids.has_room())
+        ):
             self._send(call, at, link, now)
         else:
             if self.waiting >= self.options.waiting:
@@ -184,7 +189,10 @@ class AsyncCaller:
         room = self.options.in_flight - len(link.pending)
         waiting = at.waiting
         while waiting and room > 0:
-            call = waiting.popleft()
+            call = waiting[0]
+            if call.write and call.packed is None and not at.route.ids.has_room():
+                return  # numbers are in use that must be answered first; `take` would stop the loop
+            waiting.popleft()
             self.waiting -= 1
             if call.future.done():
                 self.settle(call, None)
