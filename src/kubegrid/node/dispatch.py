@@ -132,7 +132,9 @@ def dispatch(session: Session, args: list[bytes]) -> Reply:
         refusal = command.admit(session, args, command.reads_only)
         if refusal is not None:
             return _refuse(session, refusal, command)
-    if node.writes_paused_until_ms and (command.write or (command.label == "exec" and transactions.writes(session))):
+    if node.writes_paused_until_ms and (
+        command.held_back or (command.label == "exec" and transactions.writes(session))
+    ):
         reply = session_tracking.held_back(session, args, dispatch)
         return reply
     if command.write:

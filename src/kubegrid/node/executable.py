@@ -33,6 +33,7 @@ class Executable:
         "data",
         "denied_when_full",
         "first_key",
+        "held_back",
         "immediate",
         "info",
         "label",
@@ -59,6 +60,8 @@ class Executable:
         self.single_key = info.first_key == info.last_key
         self.no_auth = "no_auth" in info.flags
         self.write = "write" in info.flags and info.name not in _CHECKS_ITSELF
+        self.held_back = "write" in info.flags
+        """Waits while writes are paused, its inner command with it."""
         self.reads_only = "write" not in info.flags
         self.denied_when_full = "denyoom" in info.flags
         self.whole_keyspace = info.name in _WHOLE_KEYSPACE

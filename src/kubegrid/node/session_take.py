@@ -56,7 +56,8 @@ def _take(session: Session, args: list[bytes]) -> Any:
     if takers is not None and takers.waiters:
         takers.offer()  # what was written before this command belongs to those who waited for it
     if wait_ms is None or takers is None:
-        return commands_take.take(session.node.keyspace, args[:3], session.resp == 3)
+        reply = commands_take.take(session.node.keyspace, args[:3], session.resp == 3)
+        return reply if isinstance(reply, bytes) or takers is None else takers.in_slices(reply)
     return takers.take(session, args[:3], wait_ms)
 
 

@@ -5,8 +5,9 @@ store lists what was written to tables that are waited for; at the next turn eac
 clients in the order in which they began to wait, and the first whose predicate it fits takes it. So a record goes to
 whoever waited longest, and what is taken is an effect of that turn like any other change.
 
-Waiting ends with a null at its time, with `-UNBLOCKED` when this member is no longer the primary or another client says
-so (CLIENT UNBLOCK), and without a word when the connection closes.
+Nobody reads the socket of a client that waits, so its end is not noticed by itself: the kernel is asked before a record
+goes to it, and once a second. Waiting ends with a null at its time, with `-UNBLOCKED` when this member is no longer the
+primary or another client says so (CLIENT UNBLOCK), and without a word when the connection closes.
 """
 
 from collections.abc import Callable, Generator
@@ -14,7 +15,7 @@ from typing import Any
 
 from kubegrid.base.table_errors import TableError
 from kubegrid.node.context import NodeContext, Session
-from kubegrid.node.session_wait import UNBLOCKED_BY_CLIENT, UNBLOCKED_BY_ROLE
+from kubegrid.node.session_wait import UNBLOCKED_BY_CLIENT, UNBLOCKED_BY_ROLE, has_left
 from kubegrid.store import commands_find, commands_take, record_changes
 from kubegrid.wire import resp
 
@@ -24,6 +25,8 @@ OFFERS_A_TURN = 2000
 """Predicates that are tried in one turn; the rest of what was written waits for the next."""
 RETRY_S = 0.005
 """While a hand-over is under way, nothing can be taken; how soon to look again."""
+SWEEP_S = 1.0
+"""How often those who wait are looked at whether they are still there."""
 FOREVER_MS = 0
 """BLOCK 0 waits without a limit of time, as in Redis."""
 _BUSY = b"-BUSY %d clients wait for records here, more are refused\r\n" % WAITERS_MAX
@@ -65,6 +68,7 @@ class Takers:
         self.taken = 0
         """Records that waiting clients got."""
         self._scheduled = False
+        self._sweeping = False
         node.left.append(self._forget)
         node.demoted.append(self._demoted)
 
@@ -72,20 +76,29 @@ class Takers:
 
     def take(self, session: Session, request: list[bytes], wait_ms: int) -> Any:
         """A record at once, or `None`: the client waits now. A generator while a large table is searched."""
-        answered = self.answered
         reply = commands_take.take(self.node.keyspace, request, session.resp == 3)
         if isinstance(reply, bytes) and not _is_null(reply):
-            return answered(reply)
+            return reply
         if len(self.waiters) >= WAITERS_MAX:
+            self.node.refusals += 1
             return _BUSY
         found = _table_and_predicate(self.node, request)
         if isinstance(found, bytes):
             return found
-        waiter = Waiter(session, request, *found, answered)
+        waiter = Waiter(session, request, *found, self.answered)
         self._enter(waiter, wait_ms)
         if isinstance(reply, bytes):
             return None
         return self._search(waiter, reply)
+
+    def in_slices(self, steps: Any) -> Generator[int | None, None, bytes]:
+        """A take that does not wait, but searches for several turns."""
+        answered = self.answered
+
+        def search() -> Generator[int | None, None, bytes]:
+            return answered((yield from steps))
+
+        return search()
 
     def _search(self, waiter: Waiter, steps: Any) -> Generator[int | None, None, bytes | None]:
         """What is there already, in slices; then wait, unless something was written behind the search's back."""
@@ -121,6 +134,9 @@ class Takers:
             self._end(waiter, UNBLOCKED_BY_CLIENT if as_error else resp.null(session.resp == 3))
 
         self.node.blocked[session.id] = end
+        if not self._sweeping:
+            self._sweeping = True
+            self.turn.loop.call_later(SWEEP_S, self._sweep)
         if wait_ms != FOREVER_MS:
             waiter.timer = self.turn.loop.call_later(wait_ms / 1000, self.turn.work, lambda: end(False))
 
@@ -156,6 +172,16 @@ class Takers:
         for waiter in list(self.waiters.values()):
             self._end(waiter, UNBLOCKED_BY_ROLE)
         self.node.keyspace.written.clear()
+
+    def _sweep(self) -> None:
+        """Close the connections of clients that left while they waited, for records or for copies."""
+        for number in list(self.node.blocked):
+            session = self.node.sessions.get(number)
+            if session is not None and has_left(session):
+                session.close()
+        self._sweeping = bool(self.waiters)
+        if self._sweeping:
+            self.turn.loop.call_later(SWEEP_S, self._sweep)
 
     # -- what was written --------------------------------------------------------------------------------------------
 
@@ -196,6 +222,10 @@ class Takers:
                 waiter.missed = True
                 continue
             session = waiter.session
+            if has_left(session):
+                self._forget(session)
+                session.close()
+                continue
             reply = commands_take.take_key(keyspace, waiter.request[1], waiter.predicate, key, session.resp == 3)
             if reply is not None and not _is_null(reply):
                 self.taken += 1

@@ -4,8 +4,10 @@ Every reply waits for all in-sync members anyway (PROTOCOL.md, commit point), so
 backups, taken after everything that was executed so far is confirmed: a backup that is removed meanwhile does not count.
 """
 
+import select
 import time
 from collections.abc import Generator
+from typing import Any
 
 from kubegrid.node.context import Session
 from kubegrid.node.session_views import ReplicaView
@@ -21,6 +23,16 @@ _WAIT_ON_BACKUP = (
 )
 UNBLOCKED_BY_CLIENT = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"
 UNBLOCKED_BY_ROLE = b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n"
+
+
+def has_left(session: Any) -> bool:
+    """Whether the peer has closed its end of the connection."""
+    transport = session.transport
+    if transport is None or session.closed:
+        return False
+    asked = select.poll()
+    asked.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+    return bool(asked.poll(0))
 
 
 def _wait(session: Session, args: list[bytes]) -> bytes | Generator[int | None, None, bytes]:

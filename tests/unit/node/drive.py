@@ -217,6 +217,7 @@ class Client:
         self.peer = f"127.0.0.1:{40000 + number}"
         self.laddr = "127.0.0.1:7000"
         self.closed = False
+        self.transport = None
         self.answers: list[bytes] = []
         """Replies that came after waiting."""
         drive.node.sessions[number] = self

@@ -6,7 +6,7 @@ from collections.abc import Generator
 import msgspec
 import pytest
 from tests.unit.node.drive import Client, Drive, decode, error_text
-from tests.unit.node.table_rows import declare, write
+from tests.unit.node.table_rows import declare, packed, write
 from tests.unit.node.test_turn import Member
 
 from kubegrid.base.settings import ClientSettings
@@ -98,7 +98,7 @@ def test_who_comes_between_does_not_get_what_others_waited_for(drive: Drive, cli
 def test_waiting_ends_with_a_null_at_its_time(drive: Drive, client: Client, protocol: int, null: bytes) -> None:
     client.resp = protocol
     client.waits(*TAKE, "BLOCK", 50)
-    assert [timer.delay_s for timer in drive.turn.loop.timers] == [0.05]
+    assert 0.05 in [timer.delay_s for timer in drive.turn.loop.timers]
     drive.time_passes()
     assert client.answers == [null]
     assert drive.node.waiters == {} == drive.node.blocked
@@ -197,6 +197,33 @@ def test_a_numbered_take_is_given_again_but_taken_once(drive: Drive, client: Cli
     assert client("EXISTS", "jobs:b") == 1
 
 
+@pytest.mark.parametrize("block", [[], ["BLOCK", "0"]])
+def test_a_numbered_take_that_searches_in_slices_is_remembered_too(
+    drive: Drive, client: Client, block: list[str]
+) -> None:
+    for number in range(3000):
+        write(client, (f"j{number}", "new", 7))
+    request = ["KG.ONCE", ME, 1, 0, "KG.TAKE", "jobs", "priority = 7", *block]
+    drive.keyspace.take_turn()
+    first = client.raw(*request)
+    effects, _, _ = drive.keyspace.take_turn()
+    assert drive.connect().raw(*request) == first
+    assert client("KG.COUNT", "jobs", "TRUE") == 2999
+    assert len(effects) == 4, "the deletion and one reply"
+
+
+def test_a_numbered_write_is_held_while_writes_are_paused(drive: Drive, client: Client) -> None:
+    client("CLIENT", "PAUSE", 100, "WRITE")
+    held = dispatch(drive.connect(), [b"KG.ONCE", ME, b"1", b"0", b"INCR", b"k"])
+    assert isinstance(held, Generator)
+    assert next(held) is not None and client("GET", "k") is None
+    drive.time_passes()
+    with pytest.raises(StopIteration) as done:
+        next(held)
+    assert done.value.value == b":1\r\n"
+    assert client("KG.ONCE", ME, 1, 0, "INCR", "k") == 1
+
+
 def test_every_command_of_the_store_has_a_row_in_the_table() -> None:
     assert {name.lower() for name in COMMANDS} <= set(command_table.COMMANDS)
 
@@ -220,4 +247,21 @@ async def test_after_a_search_in_slices_a_connection_waits_and_goes_on_afterward
     assert msgspec.json.decode(await waiter.reply())["id"] == "j0"
     assert await waiter.reply() == b"PONG"
     assert not failures
+    await member.server.close()
+
+
+async def test_who_left_while_waiting_takes_nothing() -> None:
+    member = Member(ClientSettings())
+    member.port = await member.server.listen("127.0.0.1", 0)
+    declare(member.drive)
+    gone, other = await member.connect(), await member.connect()
+    gone.send(("KG.TAKE", "jobs", "TRUE", "BLOCK", "0"))
+    while not member.drive.node.waiters:
+        await asyncio.sleep(0.001)
+    gone.writer.close()
+    async with asyncio.timeout(5):
+        while member.drive.node.waiters:
+            await asyncio.sleep(0.001)
+    other.send(("KG.WRITE", "jobs", "0", "FAIL", packed("a", "new", 1)), ("EXISTS", "jobs:a"))
+    assert await other.replies(2) == [[1, 1, 0], 1]
     await member.server.close()
