@@ -28,6 +28,9 @@ def apply(keyspace: "Keyspace", effects: list[Any]) -> None:
     pairs = iter(effects)
     for key, value in zip(pairs, pairs, strict=False):
         if type(key) is not bytes:
+            # The books must be right before: CLEAR sets the sum instead of adding to it.
+            keyspace.used_bytes += used
+            used = 0
             _apply_coded(keyspace, key, value)
             continue
         slot = slot_of(key) if b"{" in key else crc(key, 0) & 16383

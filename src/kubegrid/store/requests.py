@@ -187,7 +187,8 @@ class Requests:
         if before is None:
             del self.clients[client]
             return
-        del known.replies[seq]
+        # It is not there if its client said, before it was answered, that it needs no answer.
+        known.replies.pop(seq, None)
         known.acked, known.used_ms = before
         known.replies.update(dropped)
         self.used_bytes += _cost(known)
@@ -228,7 +229,12 @@ class Requests:
             known.used_ms = used_ms
         if seq >= known.acked:
             old = known.replies.get(seq)
-            self.used_bytes += len(reply) + (REQUEST_OVERHEAD_BYTES if old is None else -len(old))
+            if old is None:
+                self.used_bytes += len(reply) + REQUEST_OVERHEAD_BYTES
+            else:
+                # Two copies of one request waited for a record, and both got one.
+                self.used_bytes += len(reply) - len(old)
+                dropped[seq] = old
             known.replies[seq] = reply
         return dropped
 

@@ -244,3 +244,14 @@ def test_cleared_keys_stay_whole_until_the_clearing_is_committed() -> None:
         pass
     one.revert(undo)
     assert state(one) == expected
+
+
+def test_what_a_turn_wrote_before_it_cleared_everything_is_not_counted_by_a_replica() -> None:
+    primary, replica = keyspace(), keyspace(primary=False)
+    call(primary, b"SET", b"a", b"1")
+    replica.apply(primary.take_turn()[0])
+    call(primary, b"SET", b"a", b"x" * 1000)
+    call(primary, b"FLUSHALL")
+    call(primary, b"SET", b"b", b"1")
+    replica.apply(primary.take_turn()[0])
+    assert state(replica) == state(primary)
