@@ -460,3 +460,45 @@ async def test_any_number_of_keys_are_read_in_parts(grid: Grid) -> None:
     async with await kubegrid.connect_async(grid.members[0], in_flight=10, waiting=50) as few:
         await few.set_many({f"k{number}": number for number in range(1000)})
         assert await few.get_many([f"k{number}" for number in range(1000)]) == [b"%d" % n for n in range(1000)]
+
+
+async def test_a_lost_link_keeps_the_order_and_stops_nothing_however_many_wait(grid: Grid) -> None:
+    async with await kubegrid.connect_async(grid.members[0]) as many:
+        await many.get("a")
+        counts = [asyncio.ensure_future(many.incr("n")) for _ in range(10_000)]
+        sets = [asyncio.ensure_future(many.set("last", number)) for number in range(10_000)]
+        for at in (10, 3000, 12_000):
+            await (counts + sets)[at]
+            for link in many.caller.members.links():
+                link.lose("lost by the test")
+        assert sorted(await asyncio.gather(*counts)) == list(range(1, 10_001))
+        assert all(await asyncio.gather(*sets))
+        assert await many.get("last") == b"9999"
+
+
+def test_threads_with_large_batches_do_not_wait_for_each_other(grid: Grid) -> None:
+    with kubegrid.connect(grid.members[0], in_flight=2000) as shared:
+        values = [{f"{thread}:{number}": number for number in range(4000)} for thread in range(4)]
+        threads = [threading.Thread(target=shared.set_many, args=(one,)) for one in values]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert grid.execute("DBSIZE") == 16_000
+
+
+def test_a_take_that_waits_holds_up_no_other_writes(grid: Grid) -> None:
+    with kubegrid.connect(grid.members[0]) as shared:
+        table = trades(shared)
+        taker = threading.Thread(target=lambda: table.take("book = 'FX'", timeout=60))
+        taker.start()
+        while b"blocked_clients:1" not in shared.execute("INFO", "clients"):
+            time.sleep(0.01)
+        with shared.pipeline() as pipe:
+            for number in range(9000):
+                pipe.set("k", number)
+        assert shared.incr("n") == 1
+        assert taker.is_alive()
+        table.write(Trade("FX", 1, Decimal(1)))
+        taker.join(30)
+        assert not taker.is_alive()

@@ -33,14 +33,16 @@ SWEEP_S = 0.05
 class AsyncRoute:
     """What the async client keeps of one partition beside its `Route`.
 
-    Invariant: `waiting` is empty, or its head waits for room on `link`, or `repair` runs.
+    `again` holds requests that were sent before, in the order in which they were sent; they go before those of `waiting`, which
+    were not. Invariant: both are empty, or their head waits for room on `link`, or `repair` runs.
     """
 
-    __slots__ = ("link", "moved", "repair", "route", "waiting")
+    __slots__ = ("again", "link", "moved", "repair", "route", "waiting")
 
     def __init__(self, route: Route) -> None:
         self.route = route
         self.link: Link | None = None
+        self.again: deque[Call] = deque()
         self.waiting: deque[Call] = deque()
         self.repair: asyncio.Task[None] | None = None
         self.moved: str | None = None
@@ -86,12 +88,8 @@ class AsyncCaller:
             self._sweeper = loop.call_later(SWEEP_S, self._sweep)
         at = self._of_slot[slot]
         link = at.link
-        if (
-            link is not None
-            and not at.waiting
-            and len(link.pending) < self.options.in_flight
-            and (not write or at.route.ids.has_room())
-        ):
+        idle = not at.again and not at.waiting
+        if link is not None and idle and len(link.pending) < self.options.in_flight:
             self._send(call, at, link, now)
         else:
             if self.waiting >= self.options.waiting:
@@ -142,8 +140,7 @@ class AsyncCaller:
         packed = call.packed
         if packed is None:
             if call.once and call.write:
-                ids = at.route.ids
-                call.seq, acked = ids.take()
+                ids, call.seq, acked = at.route.take()
                 call.ids = ids
                 packed = pack_command((ONCE, ids.client, call.seq, acked, *call.args))
             else:
@@ -181,18 +178,14 @@ class AsyncCaller:
         if not self.waiting:
             return
         for at in self._of.values():
-            if at.waiting and at.link is link and at.repair is None:
+            if at.link is link and at.repair is None and (at.again or at.waiting):
                 self._drain(at, link)
 
     def _drain(self, at: AsyncRoute, link: Link) -> None:
         now = self._loop.time()
         room = self.options.in_flight - len(link.pending)
-        waiting = at.waiting
-        while waiting and room > 0:
-            call = waiting[0]
-            if call.write and call.packed is None and not at.route.ids.has_room():
-                return  # numbers are in use that must be answered first; `take` would stop the loop
-            waiting.popleft()
+        while room > 0 and (at.again or at.waiting):
+            call = (at.again or at.waiting).popleft()
             self.waiting -= 1
             if call.future.done():
                 self.settle(call, None)
@@ -232,7 +225,7 @@ class AsyncCaller:
         except ClientError as error:
             self.settle(call, error)
             return
-        at.waiting.append(call)
+        at.again.append(call)
         self.waiting += 1
         if again.moved_to is not None:
             at.moved = again.moved_to
@@ -264,7 +257,7 @@ class AsyncCaller:
         wait = self.options.retry_first
         unreachable: dict[str, str] = {}
         try:
-            while at.waiting and not self.closed:
+            while (at.again or at.waiting) and not self.closed:
                 number = self.members.map_number
                 if delay:
                     await asyncio.sleep(delay)
@@ -285,16 +278,16 @@ class AsyncCaller:
                     continue
                 break
         except ClientError as error:  # the password is wrong now, or the client was closed
-            while at.waiting:
+            while at.again or at.waiting:
                 self.waiting -= 1
-                self.settle(at.waiting.popleft(), error)
+                self.settle((at.again or at.waiting).popleft(), error)
         finally:
             at.repair = None
         if at.link is not None:
             self._drain(at, at.link)
 
     def _note(self, at: AsyncRoute, where: str, reason: str, unreachable: dict[str, str]) -> None:
-        for call in at.waiting:
+        for call in (*at.again, *at.waiting):
             trial = self.trial(call)
             trial.reasons[where] = reason
             trial.unreachable = unreachable
@@ -305,15 +298,8 @@ class AsyncCaller:
         now = self._loop.time()
         busy = bool(self.waiting)
         for at in self._of.values():
-            if at.waiting and any(call.deadline <= now for call in at.waiting):
-                keep: deque[Call] = deque()
-                for call in at.waiting:
-                    if call.deadline > now and not call.future.done():
-                        keep.append(call)
-                    else:
-                        self.settle(call, self.trial(call).give_up())
-                self.waiting -= len(at.waiting) - len(keep)
-                at.waiting = keep
+            at.again = self._without_late(at.again, now)
+            at.waiting = self._without_late(at.waiting, now)
         for link in self.members.links():
             if not link.pending:
                 continue
@@ -328,6 +314,19 @@ class AsyncCaller:
                 link.lose("did not answer in time")
         if busy and not self.closed:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _without_late(self, calls: deque[Call], now: float) -> deque[Call]:
+        """The requests whose deadline has not passed; the others end here."""
+        if all(call.deadline > now for call in calls):
+            return calls
+        keep: deque[Call] = deque()
+        for call in calls:
+            if call.deadline > now and not call.future.done():
+                keep.append(call)
+            else:
+                self.settle(call, self.trial(call).give_up())
+        self.waiting -= len(calls) - len(keep)
+        return keep
 
     def _expire(self, call: Call, address: str) -> None:
         """Its deadline passed with the reply owed. The number stays in use until the reply or the link's end comes."""
@@ -369,19 +368,26 @@ class AsyncCaller:
         for at in self._of.values():
             if at.repair is not None:
                 at.repair.cancel()
-            while at.waiting:
-                self.settle(at.waiting.popleft(), closed_error())
+            for call in (*at.again, *at.waiting):
+                self.settle(call, self._ended(call))
+            at.again.clear()
+            at.waiting.clear()
         for link in self.members.links():
             for call in list(link.pending):
                 if call.write and not call.future.done():
-                    trial = self.trial(call)
-                    trial.doubtful = True
-                    trial.reasons[link.address] = "the client was closed"
-                    call.future.set_exception(trial.give_up())
+                    self.trial(call).doubtful = True
+                    call.future.set_exception(self._ended(call))
             link.lose("the client was closed")
         while self._apart:
             await self._apart.pop().close()
         await asyncio.sleep(0)
+
+    def _ended(self, call: Call) -> ClientError:
+        """What becomes of a request when the client is closed before its reply came."""
+        if call.trial is None or not call.trial.doubtful:
+            return closed_error()
+        call.trial.reasons["this client"] = "was closed"
+        return call.trial.give_up()
 
 
 async def open_caller(seeds: list[str], options: ClientOptions) -> AsyncCaller:

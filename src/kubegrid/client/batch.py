@@ -138,8 +138,7 @@ class _Batch:
             return pack_command(request.args)
         packed = self.packed.get(number)
         if packed is None:
-            ids = self.caller.of_slot[request.slot].ids
-            seq, acked = ids.take()
+            ids, seq, acked = self.caller.of_slot[request.slot].take()
             self.ids[number] = ids, seq
             packed = self.packed[number] = pack_command((ONCE, ids.client, seq, acked, *request.args))
         return packed

@@ -16,6 +16,7 @@ from hiredis import ReplyError
 from kubegrid.client.connection import Connection, LostError, SilentError, pack_command
 from kubegrid.client.deadline import CURRENT
 from kubegrid.client.members import Members
+from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.trial import Again, ForgottenError, Trial
 
 ONCE = b"KG.ONCE"
@@ -33,8 +34,7 @@ class Caller(Members):
             return self._ask(pack_command(args), slot, write, args)
         while True:
             route = self.of_slot[slot]
-            ids = route.ids
-            seq, acked = ids.take()
+            ids, seq, acked = route.take()
             try:
                 return self._ask(pack_command((ONCE, ids.client, seq, acked, *args)), slot, True, args)
             except ForgottenError:
@@ -76,16 +76,20 @@ class Caller(Members):
         trial = self.trial(args, write, deadline)
         if not (write and self.options.request_ids):
             return self._persist(pack_command(args), slot, trial, long=True)
+        route = self.of_slot[slot]
         while True:
-            route = self.of_slot[slot]
-            ids = route.ids
-            seq, acked = ids.take()
             try:
-                return self._persist(pack_command((ONCE, ids.client, seq, acked, *args)), slot, trial, long=True)
+                ids = route.apart.pop()
+            except IndexError:
+                ids = RequestIds()
+            seq, acked = ids.take() or (1, 1)
+            try:
+                reply = self._persist(pack_command((ONCE, ids.client, seq, acked, *args)), slot, trial, long=True)
             except ForgottenError:
-                route.forget(ids)
-            finally:
-                ids.done(seq)
+                continue
+            ids.done(seq)
+            route.apart.append(ids)
+            return reply
 
     def trial(self, args: Arguments, write: bool, deadline: float | None = None, once: bool = True) -> Trial:
         now = time.monotonic()

@@ -134,6 +134,7 @@ class Members:
         self._pools_lock = threading.Lock()
         for route in self.routes.all:
             route.ids = RequestIds()
+            route.apart = []
         for pool in pools:
             pool.close()
 

@@ -20,28 +20,33 @@ SPAN_MAX = 4000
 class RequestIds:
     """The identity under which a client writes to one partition, and the numbers of its writes there.
 
-    When the members have forgotten the identity (ten minutes without a write), a new one takes its place (`Route.forget`).
+    When the members have forgotten the identity (ten minutes without a write), or when a number is in use for so long that
+    the others have gone far beyond it, a new one takes its place; the old one lives on for who holds numbers of it.
     """
 
-    __slots__ = ("_acked", "_free", "_in_use", "_lock", "_next", "client")
+    __slots__ = ("_acked", "_in_use", "_lock", "_next", "client")
 
     def __init__(self) -> None:
         self.client = uuid.uuid4().bytes
         self._lock = threading.Lock()
-        self._free = threading.Condition(self._lock)
         self._next = 1
         self._acked = 1
         self._in_use: set[int] = set()
 
-    def take(self) -> tuple[int, int]:
-        """A new number, and the one below which everything is answered. Waits while too many are in use."""
+    def take(self) -> tuple[int, int] | None:
+        """A new number, and the one below which everything is answered. None when the numbers in use are too far apart.
+
+        Nobody waits here for an answer: who holds the oldest number may be the one that waits. Take another identity
+        (`Route.take` does).
+        """
         with self._lock:
-            while self._next - self._acked >= SPAN_MAX:
-                self._free.wait()
             seq = self._next
+            acked = self._acked
+            if seq - acked >= SPAN_MAX:
+                return None
             self._next = seq + 1
             self._in_use.add(seq)
-            return seq, self._acked
+            return seq, acked
 
     def done(self, seq: int) -> None:
         """`seq` is answered, or given up: it will never be sent again."""
@@ -53,10 +58,4 @@ class RequestIds:
                 last = self._next
                 while acked < last and acked not in in_use:
                     acked += 1
-                if self._next - self._acked >= SPAN_MAX:
-                    self._free.notify_all()
                 self._acked = acked
-
-    def has_room(self) -> bool:
-        """Whether `take` would answer at once (the async client does not wait, it keeps the request back)."""
-        return self._next - self._acked < SPAN_MAX

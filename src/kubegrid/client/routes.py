@@ -15,13 +15,24 @@ from kubegrid.client.slots import Shard
 class Route:
     """One partition as the client sees it. `address` is None while no primary is known."""
 
-    __slots__ = ("address", "backups", "first_slot", "ids")
+    __slots__ = ("address", "apart", "backups", "first_slot", "ids")
 
     def __init__(self, first_slot: int) -> None:
         self.first_slot = first_slot
         self.address: str | None = None
         self.backups: tuple[str, ...] = ()
         self.ids = RequestIds()
+        self.apart: list[RequestIds] = []
+        """Identities for writes that may wait at the member, one at a time each: they would hold up `acked` of the others."""
+
+    def take(self) -> tuple[RequestIds, int, int]:
+        """An identity, a new number of it, and the number below which everything of it is answered. Never waits."""
+        while True:
+            ids = self.ids
+            taken = ids.take()
+            if taken is not None:
+                return ids, *taken
+            self.forget(ids)
 
     def forget(self, ids: RequestIds) -> None:
         """The members do not know `ids` any more: further writes go under another identity."""

@@ -39,6 +39,8 @@ FAILURES_MAX = 1000
 CREATE_TRIES = 3
 TAKE_SLICE_MS = 100
 """How long a take waits at one partition before it goes on to the next."""
+TAKE_ALONE_MS = 60_000
+"""The same where there is only one: an identity that is silent for ten minutes would be forgotten."""
 
 
 class Handle(Protocol):
@@ -172,7 +174,7 @@ def take(handle: Handle, predicate: str, timeout: float) -> Steps[Any]:
                 left_ms = int((until - time.monotonic()) * 1000)
                 if left_ms <= 0:
                     return None
-                args += (b"BLOCK", left_ms if len(routes) == 1 else min(left_ms, TAKE_SLICE_MS))
+                args += (b"BLOCK", min(left_ms, TAKE_ALONE_MS if len(routes) == 1 else TAKE_SLICE_MS))
             (reply,) = yield [Request(args, route.first_slot, True, long=True)]
             if isinstance(reply, ClientError):
                 raise reply

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from kubegrid.client import refusals
 from kubegrid.client.errors import ClientError, GridNotReachableError, OutcomeUnknownError, UnavailableError
-from kubegrid.client.options import ClientOptions
+from kubegrid.client.options import RETRY_PERIOD_MAX_S, ClientOptions
 
 REDIRECTIONS_MAX = 5
 """Redirections followed without a wait; more of them mean that two members disagree, which takes a moment to pass."""
@@ -89,6 +89,7 @@ class Trial:
         self.reasons[address] = reason
         if sent and self.write:
             self.doubtful = True
+            self.deadline = min(self.deadline, now + RETRY_PERIOD_MAX_S)
             if not self.identified:
                 raise self._unknown(f"{address}: {reason}")
         return self._later(now)
