@@ -17,7 +17,7 @@ from typing import Any
 from kubegrid.base.ids import SLOT_COUNT
 from kubegrid.base.settings import StoreSettings
 from kubegrid.base.tables import Catalog
-from kubegrid.store import expiry, reclaim, replay, snapshot
+from kubegrid.store import expiry, invariant, reclaim, replay, snapshot
 from kubegrid.store.effects import (
     CLEAR,
     DELETE,
@@ -509,29 +509,7 @@ class Keyspace:
 
     def validate(self) -> None:
         """Check the invariant by counting everything again (tests)."""
-        used = keys = 0
-        records = []
-        for slot, values in enumerate(self.slots):
-            for key, value in (values or {}).items():
-                assert slot_of(key) == slot
-                if type(value) is Record:
-                    records.append(value)
-                    assert value.version <= self.record_version
-                keys += 1
-                used += KEY_OVERHEAD_BYTES + len(key) + (len(value) if type(value) is bytes else value.cost)
-            expires = self.expires[slot]
-            assert expires is None or expires, f"slot {slot} has an empty expires"
-            for key in expires or ():
-                assert key in (values or {}), f"{key!r} expires but does not exist"
-                used += EXPIRY_OVERHEAD_BYTES + len(key)
-        self.tables.validate(records)
-        self.requests.validate()
-        assert self.requests_bytes == self.requests.used_bytes
-        used += self.requests_bytes + self.tables.index_bytes
-        for slot, values in enumerate(self.slots):
-            plain = values is not None and self.expires[slot] is None
-            assert self.plain[slot] is (values if plain else NOT_PLAIN), slot
-        assert (keys, used) == (self.key_count, self.used_bytes), (keys, used, self.key_count, self.used_bytes)
+        invariant.check(self)
 
     # -- what drives it from outside -----------------------------------------------------------------------------
 

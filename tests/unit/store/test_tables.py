@@ -133,3 +133,33 @@ def test_the_hot_path_is_told_the_names_of_tables(keyspace: Keyspace) -> None:
     keyspace.revert(undo)
     assert keyspace.prefixes == frozenset()
     assert keyspace.prefix_marks == ()
+
+
+def test_every_type_that_can_be_indexed_is_found_again_by_its_index(call: Any, keyspace: Keyspace) -> None:
+    documents: dict[str, list[Any]] = {
+        "BOOLEAN": [True, False], "TINYINT": [-128, 5], "UBIGINT": [2**64 - 1, 0], "HUGEINT": [-(2**127), 7],
+        "REAL": [0.1, -0.0], "DOUBLE": [1, "NaN", "-Infinity"], "DECIMAL(38,4)": ["1.5", 2, "-0.0001"], "VARCHAR": ["ä", ""],
+        "BLOB": ["AAE=", ""], "DATE": ["2013-01-31", "0001-01-01"], "TIME": ["05:00:00", "23:59:59.999999"],
+        "TIMESTAMP": ["2013-01-31T05:00:00", "2013-01-31T05:00:00.000001"],
+        "TIMESTAMP WITH TIME ZONE": ["2013-01-31T05:00:00+02:00", "2013-01-31T03:00:00Z"],
+        "UUID": ["00000000-0000-0000-0000-00000000000A", "ffffffff-ffff-ffff-ffff-ffffffffffff"],
+    }  # fmt: skip
+    columns = [{"name": "id", "type": "BIGINT", "nullable": False}]
+    columns += [{"name": f"c{n}", "type": name} for n, name in enumerate(documents)]
+    indexes = [{"columns": [f"c{n}"], "kind": kind} for n in range(len(documents)) for kind in ("hash", "ordered")]
+    keyspace.adopt_catalog(catalog(definition("t", columns=columns, key=["id"], partition_by=[], indexes=indexes)))
+    copy = Keyspace(StoreSettings(), 0, 16383, random=Random(1).randrange)
+    random = Random(3)
+    for step in range(60):
+        document = {f"c{n}": random.choice([*values, None]) for n, values in enumerate(documents.values())}
+        reply = call(b"JSON.SET", b"t:%d" % random.randrange(8), b"$", msgspec.json.encode(document))
+        assert reply == b"+OK\r\n"
+        if step % 5 == 0:
+            call(b"DEL", b"t:%d" % random.randrange(8))
+        copy.apply(keyspace.take_turn()[0])
+        if step % 10 == 0:
+            keyspace.validate()
+            copy.validate()
+    assert call(b"KG.COUNT", b"t", b"c11 = '2013-01-31T05:00:00'").startswith(b":")
+    keyspace.flush()
+    keyspace.validate()

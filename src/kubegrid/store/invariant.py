@@ -1,0 +1,45 @@
+"""The invariant of a keyspace, checked by counting everything again. Slow: for tests and the simulator."""
+
+from typing import TYPE_CHECKING
+
+from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES
+from kubegrid.store.records import Record
+from kubegrid.store.slots import slot_of
+
+if TYPE_CHECKING:
+    from kubegrid.store.keyspace import Keyspace
+
+
+def check(keyspace: "Keyspace") -> None:
+    """AssertionError says what is wrong with what."""
+    used = keys = 0
+    records = []
+    for slot, values in enumerate(keyspace.slots):
+        for key, value in (values or {}).items():
+            assert slot_of(key) == slot
+            if type(value) is Record:
+                records.append(value)
+                assert value.version <= keyspace.record_version
+            keys += 1
+            used += KEY_OVERHEAD_BYTES + len(key) + (len(value) if type(value) is bytes else value.cost)
+        expires = keyspace.expires[slot]
+        assert expires is None or expires, f"slot {slot} has an empty expires"
+        for key in expires or ():
+            assert key in (values or {}), f"{key!r} expires but does not exist"
+            used += EXPIRY_OVERHEAD_BYTES + len(key)
+    keyspace.tables.validate(records)
+    keyspace.requests.validate()
+    assert keyspace.requests_bytes == keyspace.requests.used_bytes
+    used += keyspace.requests_bytes + keyspace.tables.index_bytes
+    for slot, values in enumerate(keyspace.slots):
+        plain = keyspace.plain[slot]
+        if values is None or keyspace.expires[slot] is not None:
+            assert type(plain) is not dict, f"the hot path may touch slot {slot}"
+        else:
+            assert plain is values, f"the hot path does not see slot {slot}"
+    assert (keys, used) == (keyspace.key_count, keyspace.used_bytes), (
+        keys,
+        used,
+        keyspace.key_count,
+        keyspace.used_bytes,
+    )
