@@ -10,11 +10,12 @@ that was delayed on its way could be executed after its client had the answer.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kubegrid.node import session_take
 from kubegrid.node.context import Session
-from kubegrid.node.session_takers import Answered
+from kubegrid.node.session_waiter import Answered, Number
 from kubegrid.store import Keyspace
 from kubegrid.store.requests import NEW
 from kubegrid.wire import command_table, resp
@@ -56,7 +57,8 @@ def once(
         return known
     refusals = node.refusals
     if command.label == "kg.take":
-        return _take(session, inner, dispatch, lambda reply: _remember(keyspace, client, seq, acked, reply))
+        answered = partial(_remember, keyspace, client, seq, acked)
+        return _take(session, inner, dispatch, answered, (client, seq))
     reply = dispatch(session, inner)
     if node.refusals != refusals:
         return reply
@@ -68,12 +70,16 @@ def once(
 
 
 def _take(
-    session: Session, inner: list[bytes], dispatch: Callable[[Session, list[bytes]], Any], answered: Answered
+    session: Session,
+    inner: list[bytes],
+    dispatch: Callable[[Session, list[bytes]], Any],
+    answered: Answered,
+    number: Number,
 ) -> Any:
     """A take may be answered now, after a search in slices, or when somebody writes a record that fits."""
     node = session.node
     refusals = node.refusals
-    with session_take.answered_through(node, answered):
+    with session_take.answered_through(node, answered, number):
         reply = dispatch(session, inner)
     if type(reply) is not bytes or node.refusals != refusals:
         return reply

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kubegrid.node.context import NodeContext, Session
-from kubegrid.node.session_takers import Answered
+from kubegrid.node.session_waiter import Answered, Number
 from kubegrid.store import commands_take
 from kubegrid.store.numbers import parse_int64
 from kubegrid.wire import resp
@@ -15,17 +15,18 @@ _NEGATIVE_TIME = b"-ERR timeout is negative\r\n"
 
 
 @contextmanager
-def answered_through(node: NodeContext, answered: Answered) -> Iterator[None]:
+def answered_through(node: NodeContext, answered: Answered, number: Number) -> Iterator[None]:
     """What is taken for a command that is dispatched inside, at once or later, is answered through `answered`."""
     takers = node.takers
     if takers is None:
         yield
         return
-    before, takers.answered = takers.answered, answered
+    before = takers.answered, takers.number
+    takers.answered, takers.number = answered, number
     try:
         yield
     finally:
-        takers.answered = before
+        takers.answered, takers.number = before
 
 
 def take_at_once(session: Session, args: list[bytes]) -> Any:
@@ -57,7 +58,7 @@ def _take(session: Session, args: list[bytes]) -> Any:
         takers.offer()  # what was written before this command belongs to those who waited for it
     if wait_ms is None or takers is None:
         reply = commands_take.take(session.node.keyspace, args[:3], session.resp == 3)
-        return reply if isinstance(reply, bytes) or takers is None else takers.in_slices(reply)
+        return reply if isinstance(reply, bytes) or takers is None else takers.in_slices(session, reply)
     return takers.take(session, args[:3], wait_ms)
 
 

@@ -10,12 +10,13 @@ goes to it, and once a second. Waiting ends with a null at its time, with `-UNBL
 primary or another client says so (CLIENT UNBLOCK), and without a word when the connection closes.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 from kubegrid.base.table_errors import TableError
 from kubegrid.node.context import NodeContext, Session
 from kubegrid.node.session_wait import UNBLOCKED_BY_CLIENT, UNBLOCKED_BY_ROLE, has_left
+from kubegrid.node.session_waiter import Answered, Number, Waiter, at_once, is_null, unchanged, while_there
 from kubegrid.store import commands_find, commands_take, record_changes
 from kubegrid.wire import resp
 
@@ -31,26 +32,6 @@ FOREVER_MS = 0
 """BLOCK 0 waits without a limit of time, as in Redis."""
 _BUSY = b"-BUSY %d clients wait for records here, more are refused\r\n" % WAITERS_MAX
 
-Answered = Callable[[bytes], bytes]
-
-
-class Waiter:
-    """One client that waits for a record of one table."""
-
-    __slots__ = ("answered", "missed", "predicate", "request", "scanning", "session", "table", "timer")
-
-    def __init__(self, session: Any, request: list[bytes], table: int, predicate: Any, answered: Answered) -> None:
-        self.session = session
-        self.request = request
-        self.table = table
-        self.predicate = predicate
-        self.answered = answered
-        self.scanning = False
-        """What was there before is still being searched, in slices."""
-        self.missed = False
-        """A record was written meanwhile, perhaps behind the place that the search had reached."""
-        self.timer: Any = None
-
 
 class Takers:
     """Those who wait, in the order of their coming.
@@ -64,7 +45,8 @@ class Takers:
         self.turn = turn
         self.waiters: dict[int, Waiter] = node.waiters
         """By the number of the connection; dictionaries keep the order."""
-        self.answered: Answered = _unchanged
+        self.answered: Answered = unchanged
+        self.number: Number = None
         self.taken = 0
         """Records that waiting clients got."""
         self._scheduled = False
@@ -77,7 +59,7 @@ class Takers:
     def take(self, session: Session, request: list[bytes], wait_ms: int) -> Any:
         """A record at once, or `None`: the client waits now. A generator while a large table is searched."""
         reply = commands_take.take(self.node.keyspace, request, session.resp == 3)
-        if isinstance(reply, bytes) and not _is_null(reply):
+        if isinstance(reply, bytes) and not is_null(reply):
             return reply
         if len(self.waiters) >= WAITERS_MAX:
             self.node.refusals += 1
@@ -85,18 +67,19 @@ class Takers:
         found = _table_and_predicate(self.node, request)
         if isinstance(found, bytes):
             return found
-        waiter = Waiter(session, request, *found, self.answered)
+        waiter = Waiter(session, request, *found, self.answered, self.number)
         self._enter(waiter, wait_ms)
         if isinstance(reply, bytes):
             return None
         return self._search(waiter, reply)
 
-    def in_slices(self, steps: Any) -> Generator[int | None, None, bytes]:
+    def in_slices(self, session: Session, steps: Any) -> Generator[int | None, None, bytes]:
         """A take that does not wait, but searches for several turns."""
         answered = self.answered
 
         def search() -> Generator[int | None, None, bytes]:
-            return answered((yield from steps))
+            reply = yield from while_there(session, steps)
+            return resp.null(session.resp == 3) if reply is None else answered(reply)
 
         return search()
 
@@ -106,8 +89,11 @@ class Takers:
         try:
             while True:
                 waiter.missed = False
-                reply = yield from steps
-                if not _is_null(reply):
+                reply = yield from while_there(waiter.session, steps)
+                if reply is None:
+                    self._forget(waiter.session)
+                    return resp.null(waiter.session.resp == 3)
+                if not is_null(reply):
                     self._forget(waiter.session)
                     answer: bytes = waiter.answered(reply)
                     return answer
@@ -118,7 +104,7 @@ class Takers:
                 resp3 = waiter.session.resp == 3
                 steps = commands_take.take(self.node.keyspace, waiter.request, resp3)
                 if isinstance(steps, bytes):
-                    steps = _at_once(steps)
+                    steps = at_once(steps)
         except GeneratorExit:
             self._forget(waiter.session)
             raise
@@ -127,6 +113,10 @@ class Takers:
 
     def _enter(self, waiter: Waiter, wait_ms: int) -> None:
         session = waiter.session
+        for other in list(self.waiters.values()):
+            if waiter.number is not None and other.number == waiter.number:
+                self._forget(other.session)
+                other.session.close()
         self.waiters[session.id] = waiter
         self.node.keyspace.waited_tables.add(waiter.table)
 
@@ -227,26 +217,13 @@ class Takers:
                 session.close()
                 continue
             reply = commands_take.take_key(keyspace, waiter.request[1], waiter.predicate, key, session.resp == 3)
-            if reply is not None and not _is_null(reply):
+            if reply is not None and not is_null(reply):
                 self.taken += 1
                 reply = waiter.answered(reply)
                 self._forget(session)
                 session.finish_task(reply)
                 break
         return offers
-
-
-def _unchanged(reply: bytes) -> bytes:
-    return reply
-
-
-def _at_once(reply: bytes) -> Generator[int | None, None, bytes]:
-    return reply
-    yield
-
-
-def _is_null(reply: bytes) -> bool:
-    return reply in (resp.NULL_BULK, resp.NULL3, resp.NULL_ARRAY)
 
 
 def _table_and_predicate(node: NodeContext, request: list[bytes]) -> tuple[int, Any] | bytes:

@@ -212,6 +212,24 @@ def test_a_numbered_take_that_searches_in_slices_is_remembered_too(
     assert len(effects) == 4, "the deletion and one reply"
 
 
+def test_a_numbered_take_that_is_sent_again_while_it_waits_waits_once(drive: Drive, client: Client) -> None:
+    first, second = drive.connect(), drive.connect()
+    first.waits("KG.ONCE", ME, 1, 0, *TAKE, "BLOCK", 0)
+    second.waits("KG.ONCE", ME, 1, 0, *TAKE, "BLOCK", 0)
+    assert first.closed
+    write(client, ("a", "new", 1), ("b", "new", 1))
+    drive.later()
+    assert (taken(second), first.answers) == (["a"], [])
+    assert client("EXISTS", "jobs:b") == 1
+
+
+def test_too_many_waiting_is_no_execution(drive: Drive, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_takers, "WAITERS_MAX", 0)
+    assert error_text(client("KG.ONCE", ME, 1, 0, *TAKE, "BLOCK", 0)).startswith("BUSY ")
+    write(client, ("a", "new", 1))
+    assert b'"a"' in client("KG.ONCE", ME, 1, 0, *TAKE, "BLOCK", 0)
+
+
 def test_a_numbered_write_is_held_while_writes_are_paused(drive: Drive, client: Client) -> None:
     client("CLIENT", "PAUSE", 100, "WRITE")
     held = dispatch(drive.connect(), [b"KG.ONCE", ME, b"1", b"0", b"INCR", b"k"])
@@ -264,4 +282,22 @@ async def test_who_left_while_waiting_takes_nothing() -> None:
             await asyncio.sleep(0.001)
     other.send(("KG.WRITE", "jobs", "0", "FAIL", packed("a", "new", 1)), ("EXISTS", "jobs:a"))
     assert await other.replies(2) == [[1, 1, 0], 1]
+    await member.server.close()
+
+
+async def test_a_search_whose_client_left_takes_nothing_and_is_not_remembered() -> None:
+    member = Member(ClientSettings())
+    member.port = await member.server.listen("127.0.0.1", 0)
+    declare(member.drive)
+    writer = member.drive.connect()
+    for number in range(20_000):
+        write(writer, (f"j{number}", "new", 7))
+    gone, other = await member.connect(), await member.connect()
+    gone.send(("KG.ONCE", ME, "1", "0", "KG.TAKE", "jobs", "priority = 7"))
+    gone.writer.close()
+    other.send(("KG.COUNT", "jobs", "TRUE"), ("KG.ONCE", ME, "1", "0", "KG.TAKE", "jobs", "priority = 7"))
+    count, taken = await other.replies(2)
+    assert (count, b'"priority":7' in taken) == (20_000, True)
+    other.send(("KG.COUNT", "jobs", "TRUE"))
+    assert await other.reply() == 19_999
     await member.server.close()
