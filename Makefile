@@ -9,11 +9,11 @@ SEEDS ?= 1000
 
 help:
 	@echo "make setup   own .venv with the locked dependencies"
-	@echo "make demo    start a grid, load 336,776 flights, kill a primary, count what was lost"
+	@echo "make demo    start a grid, load 336,776 flights into a table, kill a primary, count what was lost"
 	@echo "make test    all tests that this machine can run"
 	@echo "make check   lint, types, layers"
 	@echo "make sim     SEEDS=$(SEEDS)  the replication simulator's campaign"
-	@echo "make bench   against Redis, in the same run (needs redis-server and redis-benchmark)"
+	@echo "make bench   against Redis, redis-py, Hazelcast and Ignite (needs redis-server, redis-tools; mvn and a JDK 17)"
 
 setup: $(STAMP)
 
@@ -43,6 +43,8 @@ sim: setup
 bench: setup
 	@$(BIN)/python -m bench.redis_ratio
 	@$(BIN)/python -m bench.failover
+	@$(BIN)/python -m bench.load
+	@$(BIN)/python -m bench.client
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
