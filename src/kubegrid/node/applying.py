@@ -25,6 +25,17 @@ RESET_UNITS = UNITS_PER_TURN // 4
 """What emptying 16384 slots counts as."""
 
 
+_PLAIN = {bytes}
+
+
+def units_of(pairs: list[Any]) -> int:
+    """What applying or taking back these pairs counts as: one effect can put thousands of records or fields."""
+    units = len(pairs) // 2
+    if set(map(type, pairs[0::2])) != _PLAIN:
+        units += sum([len(argument) // 2 for argument in pairs[1::2] if type(argument) is list])
+    return units
+
+
 class Applying:
     """Invariant: instructions reach the store in the order in which they were given, none twice."""
 
@@ -44,13 +55,13 @@ class Applying:
     def apply(self, seq: int, effects: list[Any] | None) -> None:
         """Apply a committed entry's effects."""
         if effects:
-            self._do(len(effects) // 2, self.keyspace.apply, effects)
+            self._do(units_of(effects), self.keyspace.apply, effects)
         self.applied_seq = seq
 
     def revert(self, undo: list[Any] | None) -> None:
         """Take an executed entry back."""
         if undo:
-            self._do(len(undo) // 2, self.keyspace.revert, undo)
+            self._do(units_of(undo), self.keyspace.revert, undo)
             self.reverting = self.busy
 
     def reset(self) -> None:

@@ -1,0 +1,32 @@
+"""Catching up is cut by what effects do, not by how many they are: one of them can put thousands of records."""
+
+from random import Random
+from typing import Any
+
+from kubegrid.base.settings import StoreSettings
+from kubegrid.node.applying import UNITS_PER_TURN, Applying, units_of
+from kubegrid.store import Keyspace
+from kubegrid.store.effects import DELETE, HASH_PUT, RECORDS
+
+
+def test_effects_on_many_keys_or_fields_count_as_many() -> None:
+    assert units_of([b"a", b"1", b"b", b"2"]) == 2
+    assert units_of([RECORDS, [1, 1, None, *[b"key", b"row"] * 500]]) > 500
+    assert units_of([b"a", b"1", HASH_PUT, [b"h", None, *[b"f", b"v"] * 300]]) > 300
+    assert units_of([DELETE, [b"k"] * 1000]) > 500
+
+
+def test_large_effects_are_spread_over_turns() -> None:
+    keyspace = Keyspace(StoreSettings(), 0, 16383, random=Random(1).randrange)
+    applying = Applying(keyspace)
+    applying.begin_turn()
+    entry: list[Any] = [DELETE, [b"k%d" % number for number in range(2 * UNITS_PER_TURN)]]
+    for seq in range(3):
+        applying.apply(seq, entry)
+    assert applying.busy
+    turns = 0
+    while applying.busy:
+        applying.begin_turn()
+        applying.go_on()
+        turns += 1
+    assert turns == 2
