@@ -1,7 +1,7 @@
 """A column of Arrow as a list of Python values, in the form in which a table has them in memory.
 
-**Hot path** of a load. pyarrow makes Python objects one by one and slowly (`to_pylist`: 1 µs and more each), so numbers go
-through NumPy, and everything else is made once for each *distinct* value: carriers, airports and hours repeat.
+**Hot path** of a load. pyarrow makes Python objects one by one and slowly (`to_pylist`: 1 µs and more each), so numbers are
+taken from its memory at once, and everything else is made once for each *distinct* value: carriers, airports and hours repeat.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
@@ -26,6 +25,11 @@ _ARROW = {
     "REAL": pa.float32(), "DOUBLE": pa.float64(), "VARCHAR": pa.string(), "BLOB": pa.binary(), "DATE": pa.date32(),
     "TIME": pa.time64("us"), "TIMESTAMP": pa.timestamp("us"), ZONED: pa.timestamp("us", "UTC"),
 }  # fmt: skip
+_FORMATS = {
+    pa.int8(): "b", pa.int16(): "h", pa.int32(): "i", pa.int64(): "q", pa.uint8(): "B", pa.uint16(): "H",
+    pa.uint32(): "I", pa.uint64(): "Q", pa.float32(): "f", pa.float64(): "d",
+}  # fmt: skip
+"""Of the `struct` module, as memoryview wants them."""
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -123,25 +127,28 @@ def _uuid(wanted: ColumnType, text: str) -> UUID:
 
 
 def _numbers(array: pa.Array) -> list[Any]:
-    listed: list[Any] = _plain_numbers(array).tolist()
-    for index in _nulls(array).tolist():
+    listed = _plain_numbers(array)
+    for index in _nulls(array):
         listed[index] = None
     return listed
 
 
-def _plain_numbers(array: pa.Array) -> Any:
+def _plain_numbers(array: pa.Array) -> list[Any]:
     """What lies in the array's memory; anything where it is NULL.
 
-    Not `array.to_numpy`: it imports pandas, where that is installed, which takes longer than many a load.
+    Not `array.to_numpy`: that wants NumPy, and imports pandas where it is installed, which takes longer than many a load.
     """
     if not len(array):
-        return np.empty(0)
-    return np.frombuffer(array.buffers()[1], array.type.to_pandas_dtype())[array.offset : array.offset + len(array)]
+        return []
+    size = array.type.bit_width // 8
+    memory = memoryview(array.buffers()[1]).cast("B")[array.offset * size : (array.offset + len(array)) * size]
+    listed: list[Any] = memory.cast(_FORMATS[array.type]).tolist()  # type: ignore[call-overload]
+    return listed
 
 
-def _nulls(array: pa.Array) -> Any:
+def _nulls(array: pa.Array) -> list[Any]:
     """The places of NULLs."""
-    return _plain_numbers(compute.indices_nonzero(array.is_null())) if array.null_count else np.empty(0, int)
+    return _plain_numbers(compute.indices_nonzero(array.is_null())) if array.null_count else []
 
 
 def _by_distinct(array: pa.Array, make: Callable[[Any], Any] | None) -> list[Any]:
@@ -151,7 +158,6 @@ def _by_distinct(array: pa.Array, make: Callable[[Any], Any] | None) -> list[Any
         distinct = [make(value) for value in distinct]
     distinct.append(None)
     places = _plain_numbers(coded.indices)
-    if array.null_count:
-        places = places.copy()
-        places[_nulls(array)] = len(distinct) - 1
-    return list(map(distinct.__getitem__, places.tolist()))
+    for index in _nulls(array):
+        places[index] = -1
+    return list(map(distinct.__getitem__, places))
