@@ -132,6 +132,9 @@ def _end(prepared: Prepared, outcome: Outcome, asked: Asked) -> int:
     if isinstance(failure, KubegridError):
         print(f"kubegrid: {failure}\n{so_far}", file=sys.stderr)
         return failure.exit_status
+    if isinstance(failure, OSError):  # the checkpoint or the file of bad rows could not be written
+        print(f"kubegrid: {failure}\n{so_far}", file=sys.stderr)
+        return 1
     print(f"kubegrid load: a mistake in the program stopped it. {so_far}", file=sys.stderr)
     raise failure
 
