@@ -10,20 +10,22 @@ goes to it, and once a second. Waiting ends with a null at its time, with `-UNBL
 primary or another client says so (CLIENT UNBLOCK), and without a word when the connection closes.
 """
 
+from collections import deque
 from collections.abc import Generator
 from typing import Any
 
-from kubegrid.base.table_errors import TableError
 from kubegrid.node.context import NodeContext, Session
-from kubegrid.node.session_wait import UNBLOCKED_BY_CLIENT, UNBLOCKED_BY_ROLE, has_left
-from kubegrid.node.session_waiter import Answered, Number, Waiter, at_once, is_null, unchanged, while_there
-from kubegrid.store import commands_find, commands_take, record_changes
+from kubegrid.node.session_wait import UNBLOCKED_BY_CLIENT, UNBLOCKED_BY_ROLE, has_left, is_closing
+from kubegrid.node.session_waiter import Answered, Number, Waiter, is_null, table_and_predicate, unchanged, while_there
+from kubegrid.store import commands_take
 from kubegrid.wire import resp
 
 WAITERS_MAX = 1000
 """Clients of one member that may wait for records at once."""
 OFFERS_A_TURN = 2000
 """Predicates that are tried in one turn; the rest of what was written waits for the next."""
+WRITTEN_MAX = 50_000
+"""When so many written records are still to be offered, they are forgotten, and those who wait search for themselves."""
 RETRY_S = 0.005
 """While a hand-over is under way, nothing can be taken; how soon to look again."""
 SWEEP_S = 1.0
@@ -51,6 +53,9 @@ class Takers:
         """Records that waiting clients got."""
         self._scheduled = False
         self._sweeping = False
+        self._in_line: deque[Waiter] = deque()
+        """Who still has to search again; one at a time, for each search takes its slice of every turn."""
+        self._searching: Waiter | None = None
         node.left.append(self._forget)
         node.demoted.append(self._demoted)
 
@@ -64,7 +69,7 @@ class Takers:
         if len(self.waiters) >= WAITERS_MAX:
             self.node.refusals += 1
             return _BUSY
-        found = _table_and_predicate(self.node, request)
+        found = table_and_predicate(self.node, request)
         if isinstance(found, bytes):
             return found
         waiter = Waiter(session, request, *found, self.answered, self.number)
@@ -101,15 +106,17 @@ class Takers:
                     return resp.null(waiter.session.resp == 3)  # its time is over, or somebody ended its waiting
                 if not waiter.missed:
                     break
-                resp3 = waiter.session.resp == 3
-                steps = commands_take.take(self.node.keyspace, waiter.request, resp3)
-                if isinstance(steps, bytes):
-                    steps = at_once(steps)
+                steps = self._again(waiter)
         except GeneratorExit:
             self._forget(waiter.session)
             raise
         waiter.scanning = False
         return None
+
+    def _again(self, waiter: Waiter) -> Generator[int | None, None, bytes]:
+        """One more search of the whole table."""
+        reply = commands_take.take(self.node.keyspace, waiter.request, waiter.session.resp == 3)
+        return reply if isinstance(reply, bytes) else (yield from reply)
 
     def _enter(self, waiter: Waiter, wait_ms: int) -> None:
         session = waiter.session
@@ -137,7 +144,7 @@ class Takers:
         if self.waiters.get(waiter.session.id) is not waiter:
             return
         self._forget(waiter.session)
-        if not waiter.scanning:
+        if not waiter.scanning and not is_closing(waiter.session):
             waiter.session.finish_task(reply)
 
     def _forget(self, session: Any) -> None:
@@ -146,6 +153,7 @@ class Takers:
         self.node.blocked.pop(session.id, None)
         if waiter is None:
             return
+        self._searched(waiter)
         if waiter.timer is not None:
             waiter.timer.cancel()
         if all(other.table != waiter.table for other in self.waiters.values()):
@@ -190,6 +198,10 @@ class Takers:
                 self._scheduled = True
                 self.turn.loop.call_later(RETRY_S, self.turn.work, self.offer)
             return
+        if len(written) > WRITTEN_MAX:
+            written.clear()
+            self._search_all()
+            return
         offers = 0
         done = 0
         for table, key in written:
@@ -199,6 +211,35 @@ class Takers:
                 break
         del written[:done]
         self.look()
+
+    def _search_all(self) -> None:
+        """Everybody searches again, the one that waits longest first."""
+        self._in_line = deque(self.waiters.values())
+        for waiter in self._in_line:
+            waiter.missed = True  # whoever is searching just now does so once more
+        self._search_next()
+
+    def _search_next(self) -> None:
+        if not self.turn.open_gate:  # a search begun now would be taken for one that writes nothing
+            if self._in_line:
+                self.turn.loop.call_later(RETRY_S, self.turn.work, self._search_next)
+            return
+        while self._in_line and self._searching is None:
+            waiter = self._in_line.popleft()
+            if self.waiters.get(waiter.session.id) is waiter and not waiter.scanning:
+                self._searching = waiter
+                self.turn.start_task(waiter.session, self._search_in_line(waiter))
+
+    def _search_in_line(self, waiter: Waiter) -> Generator[int | None, None, bytes | None]:
+        reply = yield from self._search(waiter, self._again(waiter))
+        self._searched(waiter)
+        return reply
+
+    def _searched(self, waiter: Waiter) -> None:
+        """Its search is over, or it is gone: the next one's turn."""
+        if self._searching is waiter:
+            self._searching = None
+            self.turn.loop.call_soon(self.turn.work, self._search_next)
 
     def _offer(self, table: int, key: bytes) -> int:
         """Offer one record to each waiting client until one takes it; to how many it was offered."""
@@ -224,13 +265,3 @@ class Takers:
                 session.finish_task(reply)
                 break
         return offers
-
-
-def _table_and_predicate(node: NodeContext, request: list[bytes]) -> tuple[int, Any] | bytes:
-    """The number of the table and what is asked of its records, or the error reply."""
-    try:
-        table = record_changes.table_named(node.keyspace, request[1])
-    except TableError as error:
-        return record_changes.refusal(error)
-    predicate = commands_find.compile_predicate(node.keyspace, table, request[2])
-    return predicate if isinstance(predicate, bytes) else (table.id, predicate)

@@ -25,10 +25,17 @@ UNBLOCKED_BY_CLIENT = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"
 UNBLOCKED_BY_ROLE = b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n"
 
 
+def is_closing(session: Any) -> bool:
+    """Whether the connection is closed, or was told to close and has still something to send."""
+    return bool(session.closed or session.waiting == "close")
+
+
 def has_left(session: Any) -> bool:
     """Whether the peer has closed its end of the connection."""
+    if is_closing(session):
+        return True
     transport = session.transport
-    if transport is None or session.closed:
+    if transport is None:
         return False
     asked = select.poll()
     asked.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Generator
 from typing import Any
 
-from kubegrid.node.context import Session
+from kubegrid.base.table_errors import TableError
+from kubegrid.node.context import NodeContext, Session
 from kubegrid.node.session_wait import has_left
+from kubegrid.store import commands_find, record_changes
 from kubegrid.wire import resp
 
 Answered = Callable[[bytes], bytes]
@@ -53,10 +55,15 @@ def unchanged(reply: bytes) -> bytes:
     return reply
 
 
-def at_once(reply: bytes) -> Generator[int | None, None, bytes]:
-    return reply
-    yield
-
-
 def is_null(reply: bytes) -> bool:
     return reply in (resp.NULL_BULK, resp.NULL3, resp.NULL_ARRAY)
+
+
+def table_and_predicate(node: NodeContext, request: list[bytes]) -> tuple[int, Any] | bytes:
+    """The number of the table and what is asked of its records, or the error reply."""
+    try:
+        table = record_changes.table_named(node.keyspace, request[1])
+    except TableError as error:
+        return record_changes.refusal(error)
+    predicate = commands_find.compile_predicate(node.keyspace, table, request[2])
+    return predicate if isinstance(predicate, bytes) else (table.id, predicate)

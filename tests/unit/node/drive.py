@@ -106,6 +106,10 @@ class PlainTurn:
     def work(self, function: Callable[[], None]) -> None:
         function()
 
+    def start_task(self, client: "Client", steps: Any) -> None:
+        """A turn would run one slice at a time; here all of them run in the next."""
+        self.loop.call_soon(client.finish, steps)
+
     @property
     def member(self) -> "PlainTurn":
         return self
@@ -218,6 +222,7 @@ class Client:
         self.laddr = "127.0.0.1:7000"
         self.closed = False
         self.transport = None
+        self.waiting = ""
         self.answers: list[bytes] = []
         """Replies that came after waiting."""
         drive.node.sessions[number] = self
@@ -226,6 +231,15 @@ class Client:
         self.closed = True
         self.node.sessions.pop(self.id, None)
         self.node.forget_session(self)
+
+    def finish(self, steps: Any) -> None:
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                if done.value is not None:
+                    self.finish_task(done.value)
+                return
 
     def finish_task(self, reply: bytes) -> None:
         self.answers.append(reply)

@@ -212,6 +212,32 @@ def test_a_numbered_take_that_searches_in_slices_is_remembered_too(
     assert len(effects) == 4, "the deletion and one reply"
 
 
+def test_when_too_much_is_written_to_be_offered_those_who_wait_search(
+    drive: Drive, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_takers, "WRITTEN_MAX", 5)
+    first, second, third = drive.connect(), drive.connect(), drive.connect()
+    for waiter in (first, second, third):
+        waiter.waits(*TAKE, "BLOCK", 0)
+    write(client, *[(f"j{n}", "done", 1) for n in range(10)], ("a", "new", 1), ("b", "new", 1))
+    drive.later()
+    assert (taken(first), taken(second), taken(third)) == (["a"], ["b"], [])
+    assert drive.keyspace.written == []
+    write(client, ("c", "new", 1))
+    drive.later()
+    assert taken(third) == ["c"]
+
+
+def test_who_is_being_closed_takes_nothing(drive: Drive, client: Client) -> None:
+    closing, waiter = drive.connect(), drive.connect()
+    closing.waits(*TAKE, "BLOCK", 0)
+    waiter.waits(*TAKE, "BLOCK", 0)
+    closing.waiting = "close"
+    write(client, ("a", "new", 1))
+    drive.later()
+    assert (closing.answers, taken(waiter)) == ([], ["a"])
+
+
 def test_a_numbered_take_that_is_sent_again_while_it_waits_waits_once(drive: Drive, client: Client) -> None:
     first, second = drive.connect(), drive.connect()
     first.waits("KG.ONCE", ME, 1, 0, *TAKE, "BLOCK", 0)
