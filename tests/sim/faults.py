@@ -52,7 +52,10 @@ class Nemesis:
         world, rng = self.world, self.world.rng
         others = [world.machines[m] for m in world.coordinator.current.in_sync if m in world.machines]
         others = [other for other in others if other is not machine]
-        if self.stopped or not others or rng.random() >= 2 * world.scenario.ambush:
+        if self.stopped or not others:
+            return
+        spared = rng.random() >= 2 * world.scenario.ambush
+        if spared and not (world.retrying and world.later_rng.random() < 0.3):
             return
         length_us = self._length_us() + world.scenario.settings.grace_ms * 1000
         for other in others:

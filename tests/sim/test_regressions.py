@@ -49,6 +49,6 @@ def test_what_a_process_reads_late_of_a_lost_history_is_not_held_against_the_new
 
 
 def test_answers_from_a_lost_history_end_before_the_new_one_begins_also_if_the_winners_died() -> None:
-    """Seeds 548 and 763, without R20's wait: the survivor served while the old primary held leases of dead members."""
-    for seed in (548, 763):
+    """Seeds 99 and 225, without R20's wait: the survivor served while the old primary held leases of dead members."""
+    for seed in (99, 225):
         World(seed).run()
