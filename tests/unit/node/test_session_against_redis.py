@@ -211,3 +211,12 @@ def test_the_arguments_of_every_command_are_described_as_redis_describes_them(re
         mine = ours.raw("COMMAND", "DOCS", name)
         begin = real.find(ARGUMENTS)
         assert mine.endswith(real[begin:]) if begin >= 0 else ARGUMENTS not in mine, name
+
+
+@pytest.mark.parametrize("fields", [1, 128, 129, 512, 513])
+def test_hashes_of_this_many_fields_have_the_encoding_that_they_have_in_redis(redis: Redis, fields: int) -> None:
+    ours, theirs = Drive().connect(), RedisClient(redis)
+    theirs.raw("FLUSHALL")
+    pairs = [word for number in range(fields) for word in (f"f{number}", "v")]
+    for request in (["HSET", "h", *pairs], ["OBJECT", "ENCODING", "h"], ["CONFIG", "GET", "hash-max-listpack-entries"]):
+        assert ours.raw(*request) == theirs.raw(*request)
