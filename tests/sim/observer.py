@@ -209,7 +209,8 @@ class Observer:
     def _judge(self, until: int) -> None:
         for key in KEYS:
             since = self.born_after[key]
-            history = [operation for operation in self.world.history[key] if _belongs(operation, since, until)]
+            operations = self.world.history[key]
+            history = [_as_judged(operation, since) for operation in operations if _belongs(operation, since, until)]
             try:
                 check(history, ANYTHING if since else None)
             except Unexplained as error:
@@ -221,3 +222,13 @@ def _belongs(operation: Operation, since: int, until: int) -> bool:
     if operation.state == "refused" or operation.called >= until:
         return False
     return operation.returned is None or since <= operation.returned < until
+
+
+def _as_judged(operation: Operation, since: int) -> Operation:
+    """A request that was first sent before this history began may have been executed before, and its kept reply be given
+    now (R22): whether it took effect in this history, its answer does not tell."""
+    if operation.request is None or operation.called >= since:
+        return operation
+    judged = operation.attempt(operation.called, operation.after_seq)
+    judged.state = "unknown"
+    return judged

@@ -3,6 +3,7 @@
 The other finds are told in `tests/unit/replication` (a winner's snapshot of what it has not applied: `test_joining`).
 """
 
+from tests.sim.operations import Operation, Request
 from tests.sim.world import World
 from tests.unit.replication.conversation import Stage
 
@@ -52,3 +53,19 @@ def test_answers_from_a_lost_history_end_before_the_new_one_begins_also_if_the_w
     """Seeds 99 and 225, without R20's wait: the survivor served while the old primary held leases of dead members."""
     for seed in (99, 225):
         World(seed).run()
+
+
+def test_a_kept_reply_that_is_given_after_a_loss_is_judged_as_of_before() -> None:
+    """Seed 9005619 of the generator as it was then: a write executed in the lost history, its reply kept by the survivor,
+    and its client answered by the successor, after another write had replaced what it wrote."""
+    cas, later = Operation(0, 0, "r0", "cas", (None, "a"), 1), Operation(1, 1, "r0", "set", "b", 2)
+    cas.request, cas.result, cas.returned, cas.state = Request(b"c", 1, 1), (True, None), 20, "done"
+    later.result, later.returned, later.state = "OK", 5, "done"
+    seen = Operation(2, 2, "r0", "get", None, 12)
+    seen.result, seen.returned, seen.state = "b", 13, "done"
+    world = World(0)
+    world.history["r0"] += [cas, later, seen]
+    world.observer.born_after["r0"] = 10
+    world.observer._judge(30)
+    seen.result = "a"
+    world.observer._judge(30)
