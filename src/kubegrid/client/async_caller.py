@@ -272,10 +272,14 @@ class AsyncCaller:
                     self._note(at, str(at.route), "has no primary", unreachable)
                     continue
                 try:
-                    at.link = await self.members.link(address)
+                    link = await self.members.link(address)
                 except (OSError, TimeoutError) as error:
                     self._note(at, address, reason_of(error), unreachable)
                     continue
+                if link.closed:  # it broke between its greeting and now
+                    self._note(at, address, "the connection was closed", unreachable)
+                    continue
+                at.link = link
                 break
         except ClientError as error:  # the password is wrong now, or the client was closed
             while at.again or at.waiting:

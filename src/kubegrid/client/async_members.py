@@ -78,6 +78,8 @@ class AsyncMembers:
         if self.closed:
             link.lose("the client was closed")
             raise closed_error()
+        if link.closed:
+            raise ConnectionResetError("the connection was closed")
         self._links[address, readonly] = link
         return link
 

@@ -121,6 +121,9 @@ class Link(asyncio.Protocol):
     def send(self, call: Call, packed: bytes, now: float) -> None:
         """Put a request on its way; it leaves at the end of the loop's turn, together with the others of the turn."""
         call.sent_at = now
+        if self.closed:
+            self._loop.call_soon(self._owner.link_lost, self, [call], "the connection was closed")
+            return
         if not self.pending:
             self.progress_at = now
         self.pending.append(call)

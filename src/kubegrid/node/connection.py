@@ -189,6 +189,8 @@ class Connection(asyncio.Protocol):
 
     def finish_task(self, reply: bytes) -> None:
         """A long command is done: its reply takes its place, and the next requests may follow."""
+        if self.closed or self.waiting == "close":
+            return
         if not self.touched:
             self.touched = True
             self.turn.touched.append(self)
@@ -223,6 +225,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close once everything that was written has been sent (CLIENT KILL, shutting down)."""
         self.queue.clear()
+        self.unparsed.clear()
         self.waiting = "close"
         self.plain = False
         if self.transport is not None and not self.closed:
@@ -322,8 +325,10 @@ class Connection(asyncio.Protocol):
 
     def _reply(self, reply: bytes) -> bool:
         self.turn.units_left -= len(reply) >> 9
+        size = 0
         if self.reply_mode == "on":
             self.out.append(reply)
+            size = len(reply)
         elif self.reply_mode == "skip":
             self.reply_mode = "on"
         elif self.reply_mode == "skip-next":
@@ -332,4 +337,4 @@ class Connection(asyncio.Protocol):
             self.queue.clear()
             self.waiting = "close"
             return False
-        return len(reply) <= SMALL_REPLY_BYTES or not self._output_full(len(reply))
+        return size <= SMALL_REPLY_BYTES or not self._output_full(size)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 INNER_AT = 4
 """Where the inner command begins."""
+DIGITS_MAX = 19
+"""Longer numbers are no numbers of requests."""
 _NOT_A_NUMBER = b"-ERR the numbers of KG.ONCE are integers: KG.ONCE client seq acked COMMAND [arg ...]\r\n"
 _NOT_THE_TIME = b"-ERR KG.ONCE cannot repeat a command that takes several turns\r\n"
 
@@ -40,7 +42,7 @@ def once(
     On the path of every write of our own client: kept flat.
     """
     _, client, first, second, name, *_ = args
-    if not (first.isdigit() and second.isdigit()):
+    if not (first.isdigit() and second.isdigit()) or len(first) > DIGITS_MAX or len(second) > DIGITS_MAX:
         return _NOT_A_NUMBER
     inner = args[INNER_AT:]
     command = find(name)

@@ -59,6 +59,13 @@ def _shown(text: bytes) -> str:
     return shown(text.decode(errors="backslashreplace"))
 
 
+LAID_OUT_BYTES_MAX = 16 * 1024 * 1024
+"""What the layout that a client asks for may add to a reply."""
+_TOO_LONG = resp.error(
+    "ERR the reply would be too long; use shorter INDENT, NEWLINE and SPACE, or ask for fewer columns"
+)
+
+
 def _refused(command: Callable[[Keyspace, list[bytes], bool], bytes]) -> Callable[[Keyspace, list[bytes], bool], bytes]:
     """Errors of tables become replies."""
 
@@ -195,7 +202,10 @@ def get(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
             raise UnknownColumn(table.name, path.column, table.definition.names)
         found[path.text.decode()] = matches if path.many or many else matches[0]
     whole = found if len(paths) > 1 else next(iter(found.values()))
-    return resp.bulk(_laid_out(whole, layout) if any(layout.values()) else _json_of(whole))
+    if not any(layout.values()):
+        return resp.bulk(_json_of(whole))
+    text = _laid_out(whole, layout)
+    return _TOO_LONG if text is None else resp.bulk(text)
 
 
 @_refused
@@ -257,13 +267,18 @@ def _table_or_none(keyspace: Keyspace, key: bytes) -> Table | None:
         raise record_changes.NotARecord(f"{_shown(key)} is no record of a table") from None
 
 
-def _laid_out(value: Any, layout: dict[bytes, bytes]) -> bytes:
-    """JSON with the client's own indentation, line ends and spaces, as RedisJSON's options ask for it."""
+def _laid_out(value: Any, layout: dict[bytes, bytes]) -> bytes | None:
+    """JSON with the client's own indentation, line ends and spaces, as RedisJSON's options ask for it; None: too long."""
     indent, newline, space = (layout[name] for name in _FORMAT_OPTIONS)
+    left_bytes = LAID_OUT_BYTES_MAX
 
     def render(part: Any, depth: int) -> bytes:
+        nonlocal left_bytes
         if not part or type(part) not in (dict, list):
             return _json_of(part)
+        left_bytes -= (len(newline) + len(indent) * (depth + 1) + len(space)) * (len(part) + 1)
+        if left_bytes < 0:
+            return b""
         inner = newline + indent * (depth + 1)
         if type(part) is dict:
             items = [_json_of(name) + b":" + space + render(each, depth + 1) for name, each in part.items()]
@@ -273,4 +288,5 @@ def _laid_out(value: Any, layout: dict[bytes, bytes]) -> bytes:
             left, right = b"[", b"]"
         return left + inner + (b"," + inner).join(items) + newline + indent * depth + right
 
-    return render(value, 0)
+    text = render(value, 0)
+    return None if left_bytes < 0 else text

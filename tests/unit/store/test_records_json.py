@@ -177,3 +177,9 @@ def test_a_document_is_laid_out_as_asked(call: Any) -> None:
     assert text == json.dumps([DOCUMENT], indent="\t").encode()
     assert call(b"JSON.MGET", b"plain", KEY.encode(), b"$.id") == b"*2\r\n$-1\r\n$3\r\n[1]\r\n"
     assert msgspec.json.decode(text) == [DOCUMENT]
+
+
+def test_a_layout_that_would_blow_up_the_reply_is_refused(call: Any) -> None:
+    call(b"JSON.SET", KEY.encode(), b"$", json.dumps(DOCUMENT).encode())
+    reply = call(b"JSON.GET", KEY.encode(), b"INDENT", b"x" * 4_000_000, b"$")
+    assert reply.startswith(b"-ERR the reply would be too long")
