@@ -63,6 +63,8 @@ class Refuse(msgspec.Struct, frozen=True):
 
     reason: str
     not_proven: tuple[Member, ...] = ()
+    for_now: bool = False
+    """Nothing speaks against it, but no member of the partition runs yet: ask again in a moment."""
 
 
 def decide(view: View) -> Propose | Wait:
@@ -104,7 +106,10 @@ def accept_loss(view: View, also_dead: Sequence[Member], vouched_by: str, connec
         )
     by = f", vouched for by {vouched_by}" if vouched_by else ""
     decision = _begin_again(view, f"{_loss(view)}; the loss was accepted at {_time(view.now)}{by}")
-    return Refuse(decision.explanation) if isinstance(decision, Wait) else decision
+    if isinstance(decision, Wait):
+        reason = f"partition {view.partition}: none of its members runs, so nobody can begin again; start one, and repeat this"
+        return Refuse(reason, for_now=True)
+    return decision
 
 
 def _begin(view: View) -> Propose | Wait:

@@ -33,6 +33,10 @@ HAND_OVER_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 2.0
 """For the primary to say that it has begun."""
 
+MEMBER_WAIT_S = 8.0
+"""For a member of a lost partition to be started again, when the loss is accepted."""
+MEMBER_PAUSE_S = 0.1
+
 
 class OperationError(Exception):
     """Not done. `http_status`: 404 no such thing, 409 refused, 422 it does not hold, 503 the coordinator can't be written,
@@ -139,10 +143,14 @@ class Operations:
             raise OperationError(404, f"no partition {number}: there are 0 to {self.grid.config.partitions - 1}")
 
     async def accept_loss(self, number: int, dead: list[Member], vouched_by: str) -> dict[str, Any]:
-        """The partition begins again with what is left."""
+        """The partition begins again with what is left; a member that is just being started is waited for."""
         self._check(number)
         grid = self.grid
-        decision = beginning.accept_loss(grid.view(number), dead, vouched_by, grid.lookup.connected())
+        for _ in range(int(MEMBER_WAIT_S / MEMBER_PAUSE_S)):
+            decision = beginning.accept_loss(grid.view(number), dead, vouched_by, grid.lookup.connected())
+            if isinstance(decision, beginning.Propose) or not decision.for_now:
+                break
+            await asyncio.sleep(MEMBER_PAUSE_S)
         if isinstance(decision, beginning.Refuse):
             raise OperationError(
                 409,

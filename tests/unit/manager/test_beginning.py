@@ -137,6 +137,13 @@ def test_an_accepted_loss_begins_again_and_says_so():
     assert decision.configuration.epoch == 8 and "loss was accepted" in decision.configuration.note
 
 
+def test_an_accepted_loss_waits_for_a_member_that_is_just_being_started() -> None:
+    decision = accept_loss(view(dead=deaths(A, B), records=[]), [], "", set())
+    assert isinstance(decision, Refuse) and decision.for_now and "none of its members runs" in decision.reason
+    decision = accept_loss(view(dead=deaths(A), records=[]), [], "", set())
+    assert isinstance(decision, Refuse) and not decision.for_now
+
+
 def test_a_loss_is_not_accepted_without_proof():
     decision = accept_loss(view(dead=deaths(A), records=[record(NEW_A)]), [], "", set())
     assert isinstance(decision, Refuse) and decision.not_proven == (B,) and "p0-1/b" in decision.reason
@@ -150,11 +157,6 @@ def test_a_person_may_vouch_for_a_death_and_is_named():
 def test_nobody_can_vouch_for_the_death_of_the_living():
     decision = accept_loss(view(records=[record(A), record(NEW_B)]), [A, B], "jo", {A})
     assert isinstance(decision, Refuse) and "p0-0/a of its in-sync set lives" in decision.reason
-
-
-def test_a_loss_can_be_accepted_only_when_somebody_is_there_to_begin():
-    decision = accept_loss(view(dead=deaths(A, B)), [], "", set())
-    assert isinstance(decision, Refuse) and "waits for a member" in decision.reason
 
 
 def test_what_has_not_begun_cannot_be_lost():
