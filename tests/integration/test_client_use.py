@@ -19,7 +19,7 @@ from tests.integration.member_processes import free_ports, grid_processes
 
 import kubegrid
 from kubegrid.base.errors import UsageError
-from kubegrid.client import Grid
+from kubegrid.client import Grid, clock
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +125,23 @@ async def test_more_waiting_requests_than_the_limit_are_refused_not_done(grid: G
         assert sorted(await asyncio.gather(*futures)) == list(range(1, 31))
 
 
+async def test_many_at_once_wait_for_room_instead_of_being_refused_half_way(grid: Grid) -> None:
+    async with await kubegrid.connect_async(grid.members[0], in_flight=10, waiting=20) as few:
+        await few.get("a")
+        others = [few.incr("n") for _ in range(25)]
+        await few.set_many({f"k{n}": n for n in range(300)})
+        assert await few.get_many([f"k{n}" for n in range(300)]) == [b"%d" % n for n in range(300)]
+        assert sorted(await asyncio.gather(*others)) == list(range(1, 26))
+
+
+async def test_many_at_once_that_find_no_room_at_all_are_refused_not_done(silent: "Silent") -> None:
+    async with await kubegrid.connect_async(f"127.0.0.1:{silent.port}", in_flight=10, waiting=20, timeout=0.5) as few:
+        others = [few.get("a") for _ in range(20)]
+        with pytest.raises(kubegrid.OverloadedError):
+            await few.set_many({"a": 1, "b": 2})
+        await asyncio.gather(*others, return_exceptions=True)
+
+
 async def test_a_cancelled_request_does_not_mix_up_the_others(grid: Grid) -> None:
     async with await kubegrid.connect_async(grid.members[0]) as shared:
         await shared.set("a", "x")
@@ -144,6 +161,8 @@ class Silent:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         self.requests = 0
+        self.identities: set[bytes] = set()
+        """Under which numbered writes came."""
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -162,7 +181,16 @@ class Silent:
             if b"SHARDS" in data:
                 connection.sendall(shards)
             else:
+                _, once, rest = data.partition(b"KG.ONCE\r\n$16\r\n")
+                if once:
+                    self.identities.add(rest[:16])
                 self.requests += 1
+
+    def wait_for(self, requests: int) -> None:
+        until = time.monotonic() + 10
+        while self.requests < requests:
+            assert time.monotonic() < until
+            time.sleep(0.001)
 
 
 @pytest.fixture
@@ -202,6 +230,75 @@ async def test_the_async_client_says_the_same_of_a_silent_member(silent: Silent)
             await grid.set("a", 1)
         with pytest.raises(kubegrid.UnavailableError), kubegrid.deadline(0.1):
             await grid.get("a")
+
+
+def test_a_timeout_below_the_silence_ends_the_first_attempt(silent: Silent) -> None:
+    with kubegrid.connect(f"127.0.0.1:{silent.port}", timeout=0.2, silence=30) as grid:
+        started = time.monotonic()
+        with pytest.raises(kubegrid.UnavailableError):
+            grid.get("a")
+        with pytest.raises(kubegrid.PartlyDoneError), grid.pipeline() as pipe:
+            pipe.get("a")
+            pipe.get("b")
+        assert time.monotonic() - started < 5
+
+
+def test_what_was_sent_before_a_long_sleep_of_the_machine_is_not_sent_again(
+    silent: Silent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of deadlines goes on while the machine is suspended: here it jumps by ten minutes in the first attempt."""
+    with kubegrid.connect(f"127.0.0.1:{silent.port}", timeout=60, silence=0.1) as grid:
+        slept = threading.Event()
+        monkeypatch.setattr(clock, "now", lambda: time.monotonic() + (600 if slept.is_set() else 0))
+
+        def sleep() -> None:
+            silent.wait_for(1)
+            slept.set()
+
+        sleeper = threading.Thread(target=sleep)
+        sleeper.start()
+        with pytest.raises(kubegrid.OutcomeUnknownError):
+            grid.incr("a")
+        sleeper.join()
+    assert silent.requests == 1
+
+
+async def test_nor_by_the_async_client(silent: Silent, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with await kubegrid.connect_async(f"127.0.0.1:{silent.port}", timeout=60, silence=1.0) as grid:
+        slept = threading.Event()
+        monkeypatch.setattr(clock, "now", lambda: time.monotonic() + (600 if slept.is_set() else 0))
+        write = grid.incr("a")
+        await asyncio.to_thread(silent.wait_for, 1)
+        slept.set()
+        with pytest.raises(kubegrid.OutcomeUnknownError):
+            await write
+    assert silent.requests == 1
+
+
+async def test_takes_that_are_given_up_use_one_identity(silent: Silent) -> None:
+    """Members remember an identity for ten minutes, and 10,000 of them."""
+    async with await kubegrid.connect_async(f"127.0.0.1:{silent.port}") as grid:
+
+        async def take() -> None:
+            async with grid.caller.apart() as caller:
+                await caller.submit((b"KG.TAKE", b"trades", b"TRUE"), 0, True, long=True)
+
+        for number in range(20):
+            taking = asyncio.create_task(take())
+            await asyncio.to_thread(silent.wait_for, number + 1)
+            taking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await taking
+    assert len(silent.identities) == 1
+
+
+def test_takes_that_end_in_errors_use_one_identity(silent: Silent) -> None:
+    with kubegrid.connect(f"127.0.0.1:{silent.port}", silence=0.01) as grid:
+        for _ in range(5):
+            with pytest.raises(kubegrid.OutcomeUnknownError):
+                grid.caller.call_long((b"KG.TAKE", b"trades", b"TRUE"), 0, True, clock.now() + 0.02)
+    assert silent.requests >= 5
+    assert len(silent.identities) == 1
 
 
 def test_a_closed_client_says_that_it_is_closed(grid: Grid) -> None:

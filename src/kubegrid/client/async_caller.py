@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from kubegrid.client import clock
 from kubegrid.client.async_members import AsyncMembers, closed_error
 from kubegrid.client.batch import Request
 from kubegrid.client.caller import ONCE
@@ -51,9 +52,9 @@ class AsyncRoute:
 class AsyncCaller:
     """Made by `open_caller`. All methods are for the loop that it was made in."""
 
-    def __init__(self, seeds: list[str], options: ClientOptions) -> None:
+    def __init__(self, routes: Routes, options: ClientOptions) -> None:
         self.options = options
-        self.routes = Routes(seeds)
+        self.routes = routes
         self.waiting = 0
         self._of: dict[int, AsyncRoute] = {}
         self._of_slot: list[AsyncRoute] = []
@@ -61,6 +62,9 @@ class AsyncCaller:
         self._loop = asyncio.get_running_loop()
         self._sweeper: asyncio.TimerHandle | None = None
         self._apart: list[AsyncCaller] = []
+        self._identities: list[Routes] = []
+        """Of callers apart that were given up: members remember an identity for minutes, and not many of them, so that the
+        next caller goes on under it. At most as many as there may be callers apart."""
         self._apart_limit = asyncio.Semaphore(options.connections)
 
     # -- requests ----------------------------------------------------------------------------------------------------
@@ -77,7 +81,7 @@ class AsyncCaller:
     ) -> "asyncio.Future[Any]":
         """Put a request on its way. The future gets what `read` makes of the reply, or a ClientError."""
         loop = self._loop
-        now = loop.time()
+        now = clock.now()
         if deadline is None:
             deadline = CURRENT.get()
         if deadline is None:
@@ -100,16 +104,28 @@ class AsyncCaller:
         return call.future
 
     async def run(self, requests: Sequence[Request], deadline: float | None = None) -> list[Any]:
-        """The reply, or the error, of each request, in order. Any number: they are put on their way in parts."""
+        """The reply, or the error, of each request, in order. Any number: they are put on their way in parts.
+
+        What finds no room waits for those before it; when others than these fill all the room it is an OverloadedError in
+        its place, as is a ClosedError when the client is closed meanwhile: what was done before is told. Raised when nothing was.
+        """
         submit = self.submit
         replies: list[Any] = []
         part = min(self.options.waiting, WINDOWS_AT_ONCE * self.options.in_flight)
-        for start in range(0, len(requests), part):
-            futures = [
-                submit(one.args, one.slot, one.write, None, one.long, deadline, one.once)
-                for one in requests[start : start + part]
-            ]
+        while len(replies) < len(requests):
+            futures: list[asyncio.Future[Any]] = []
+            refused: ClientError | None = None
+            for one in requests[len(replies) : len(replies) + part]:
+                try:
+                    futures.append(submit(one.args, one.slot, one.write, None, one.long, deadline, one.once))
+                except ClientError as error:
+                    refused = error
+                    break
             replies += await asyncio.gather(*futures, return_exceptions=True)
+            if refused is not None and not (futures and isinstance(refused, OverloadedError)):
+                if not replies:
+                    raise refused
+                replies += [refused] * (len(requests) - len(replies))
         return replies
 
     @contextlib.asynccontextmanager
@@ -120,18 +136,24 @@ class AsyncCaller:
         """
         self.members.check_open()
         async with self._apart_limit:
-            caller = self._apart.pop() if self._apart else AsyncCaller(self.routes.addresses(), self.options)
+            caller = self._apart.pop() if self._apart else self._another()
             try:
                 if not caller._of_slot:
                     await caller.begin()
                 yield caller
             except BaseException:
+                self._identities.append(caller.routes)
                 await caller.close()
                 raise
             if self.closed:
                 await caller.close()
             else:
                 self._apart.append(caller)
+
+    def _another(self) -> "AsyncCaller":
+        routes = self._identities.pop() if self._identities else Routes([])
+        routes.seeds = self.routes.addresses()
+        return AsyncCaller(routes, self.options)
 
     def backups_of(self, slot: int) -> tuple[str, ...]:
         return self._of_slot[slot].route.backups
@@ -182,7 +204,7 @@ class AsyncCaller:
                 self._drain(at, link)
 
     def _drain(self, at: AsyncRoute, link: Link) -> None:
-        now = self._loop.time()
+        now = clock.now()
         room = self.options.in_flight - len(link.pending)
         while room > 0 and (at.again or at.waiting):
             call = (at.again or at.waiting).popleft()
@@ -190,20 +212,24 @@ class AsyncCaller:
             if call.future.done():
                 self.settle(call, None)
                 continue
+            if call.deadline <= now:  # the machine was suspended: nothing is sent again so late
+                self.settle(call, self.trial(call).give_up())
+                continue
             self._send(call, at, link, now)
             room -= 1
 
     def refused(self, call: Call, text: str, address: str) -> None:
-        self._decide(call, lambda trial: trial.refused(text, address, self._loop.time()))
+        self._decide(call, lambda trial: trial.refused(text, address, clock.now()))
 
     def link_lost(self, link: Link, calls: list[Call], reason: str) -> None:
         self.members.forget(link)
         for at in self._of.values():
             if at.link is link:
                 at.link = None
-        now = self._loop.time()
+        now = clock.now()
         for call in calls:
-            self._decide(call, lambda trial: trial.lost(reason, link.address, now, sent=True))
+            since = call.sent_at
+            self._decide(call, lambda trial: trial.lost(reason, link.address, now, sent=True, since=since))  # noqa: B023
 
     def _decide(self, call: Call, ask: Callable[[Trial], Again]) -> None:
         """Let the request's trial decide what follows from what happened to it."""
@@ -214,7 +240,9 @@ class AsyncCaller:
                 return
             if self.closed:
                 raise closed_error()
-            again = ask(self.trial(call))
+            trial = self.trial(call)
+            again = ask(trial)
+            call.deadline = trial.deadline
         except ForgottenError:
             ids = call.ids
             if ids is not None:
@@ -241,7 +269,7 @@ class AsyncCaller:
                 name,
                 write=call.write,
                 identified=call.once,
-                started=self._loop.time(),
+                started=clock.now(),
                 deadline=call.deadline,
             )
         return trial
@@ -299,7 +327,8 @@ class AsyncCaller:
     def _sweep(self) -> None:
         """Requests past their deadline end here; a member that answers nothing is given up."""
         self._sweeper = None
-        now = self._loop.time()
+        now = clock.now()
+        awake = self._loop.time()
         busy = bool(self.waiting)
         for at in self._of.values():
             at.again = self._without_late(at.again, now)
@@ -312,7 +341,7 @@ class AsyncCaller:
                 if call.deadline <= now and not call.future.done():
                     self._expire(call, link.address)
             head = link.pending[0]
-            if now - link.progress_at > self.options.silence and not head.long:
+            if awake - link.progress_at > self.options.silence and not head.long:
                 link.lose(f"was silent for {self.options.silence:g} s")
             elif head.future.done() and head.deadline + self.options.silence < now:
                 link.lose("did not answer in time")
@@ -396,6 +425,6 @@ class AsyncCaller:
 
 async def open_caller(seeds: list[str], options: ClientOptions) -> AsyncCaller:
     """A caller that knows the grid."""
-    caller = AsyncCaller(seeds, options)
+    caller = AsyncCaller(Routes(seeds), options)
     await caller.begin()
     return caller

@@ -5,12 +5,12 @@ read never fails for the sake of a backup. Next on the path of the data: `caller
 """
 
 import random
-import time
 from typing import Any
 
 from hiredis import ReplyError
 
 from kubegrid.base.errors import UsageError
+from kubegrid.client import clock
 from kubegrid.client.batch import Request
 from kubegrid.client.caller import Caller
 from kubegrid.client.connection import LostError, SilentError, pack_command
@@ -36,7 +36,7 @@ def read_on_backup(caller: Caller, request: Request, max_staleness_ms: int) -> A
         return None
     pool = caller.backup_pool(random.choice(backups))
     try:
-        connection = caller.acquire(pool, time.monotonic() + BACKUP_SILENCE_S)
+        connection = caller.acquire(pool, clock.now() + BACKUP_SILENCE_S)
     except LostError:
         return None
     try:

@@ -4,13 +4,13 @@ What could not be served is asked again in the next round, in its order, until i
 reply. Next on the path of the data: `caller`, `connection`.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hiredis import ReplyError
 
+from kubegrid.client import clock
 from kubegrid.client.caller import ONCE, Arguments, Caller
 from kubegrid.client.connection import Connection, LostError, SilentError, pack_command
 from kubegrid.client.errors import ClientError
@@ -45,6 +45,8 @@ class _Sent:
     parts: list[bytes] = field(default_factory=list)
     size: int = 0
     failure: LostError | None = None
+    since: float = 0.0
+    """When it was sent."""
 
 
 def run_batch(caller: Caller, requests: Sequence[Request], deadline: float | None = None) -> list[Any]:
@@ -118,7 +120,7 @@ class _Batch:
             route = caller.of_slot[self.requests[number].slot]
             address = route.address
             if address is None:
-                self._decide(number, lambda trial: trial.nobody(str(route), time.monotonic()), later, waits)  # noqa: B023
+                self._decide(number, lambda trial: trial.nobody(str(route), clock.now()), later, waits)  # noqa: B023
                 continue
             one = chosen.get(address)
             if one is None:
@@ -147,6 +149,8 @@ class _Batch:
         trial_deadline = self.trial_of(one.numbers[0]).deadline
         try:
             one.connection = self.caller.acquire(one.pool, trial_deadline)
+            one.since = clock.now()
+            one.connection.set_silence(min(self.caller.options.patience, max(0.001, trial_deadline - one.since)))
             one.connection.replies.clear()
             one.connection.send(b"".join(one.parts))
         except LostError as error:
@@ -166,7 +170,7 @@ class _Batch:
             else:
                 one.pool.discard(connection)
             one.connection = None
-        now = time.monotonic()
+        now = clock.now()
         address = one.pool.address
         for number, reply in zip(one.numbers, replies, strict=False):
             if type(reply) is ReplyError:
@@ -178,7 +182,7 @@ class _Batch:
             for number in one.numbers[len(replies) :]:
                 self._decide(
                     number,
-                    lambda trial: trial.lost(failure.reason, address, now, sent=failure.sent),
+                    lambda trial: trial.lost(failure.reason, address, now, sent=failure.sent, since=one.since),
                     later,
                     waits,
                 )
@@ -188,9 +192,9 @@ class _Batch:
         """Read all replies of a round; None when they came."""
         deadline = self.trial_of(one.numbers[0]).deadline
         patient = any(self.requests[number].long for number in one.numbers)
-        silence = self.caller.options.silence
+        silence = self.caller.options.patience
         while True:
-            left = deadline - time.monotonic()
+            left = deadline - clock.now()
             if left <= 0:
                 return LostError("did not answer in time", sent=True)
             before = len(connection.replies)

@@ -13,6 +13,7 @@ from typing import Any
 
 from hiredis import ReplyError
 
+from kubegrid.client import clock
 from kubegrid.client.connection import Connection, LostError, SilentError, pack_command
 from kubegrid.client.deadline import CURRENT
 from kubegrid.client.members import Members
@@ -44,6 +45,7 @@ class Caller(Members):
 
     def _ask(self, packed: bytes, slot: int, write: bool, args: Arguments) -> Any:
         if CURRENT.get() is None:
+            started = clock.now()
             address = self.of_slot[slot].address
             pool = self.pools.get(address)
             if pool is not None:
@@ -55,11 +57,11 @@ class Caller(Members):
                     reply = connection.call(packed)
                 except LostError as error:
                     pool.discard(connection)
-                    return self._persist(packed, slot, self.trial(args, write), error, str(address))
+                    return self._persist(packed, slot, self.trial(args, write, started=started), error, str(address))
                 except SilentError:
                     pool.discard(connection)
-                    lost = LostError(f"was silent for {self.options.silence:g} s", sent=True)
-                    return self._persist(packed, slot, self.trial(args, write), lost, str(address))
+                    lost = LostError(f"was silent for {self.options.patience:g} s", sent=True)
+                    return self._persist(packed, slot, self.trial(args, write, started=started), lost, str(address))
                 except BaseException:  # Ctrl-C between request and reply: the reply belongs to nobody
                     pool.discard(connection)
                     raise
@@ -67,7 +69,7 @@ class Caller(Members):
                 if pool.waiting:
                     pool.wake()
                 if type(reply) is ReplyError:
-                    return self._persist(packed, slot, self.trial(args, write), reply, str(address))
+                    return self._persist(packed, slot, self.trial(args, write, started=started), reply, str(address))
                 return reply
         return self._persist(packed, slot, self.trial(args, write))
 
@@ -83,16 +85,26 @@ class Caller(Members):
             except IndexError:
                 ids = RequestIds()
             seq, acked = ids.take() or (1, 1)
+            forgotten = False
             try:
-                reply = self._persist(pack_command((ONCE, ids.client, seq, acked, *args)), slot, trial, long=True)
+                return self._persist(pack_command((ONCE, ids.client, seq, acked, *args)), slot, trial, long=True)
             except ForgottenError:
-                continue
-            ids.done(seq)
-            route.apart.append(ids)
-            return reply
+                forgotten = True
+            finally:  # also what was given up: members remember few thousand identities, so each is used again
+                ids.done(seq)
+                if not forgotten:
+                    route.apart.append(ids)
 
-    def trial(self, args: Arguments, write: bool, deadline: float | None = None, once: bool = True) -> Trial:
-        now = time.monotonic()
+    def trial(
+        self,
+        args: Arguments,
+        write: bool,
+        deadline: float | None = None,
+        once: bool = True,
+        started: float | None = None,
+    ) -> Trial:
+        """The attempts of a request. `started`: when the first one was made, if that was before now."""
+        now = clock.now() if started is None else started
         if deadline is None:
             limit = CURRENT.get()
             deadline = now + self.options.timeout if limit is None else limit
@@ -115,28 +127,29 @@ class Caller(Members):
         """Ask until there is a reply or the deadline has passed. `problem`: what came of the first attempt, at `address`."""
         again: Again | None = None
         if isinstance(problem, LostError):
-            again = trial.lost(problem.reason, address, time.monotonic(), sent=problem.sent)
+            again = trial.lost(problem.reason, address, clock.now(), sent=problem.sent, since=trial.started)
         elif problem is not None:
-            again = trial.refused(str(problem), address, time.monotonic())
+            again = trial.refused(str(problem), address, clock.now())
         while True:
             if again is not None:
                 self.prepare_again(again, slot, trial)
             self.check_open()
             seen = self.of_slot[slot].address
             if seen is None:
-                again = trial.nobody(str(self.of_slot[slot]), time.monotonic())
+                again = trial.nobody(str(self.of_slot[slot]), clock.now())
                 continue
             pool = self.pool(seen)
             try:
                 connection = self.acquire(pool, trial.deadline)
             except LostError as error:
-                again = trial.lost(error.reason, seen, time.monotonic(), sent=False)
+                again = trial.lost(error.reason, seen, clock.now(), sent=False)
                 continue
+            since = clock.now()
             try:
                 reply = self._exchange(connection, packed, slot, trial, long)
             except LostError as error:
                 pool.discard(connection)
-                again = trial.lost(error.reason, seen, time.monotonic(), sent=True)
+                again = trial.lost(error.reason, seen, clock.now(), sent=True, since=since)
                 continue
             except BaseException:
                 pool.discard(connection)
@@ -144,14 +157,14 @@ class Caller(Members):
             pool.release(connection)
             if type(reply) is not ReplyError:
                 return reply
-            again = trial.refused(str(reply), seen, time.monotonic())
+            again = trial.refused(str(reply), seen, clock.now())
 
     def _exchange(self, connection: Connection, packed: bytes, slot: int, trial: Trial, long: bool) -> Any:
         """One attempt. A silent member is given up; in a long command only when it is not the primary any more."""
-        silence = self.options.silence
+        silence = self.options.patience
         ask: Callable[[], Any] = lambda: connection.call(packed)  # noqa: E731
         while True:
-            left = trial.deadline - time.monotonic()
+            left = trial.deadline - clock.now()
             if left <= 0:
                 raise LostError("did not answer in time", sent=True)
             connection.set_silence(min(silence, left))

@@ -9,15 +9,15 @@ two that are nested counts.
 """
 
 import contextlib
-import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 
 from kubegrid.base.errors import UsageError
+from kubegrid.client import clock
 from kubegrid.client.options import RETRY_PERIOD_MAX_S
 
 CURRENT: ContextVar[float | None] = ContextVar("kubegrid_deadline", default=None)
-"""On `time.monotonic()`'s clock; None: each operation has the client's `timeout`."""
+"""By `clock.now`; None: each operation has the client's `timeout`."""
 
 
 @contextlib.contextmanager
@@ -25,7 +25,7 @@ def deadline(seconds: float) -> Iterator[None]:
     """Operations inside must be done within `seconds` from now, all together."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= RETRY_PERIOD_MAX_S:
         raise UsageError(f"a deadline is a number of seconds above 0, at most {RETRY_PERIOD_MAX_S:g}, not {seconds!r}")
-    until = time.monotonic() + seconds
+    until = clock.now() + seconds
     outer = CURRENT.get()
     token = CURRENT.set(until if outer is None else min(outer, until))
     try:

@@ -119,13 +119,16 @@ class Link(asyncio.Protocol):
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def send(self, call: Call, packed: bytes, now: float) -> None:
-        """Put a request on its way; it leaves at the end of the loop's turn, together with the others of the turn."""
+        """Put a request on its way; it leaves at the end of the loop's turn, together with the others of the turn.
+
+        `now` is `clock.now()`; silence is counted by the loop's time, which stands still while nothing could be answered.
+        """
         call.sent_at = now
         if self.closed:
             self._loop.call_soon(self._owner.link_lost, self, [call], "the connection was closed")
             return
         if not self.pending:
-            self.progress_at = now
+            self.progress_at = self._loop.time()
         self.pending.append(call)
         if not self._out:
             self._loop.call_soon(self._flush)

@@ -7,12 +7,12 @@ replies nor repeat its ids. Next on the path of the data: `pool`.
 import contextlib
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable
 
 from hiredis import ReplyError
 
+from kubegrid.client import clock
 from kubegrid.client.connection import Connection, LostError, RefusedGreetingError, SilentError, pack_command
 from kubegrid.client.errors import AccessError, ClosedError, GridNotReachableError
 from kubegrid.client.options import ClientOptions
@@ -42,7 +42,7 @@ class Members:
         self._map_lock = threading.Lock()
         self._pools_lock = threading.Lock()
         _members.add(self)
-        unreachable = self.read_map(None, time.monotonic() + options.timeout)
+        unreachable = self.read_map(None, clock.now() + options.timeout)
         if unreachable:
             raise GridNotReachableError(unreachable)
 
@@ -55,7 +55,7 @@ class Members:
                 return {}
             attempts: dict[str, str] = {}
             for address in self.routes.addresses(troubled):
-                left = min(self.options.connect_timeout, max(0.001, deadline - time.monotonic()))
+                left = min(self.options.connect_timeout, max(0.001, deadline - clock.now()))
                 try:
                     connection = self._open(address, left)
                 except LostError as error:

@@ -43,6 +43,11 @@ class ClientOptions:
     """Writes carry an id, so that the retry of one whose reply was lost is applied once. Without, such a write ends in
     `OutcomeUnknownError`."""
 
+    @property
+    def patience(self) -> float:
+        """How long the first attempt waits for a member, in seconds: what is left of `timeout` may be less than `silence`."""
+        return min(self.silence, self.timeout)
+
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
         """From keyword arguments; UsageError with the nearest name for one that there is not."""

@@ -7,8 +7,8 @@ Invariant: every open connection is either in `free` or in the hands of one thre
 """
 
 import threading
-import time
 
+from kubegrid.client import clock
 from kubegrid.client.connection import Connection, LostError
 from kubegrid.client.options import ClientOptions
 
@@ -41,7 +41,7 @@ class Pool:
                 if self._open < self._options.connections:
                     self._open += 1
                     break
-                left = deadline - time.monotonic()
+                left = deadline - clock.now()
                 if left <= 0:
                     raise LostError(f"all {self._open} connections were in use", sent=False)
                 self.waiting += 1
@@ -51,8 +51,8 @@ class Pool:
                     self.waiting -= 1
         options = self._options
         try:
-            timeout = max(0.001, min(options.connect_timeout, deadline - time.monotonic()))
-            return Connection(self.address, options.password, self.readonly, timeout, options.silence)
+            timeout = max(0.001, min(options.connect_timeout, deadline - clock.now()))
+            return Connection(self.address, options.password, self.readonly, timeout, options.patience)
         except BaseException:
             self._gone()
             raise

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from kubegrid.base.tables import TableDefinition
-from kubegrid.client import table_steps
+from kubegrid.client import clock, table_steps
 from kubegrid.client.backups import read_on_backup
 from kubegrid.client.batch import run_batch
 from kubegrid.client.caller import Caller
@@ -177,4 +177,4 @@ class Table(Generic[R]):
 
 def take_deadline(caller: Any, timeout: float) -> float | None:
     """A take that waits has its time, and the client's on top for what may go wrong."""
-    return None if timeout <= 0 else table_steps.now() + timeout + float(caller.options.timeout)
+    return None if timeout <= 0 else clock.now() + timeout + float(caller.options.timeout)

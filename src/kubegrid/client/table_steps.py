@@ -5,7 +5,6 @@ of `Request` and gets the list of their replies, a ClientError standing for one 
 Next on the path of the data: `table`, `async_table`.
 """
 
-import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -13,6 +12,7 @@ import msgspec
 
 from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.tables import TableDefinition, difference
+from kubegrid.client import clock
 from kubegrid.client.batch import Request
 from kubegrid.client.errors import (
     ClientError,
@@ -164,14 +164,14 @@ def find(handle: Handle, predicate: str, limit: int | None) -> Steps[list[Any]]:
 def take(handle: Handle, predicate: str, timeout: float) -> Steps[Any]:
     """One record that fits, removed; waits up to `timeout` seconds for one. None when there was none."""
     plan = handle.plan
-    until = time.monotonic() + timeout
+    until = clock.now() + timeout
     first = True
     while True:
         routes = list(handle.routes.all)
         for route in routes:
             args: tuple[Any, ...] = (b"KG.TAKE", plan.name, predicate)
             if not first:
-                left_ms = int((until - time.monotonic()) * 1000)
+                left_ms = int((until - clock.now()) * 1000)
                 if left_ms <= 0:
                     return None
                 args += (b"BLOCK", min(left_ms, TAKE_ALONE_MS if len(routes) == 1 else TAKE_SLICE_MS))
@@ -250,8 +250,3 @@ def _alter(handle: Handle, args: tuple[Any, ...]) -> Steps[None]:
     (reply,) = yield [Request(args, handle.routes.all[0].first_slot, False, long=True)]
     if isinstance(reply, ClientError):
         raise reply
-
-
-def now() -> float:
-    """The clock of deadlines."""
-    return time.monotonic()

@@ -84,12 +84,15 @@ class Trial:
             raise ForgottenError
         raise refusals.to_error(text)
 
-    def lost(self, reason: str, address: str, now: float, *, sent: bool) -> Again:
-        """No reply will come: the connection could not be made (`sent` false), or broke, or was silent for too long."""
+    def lost(self, reason: str, address: str, now: float, *, sent: bool, since: float | None = None) -> Again:
+        """No reply will come: the connection could not be made (`sent` false), or broke, or was silent for too long.
+
+        `since`: when it was sent, which may be long ago by now if the machine was suspended; None: just now.
+        """
         self.reasons[address] = reason
         if sent and self.write:
             self.doubtful = True
-            self.deadline = min(self.deadline, now + RETRY_PERIOD_MAX_S)
+            self.deadline = min(self.deadline, (now if since is None else since) + RETRY_PERIOD_MAX_S)
             if not self.identified:
                 raise self._unknown(f"{address}: {reason}")
         return self._later(now)
