@@ -123,6 +123,52 @@ class ClientSettings(msgspec.Struct, frozen=True):
     """A write that was executed and not confirmed within this: the connection is closed, outcome unknown (CONTRACTS.md)."""
 
 
+class SqlSettings(msgspec.Struct, frozen=True):
+    """Limits of SQL in one data pod. A statement runs in threads beside the serving loop; none of this slows a GET."""
+
+    queries_max: int = 4
+    """Statements that one pod coordinates at once. More wait."""
+    queue_max: int = 64
+    """Statements that wait; the next one is refused."""
+    fragments_max: int = 16
+    """Parts of statements that one member runs at once, for whatever pod coordinates them. More wait, in their time."""
+    threads: int = 1
+    """Of DuckDB in one member, beside the threads that ask. Two small machines' cores have other things to do."""
+    statement_timeout_ms: int = 60_000
+    """The longest that a statement may take, with its waiting; a client may ask for less."""
+    catalog_wait_ms: int = 2000
+    """How long a fragment waits for the member to hear of the tables that it was planned with."""
+    memory_bytes: int = 0
+    """Of DuckDB for the columnar replica and what runs on it, and as much again for gathering. 0: a quarter of the
+    member's memory, but at least `memory_bytes_min`."""
+    memory_bytes_min: int = 64 * MIB
+    spill_bytes_max: int = 4096 * MIB
+    """Of temporary files, for the replica and for gathering each."""
+    spill_folder: str = ""
+    """Where they are: a folder of this process's own is made in it. Empty: the member's state folder, or the system's."""
+    statement_bytes_max: int = 1 * MIB
+    """Of one statement's text, without its parameters."""
+    depth_max: int = 100
+    """Levels of nesting in a statement. The parser recurses, and Python's stack is what a deeper one would use up."""
+    parameters_max: int = 10_000
+    result_bytes_max: int = 1024 * MIB
+    """Of Arrow that one statement may answer; larger ones are exported, or asked for in parts."""
+    batch_rows: int = 65_536
+    """Rows of one Arrow batch on its way."""
+    replica_idle_s: float = 600.0
+    """A table that nobody asked for so long loses its columnar replica; the next question builds it anew."""
+    delta_rows_background: int = 2000
+    """Changed records of a table at which they are applied without waiting for a question, if some came lately."""
+    delta_lately_s: float = 10.0
+    """What lately is: a table asked within this time is kept fresh."""
+    broadcast_bytes_max: int = 256 * MIB
+    """Of one broadcast table's rows that a member fetches from their owners for a join."""
+
+    def replica_bytes(self, member_bytes: int) -> int:
+        """What one DuckDB of a member with this much memory may use."""
+        return self.memory_bytes or max(member_bytes // 4, self.memory_bytes_min)
+
+
 class NodeConfig(msgspec.Struct):
     """What `kubegrid node --config FILE` reads: one member of one partition."""
 
@@ -145,6 +191,8 @@ class NodeConfig(msgspec.Struct):
     memory_bytes: int
     """The member's whole memory (its container's limit); records get the part that keeps the process inside."""
     state_dir: str
+    flight_port: int = 0
+    """Of Arrow Flight. 0: chosen freely and published."""
     secret_file: str | None = None
     host: str = ""
     zone: str | None = None
@@ -153,6 +201,7 @@ class NodeConfig(msgspec.Struct):
     replication: ReplicationSettings = ReplicationSettings()
     store: StoreSettings = StoreSettings()
     clients: ClientSettings = ClientSettings()
+    sql: SqlSettings = SqlSettings()
 
 
 class ManagerConfig(msgspec.Struct):
