@@ -9,13 +9,13 @@ from kubegrid.wire import resp
 from kubegrid.wire.command_table import CommandInfo
 
 _WHOLE_KEYSPACE = {"keys", "scan", "dbsize", "randomkey", "flushdb", "flushall"}
-_PARTITION = {"kg.write", "kg.find", "kg.count", "kg.take"}
+_PARTITION = {"kg.write", "kg.rewrite", "kg.find", "kg.count", "kg.take"}
 """Answered for the partition, though no key is named: their slot is any of the partition's."""
 _SEVERAL_SLOTS = {"kg.read"}
 """Their keys may be of several slots of this partition."""
 _IMMEDIATE = {"exec", "discard", "multi", "watch", "quit", "reset"}
 """Executed at once even while a transaction is open."""
-_NOT_QUEUED = {"kg.once", "kg.create", "kg.drop", "kg.alter"}
+_NOT_QUEUED = {"kg.once", "kg.create", "kg.drop", "kg.alter", "kg.endpoints"}
 """They wait for others, or answer for a whole log entry: not a part of a transaction."""
 _CHECKS_ITSELF = {"kg.once"}
 """Its inner command is checked instead: what was executed already has its reply even where nothing may be written now."""
