@@ -69,3 +69,14 @@ def test_a_kept_reply_that_is_given_after_a_loss_is_judged_as_of_before() -> Non
     world.observer._judge(30)
     seen.result = "a"
     world.observer._judge(30)
+
+
+def test_what_was_called_before_the_network_heals_is_answered_after_it() -> None:
+    """Seed 20045415: called while its machine stood still, answered by the very step that healed everything, so that no
+    moment lay between and no order could put it there."""
+    World(20_045_415).run()
+
+
+def test_joining_ends_when_the_network_has_healed_however_short_the_log_was_kept() -> None:
+    """Seed 20033985: single entries were longer than the log that was kept for joiners, and clients went on writing."""
+    World(20_033_985).run()

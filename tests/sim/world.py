@@ -28,6 +28,7 @@ from tests.sim.trace import shown
 
 from kubegrid.base.configuration import Configuration
 from kubegrid.base.ids import Member, member_name
+from kubegrid.base.settings import ReplicationSettings
 from kubegrid.replication import Replica, Role
 
 GRID = "grid"
@@ -160,12 +161,17 @@ class World:
 
     def heal(self) -> None:
         self.healed = True
+        self.step += 1  # What is called before and answered by this is not called and answered at one moment.
         self.nemesis.stopped = True
         if self.tracing:
             self.trace("everything heals")
         self.network.heal()
         self.coordinator.heal()
+        plenty = ReplicationSettings().join_log_bytes_max
+        self.scenario.settings = msgspec.structs.replace(self.scenario.settings, join_log_bytes_max=plenty)
         for machine in list(self.machines.values()):
+            # One entry can be longer than the log may be for a joiner here: as long as clients write, it would never end.
+            machine.replica._state.settings = self.scenario.settings
             machine.stall_next_us = 0
             if machine.frozen:
                 machine.frozen = 1
