@@ -1,0 +1,78 @@
+"""DuckDB's SQL with the clauses of CREATE TABLE that a grid has beyond it, as a dialect of sqlglot's.
+
+    CREATE TABLE trades (desk VARCHAR, id BIGINT, price DECIMAL(18,4), at TIMESTAMP,
+                         PRIMARY KEY (desk, id), INDEX HASH (id), INDEX ORDERED (price, at))
+    PARTITION BY (desk) BROADCAST TTL '90 days'
+
+`PARTITION BY` is read by sqlglot itself. `INDEX` becomes an IndexColumnConstraint whose `index_type` is the kind, and the
+two others become plain properties. None of the words is reserved: a column may be called `index` or `ttl`.
+Next: `ddl`, which makes definitions of what is read here.
+"""
+
+from typing import Any, ClassVar
+
+from sqlglot import TokenType, exp
+from sqlglot.dialects.duckdb import DuckDB
+
+BROADCAST = "BROADCAST"
+TTL = "TTL"
+INDEX_KINDS = {"HASH": "hash", "ORDERED": "ordered", "BTREE": "ordered"}
+"""How the kinds may be spelt. B-trees are what others call an index that knows an order."""
+_TYPES_WITH_SIZES = frozenset(("DECIMAL", "NUMERIC", "DEC", "VARCHAR", "CHAR", "BPCHAR", "TEXT", "STRING", "ENUM"))
+"""`index DECIMAL(18,2)` declares a column of the name index."""
+
+
+def _index(parser: Any) -> exp.IndexColumnConstraint | None:
+    """After the word INDEX: `[USING] [kind] (column, …) [USING kind]`; None if it was a column's name."""
+    name = kind = None
+    parser._match_text_seq("USING")
+    if parser._match_texts(INDEX_KINDS):
+        kind = parser._prev.text
+    elif not parser._match(TokenType.L_PAREN, advance=False):
+        name = parser._parse_id_var()
+        if name is None:
+            return None
+    if not parser._match(TokenType.L_PAREN, advance=False):
+        return None
+    if name is not None and name.name.upper() in _TYPES_WITH_SIZES:
+        return None
+    columns = parser._parse_wrapped_csv(parser._parse_id_var)
+    if parser._match_text_seq("USING"):
+        if not parser._match_texts(INDEX_KINDS):
+            parser.raise_error(f"an index is {' or '.join(sorted(INDEX_KINDS))}")
+        kind = parser._prev.text
+    made: exp.IndexColumnConstraint = parser.expression(
+        exp.IndexColumnConstraint(
+            this=name, expressions=columns, index_type=kind and exp.var(INDEX_KINDS[kind.upper()])
+        )
+    )
+    return made
+
+
+def _ttl(parser: Any) -> exp.Property | None:
+    parser._match(TokenType.EQ)
+    value = parser._parse_unary()
+    if value is None:
+        parser.raise_error("after TTL comes a time, such as '90 days'")
+    return parser.expression(exp.Property(this=exp.var(TTL), value=value))  # type: ignore[no-any-return]
+
+
+def _broadcast(parser: Any) -> exp.Property:
+    value = parser._parse_boolean() if parser._match(TokenType.EQ) else exp.true()
+    return parser.expression(exp.Property(this=exp.var(BROADCAST), value=value or exp.true()))  # type: ignore[no-any-return]
+
+
+class GridSql(DuckDB):
+    """What users write. The SQL that partitions and the final statement run is DuckDB's own."""
+
+    class Parser(DuckDB.Parser):  # type: ignore[misc, valid-type]
+        PROPERTY_PARSERS: ClassVar[dict[str, Any]] = {
+            **DuckDB.Parser.PROPERTY_PARSERS,
+            BROADCAST: _broadcast,
+            TTL: _ttl,
+        }
+        CONSTRAINT_PARSERS: ClassVar[dict[str, Any]] = {**DuckDB.Parser.CONSTRAINT_PARSERS, "INDEX": _index}
+        SCHEMA_UNNAMED_CONSTRAINTS: ClassVar[set[str]] = {*DuckDB.Parser.SCHEMA_UNNAMED_CONSTRAINTS, "INDEX"}
+
+
+DIALECT = GridSql()
