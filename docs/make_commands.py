@@ -30,13 +30,16 @@ Redis 7.0 does, errors included. A command that is not listed is answered `-ERR 
 * `CLIENT TRACKING ON` is refused: nothing is tracked for caching clients. `CLIENT PAUSE` holds clients of this member.
 * `INFO commandstats` measures the first call and one in sixteen of a command, and multiplies.
 * **Records** (`grid` and `json` below): `KG.FIND`, `KG.COUNT`, `KG.TAKE` answer for the partition of the member asked.
-  `KG.WRITE` and `KG.READ` take rows and keys of several slots of one partition; those of another get `-MOVED`. `KG.TAKE … BLOCK
-  0` waits without a limit, at most 1,000 clients of a member do so at once, and after a hand-over they get `-UNBLOCKED`.
-  `KG.CREATE`, `KG.DROP`, `KG.ALTER` and `KG.ONCE` are no part of a `MULTI`. A plain write to a record's key is `-WRONGTYPE`.
+  `KG.WRITE`, `KG.REWRITE` and `KG.READ` take rows and keys of several slots of one partition; those of another get
+  `-MOVED`. `KG.TAKE … BLOCK 0` waits without a limit, at most 1,000 clients of a member do so at once, and after a
+  hand-over they get `-UNBLOCKED`.
+  `KG.CREATE`, `KG.DROP`, `KG.TRUNCATE`, `KG.ALTER` and `KG.ONCE` are no part of a `MULTI`. A plain write to a
+  record's key is `-WRONGTYPE`.
 * **Records for clients that know hashes or documents**: `HGET`, `HSET` and their kin work on columns, whose values are text
   and of which NULL is not there; `HSET` and `JSON.SET key $` on a missing record write one, with the key columns taken from the
   key. `JSON.*` knows the paths `$`, `.`, `$.column`, `.column`; `JSON.DEL` of a column sets it to NULL. `HDEL`, `RENAME` and
-  `COPY` of a record are refused. `TYPE` is `record`. `KG.WRITE` takes at most 5,000 rows, `KG.COMMIT` 10,000 operations.
+  `COPY` of a record are refused. `TYPE` is `record`. `KG.WRITE` takes at most 5,000 rows, `KG.REWRITE` 5,000 records,
+  `KG.COMMIT` 10,000 operations.
 * A plain client that repeats a write after a lost connection may have it applied twice, as with Redis.
 """
 

@@ -214,6 +214,13 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
         gone = self.table(name)
         return Catalog(self.version + 1, self.next_id, tuple(table for table in self.tables if table is not gone))
 
+    def truncate(self, name: str) -> "Catalog":
+        """With the same table under another id: records under the one that it had count as missing from then on."""
+        old = self.table(name)
+        new = msgspec.structs.replace(old, id=self.next_id)
+        tables = tuple(new if table is old else table for table in self.tables)
+        return Catalog(self.version + 1, self.next_id + 1, tables)
+
     def add_column(self, name: str, column: Column) -> "Catalog":
         old = self.table(name)
         new = msgspec.structs.replace(add_column(old, column), schema=old.schema + 1)

@@ -28,6 +28,7 @@ NOT_YET = "NOTYET"
 
 CREATE = "create"
 DROP = "drop"
+TRUNCATE = "truncate"
 ADD_COLUMN = "add-column"
 DECLARE = "declare"
 
@@ -35,7 +36,7 @@ DECLARE = "declare"
 class Change(msgspec.Struct, frozen=True, array_like=True):
     """What somebody asks for.
 
-    `create` (made if absent; another definition of the name is refused), `drop`, `add-column`, and `declare`: like
+    `create` (made if absent; another definition of the name is refused), `drop`, `truncate`, `add-column`, and `declare`: like
     create, but what the definition has more than the table that is there is added to it.
     """
 
@@ -52,6 +53,8 @@ def changed(catalog: Catalog, change: Change) -> Catalog:
     """
     if change.action == DROP:
         return catalog.drop(change.table)
+    if change.action == TRUNCATE:
+        return catalog.truncate(change.table)
     if change.action == ADD_COLUMN:
         column = parse_column(change.definition, change.table)
         return catalog if column in catalog.table(change.table).columns else catalog.add_column(change.table, column)

@@ -1,4 +1,4 @@
-"""KG.CREATE, KG.DROP, KG.ALTER: changes of the catalog of tables, which only the manager makes.
+"""KG.CREATE, KG.DROP, KG.TRUNCATE, KG.ALTER: changes of the catalog of tables, which only the manager makes.
 
 Any member can be asked, whatever its role. The command waits for the manager's answer like any long command: replies
 keep their order, and other clients are served meanwhile. KG.TABLES and KG.DESCRIBE answer from the member's own store
@@ -7,7 +7,7 @@ keep their order, and other clients are served meanwhile. KG.TABLES and KG.DESCR
 
 from collections.abc import Generator
 
-from kubegrid.coordination.catalog import ADD_COLUMN, CREATE, DROP, Change
+from kubegrid.coordination.catalog import ADD_COLUMN, CREATE, DROP, TRUNCATE, Change
 from kubegrid.node.context import Session
 from kubegrid.wire import resp
 
@@ -22,6 +22,10 @@ def _create(session: Session, args: list[bytes]) -> bytes | _Steps:
 
 def _drop(session: Session, args: list[bytes]) -> bytes | _Steps:
     return _change(session, Change(DROP, _text(args[1])))
+
+
+def _truncate(session: Session, args: list[bytes]) -> bytes | _Steps:
+    return _change(session, Change(TRUNCATE, _text(args[1])))
 
 
 def _alter(session: Session, args: list[bytes]) -> bytes | _Steps:
@@ -54,4 +58,4 @@ def _waiting(session: Session, change: Change) -> _Steps:
     return reply
 
 
-HANDLERS = {"kg.create": _create, "kg.drop": _drop, "kg.alter": _alter}
+HANDLERS = {"kg.create": _create, "kg.drop": _drop, "kg.truncate": _truncate, "kg.alter": _alter}

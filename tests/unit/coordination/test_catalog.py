@@ -8,7 +8,7 @@ import pytest
 from kubegrid.base.table_errors import DefinitionError, TableConflict, UnknownTable
 from kubegrid.base.tables import Catalog
 from kubegrid.coordination import catalog
-from kubegrid.coordination.catalog import ADD_COLUMN, CREATE, DECLARE, DROP, Change
+from kubegrid.coordination.catalog import ADD_COLUMN, CREATE, DECLARE, DROP, TRUNCATE, Change
 
 ID = {"name": "id", "type": "INTEGER"}
 NOTE = {"name": "note", "type": "VARCHAR"}
@@ -42,6 +42,18 @@ def test_a_table_made_anew_under_its_name_has_another_id() -> None:
         Change(CREATE, "flights", definition()), Change(DROP, "flights"), Change(CREATE, "flights", definition())
     )
     assert (again.version, again.by_name["flights"].id) == (3, 2)
+
+
+def test_a_truncated_table_is_the_same_under_another_id() -> None:
+    column = Change(ADD_COLUMN, "flights", json.dumps(NOTE).encode())
+    there = made(Change(CREATE, "flights", definition()), Change(CREATE, "planes", definition("planes")), column)
+    emptied = catalog.changed(there, Change(TRUNCATE, "flights"))
+    before, after = there.by_name["flights"], emptied.by_name["flights"]
+    assert (emptied.version, before.id, after.id) == (there.version + 1, 1, 3)
+    assert after.to_json() == before.to_json() | {"id": 3}
+    assert [table.name for table in emptied.tables] == ["flights", "planes"]
+    with pytest.raises(UnknownTable, match="did you mean 'flights'"):
+        catalog.changed(there, Change(TRUNCATE, "flight"))
 
 
 def test_a_column_is_added_once() -> None:
