@@ -41,8 +41,14 @@ def free_slice(garbage: deque[Any], budget: int) -> int:
     return freed
 
 
-def _drain(table: dict[Any, Any], budget: int) -> int:
-    """Take at most `budget` entries out of a dictionary; how many. A small one is left to be freed as a whole."""
+def _drain(table: dict[Any, Any] | set[Any], budget: int) -> int:
+    """Take at most `budget` entries out of a dictionary or set; how many. A small one is freed as a whole."""
+    if type(table) is set:
+        taken = min(len(table), budget)
+        for _ in range(taken):
+            table.pop()
+        return taken
+    assert type(table) is dict
     if len(table) <= budget:
         size = len(table)
         for value in table.values():

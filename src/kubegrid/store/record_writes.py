@@ -136,6 +136,10 @@ def _put(
             undo += pairs
         olds = [old for old in olds if old is not None]
         keyspace.used_bytes += grown - sum(map(len, olds))
+    if table.id in keyspace.tables.deltas:
+        delta = keyspace.tables.deltas[table.id]
+        delta.added.update(records)
+        delta.leave_many(olds)
     if table.indexes:
         # All are entered before any is taken out: a key that stands twice among the rows has both done.
         _enter(keyspace, table, rows, values, records)

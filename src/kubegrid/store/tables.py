@@ -6,7 +6,7 @@ dropped, and it is removed slice by slice (`sweep_slice`); or a snapshot was cut
 about to say so.
 
 `enter` and `leave` are called for every record that comes into or goes out of the keyspace, whatever the reason is: they
-are what keeps indexes right. Next: `indexes`; who writes records is `record_writes`.
+are what keeps indexes right, and `changes`. Next: `indexes`; who writes records is `record_writes`.
 """
 
 from collections import deque
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubegrid.base.tables import ORDERED, Catalog, TableDefinition
 from kubegrid.sql.predicate import Predicates
+from kubegrid.store.changes import Changes
 from kubegrid.store.indexes import Index, placer
 from kubegrid.store.records import HEADER_BYTES, Record
 from kubegrid.wire.rows import RowCodec
@@ -75,6 +76,8 @@ class Tables:
         self.sweep_slot: int | None = None
         self.sweep_queue: list[bytes] = []
         self.builders: dict[int, Generator[int, int, None]] = {}
+        self.changes = Changes()
+        self.deltas = self.changes.deltas
 
     # -- records come and go -------------------------------------------------------------------------------------
 
@@ -86,6 +89,8 @@ class Tables:
         if table is None:
             self.strays += 1
             return 0
+        if self.deltas and number in self.deltas:
+            self.deltas[number].added.add(record)
         if not table.indexes:
             return 0
         places = table.places(record[HEADER_BYTES:])
@@ -103,6 +108,8 @@ class Tables:
         if table is None:
             self.strays -= 1
             return 0
+        if self.deltas and number in self.deltas:
+            self.deltas[number].leave(record)
         if not table.indexes:
             return 0
         places = table.places(record[HEADER_BYTES:])
@@ -132,12 +139,14 @@ class Tables:
             self.by_id[definition.id] = table
         self._settle(catalog)
         gone = [table for number, table in before.items() if number not in self.by_id]
-        return [index.buckets for table in gone for index in table.indexes if index.buckets]
+        buckets: list[Any] = [index.buckets for table in gone for index in table.indexes if index.buckets]
+        return buckets + self.changes.keep_only(self.by_id)
 
     def restore(self, by_id: dict[int, Table], catalog: Catalog) -> set[int]:
         """Take an adoption back; the identities of what must not be freed."""
         self.by_id = by_id
         self._settle(catalog)
+        self.changes.keep_only(by_id)
         return {id(index.buckets) for table in by_id.values() for index in table.indexes}
 
     def _settle(self, catalog: Catalog) -> None:
@@ -165,6 +174,7 @@ class Tables:
         for index, content in indexes:
             index.put_back(content)
         self.strays = sum([count for number, count in self.counts.items() if number not in self.by_id])
+        self.changes.keep_only(())  # nobody counted what came back: whoever has copies begins again
         return {id(content[0]) for _, content in indexes}
 
     def clear(self, garbage: deque[Any]) -> None:
@@ -174,6 +184,7 @@ class Tables:
                 if index.buckets:
                     garbage.append(index.clear())
                 index.building = False
+        self.changes.everything_went(garbage)
         self.counts = {}
         self.strays = 0
         self.sweep_slot = None
@@ -235,9 +246,12 @@ class Tables:
         assert counts == self.counts, (counts, self.counts)
         assert self.strays == sum(count for number, count in counts.items() if number not in self.by_id)
         assert set(self.by_id) == set(self.catalog.by_id)
+        assert set(self.deltas) <= set(self.by_id)
         assert {table.name for table in self.by_id.values()} == {name.decode() for name in self.by_name}
         for table in self.by_id.values():
             own = sorted(record for record in records if record.table_id == table.id)
+            if table.id in self.deltas:
+                self.deltas[table.id].validate(own)
             for index in table.indexes:
                 expected: dict[Any, list[Record]] = {}
                 for record in own:
