@@ -3,7 +3,6 @@
 Nothing is written to the grid before file and table are known to fit together, except the table itself where there is none.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import msgspec
 from kubegrid.base.errors import UsageError
 from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.tables import TableDefinition
+from kubegrid.client import clock
 from kubegrid.client.caller import Caller
 from kubegrid.client.errors import UnknownTableError
 from kubegrid.load import agreement
@@ -142,4 +142,4 @@ def drop(caller: Caller, table: str) -> None:
 def _ask(caller: Caller, *words: Any) -> Any:
     """Commands about the catalog may be asked of any member, and asked again: they say the same thing twice."""
     slot = caller.routes.all[0].first_slot
-    return caller.call_long(words, slot, False, time.monotonic() + CATALOG_S)
+    return caller.call_long(words, slot, False, clock.now() + CATALOG_S)

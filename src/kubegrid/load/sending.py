@@ -13,12 +13,12 @@ Next on the path of the data: `kubegrid.client.batch`.
 
 import queue
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from kubegrid.client import clock
 from kubegrid.client.batch import Request, run_batch
 from kubegrid.client.caller import Caller
 from kubegrid.client.errors import ClientError, RecordExistsError
@@ -177,7 +177,7 @@ class Sending:
 
     def send(self, batches: list[Batch], slot: int) -> None:
         requests = [Request((*self._head, *batch.rows), slot, True) for batch in batches]
-        replies = run_batch(self._caller, requests, time.monotonic() + PATIENCE_S)
+        replies = run_batch(self._caller, requests, clock.now() + PATIENCE_S)
         for batch, reply in zip(batches, replies, strict=True):
             if isinstance(reply, RecordExistsError) and batch.block.maybe_there:
                 reply = self._written_by_us(batch, slot, reply)
@@ -188,7 +188,7 @@ class Sending:
 
     def _written_by_us(self, batch: Batch, slot: int, error: RecordExistsError) -> Any:
         """Mode FAIL met existing records in a block that an interrupted run may have sent: equal ones are its own."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = clock.now() + PATIENCE_S
         (found,) = run_batch(self._caller, [Request((b"KG.READ", self._head[1], *batch.keys), slot, False)], deadline)
         if isinstance(found, ClientError):
             return found
