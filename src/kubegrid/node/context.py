@@ -106,6 +106,8 @@ class NodeContext:
         """Those clients by number, in the order of their coming."""
         self.catalog: Any = None
         """Who carries a change of the tables to the managers; set by `pod`."""
+        self.flight: Any = None
+        """The Arrow Flight port (`flight_port.FlightPort`), to be opened if need be; set by `pod`."""
         self.left: list[Callable[[Any], None]] = []
         """Called with each session that is gone."""
         self.demoted: list[Callable[[], None]] = []

@@ -31,6 +31,7 @@ from kubegrid.node import (
     session_cluster,
     session_commands,
     session_connection,
+    session_endpoints,
     session_once,
     session_server,
     session_settings,
@@ -58,6 +59,7 @@ _SESSION_COMMANDS: dict[str, Callable[[Session, list[bytes]], Any]] = {
     **session_tracking.HANDLERS,
     **session_catalog.HANDLERS,
     **session_take.HANDLERS,
+    **session_endpoints.HANDLERS,
     "kg.once": lambda session, args: session_once.once(session, args, dispatch, _found),
     **transactions.HANDLERS,
 }

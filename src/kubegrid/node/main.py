@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,6 +29,11 @@ log = logging.getLogger("kubegrid.node")
 FATAL_IN = ("kubegrid.replication", "kubegrid.node.member", "kubegrid.node.applying", "kubegrid.node.snapshots")
 """An error that passed through one of these leaves the member in a state that nobody knows."""
 EXIT_BUG = 1
+NOT_FOR_PODS = ("numpy", "pandas")
+"""Arrow and DuckDB import these where they find them, for conversions that a pod never makes: most of a second during
+which the serving loop stutters, and 60 MiB. So here they are not found."""
+SWITCH_INTERVAL_S = 0.001
+"""How soon the serving loop gets the interpreter back from a thread that runs Python for a query; Python's own is 5 ms."""
 
 
 def run(config_path: str) -> int:
@@ -48,6 +54,9 @@ def _trouble_with(config: NodeConfig) -> str:
 async def _serve(config: NodeConfig, secret: bytes | None) -> int:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_Failures())
+    for module in NOT_FOR_PODS:
+        sys.modules.setdefault(module, None)  # type: ignore[arg-type] # an import of it fails, says the language
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     pod = DataPod(config, secret)
     told: asyncio.Queue[str] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -60,8 +69,7 @@ async def _serve(config: NodeConfig, secret: bytes | None) -> int:
         {"resp_port": pod.resp_port, "http_port": pod.http_port, "replication_port": pod.replication_port},
     )
     tune_collector()
-    # In a thread, and after the start: the parser of predicates is most of a second to import, longer than any lease.
-    prepared = asyncio.ensure_future(asyncio.to_thread(sql.prepare))
+    prepared = asyncio.ensure_future(_prepare(pod))
     try:
         name = await told.get()
         log.info("told to end signal=%s", name)
@@ -77,6 +85,14 @@ async def _serve(config: NodeConfig, secret: bytes | None) -> int:
         await pod.stop()
     log.info("member ended name=%s", config.name)
     return 0
+
+
+async def _prepare(pod: DataPod) -> None:
+    """Import what is long to import in threads, and after the start: the parser of predicates takes most of a second,
+    longer than any lease, and Arrow's Flight server as long. One after the other: each takes the interpreter's lock."""
+    await asyncio.to_thread(sql.prepare)
+    pod.flight.begin()
+    await pod.flight.tried()
 
 
 def write_run_file(config: NodeConfig, incarnation: str, ports: dict[str, int]) -> None:

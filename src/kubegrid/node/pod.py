@@ -1,4 +1,4 @@
-"""A data pod put together: store, replication, links, Redis port, HTTP port and the registration with the managers.
+"""A data pod put together: store, replication, links, its ports and the registration with the managers.
 
 `DataPod` is everything of `kubegrid node` but the process: several can live in one loop, which is what the integration
 tests do. `main` adds the process: signals, files, exit status. Nothing is decided here; the parts are made, introduced
@@ -25,12 +25,14 @@ from kubegrid.node import description
 from kubegrid.node.catalog import CatalogFollower
 from kubegrid.node.context import NodeContext
 from kubegrid.node.coordinator_link import CoordinatorLink
+from kubegrid.node.flight_port import FlightPort
 from kubegrid.node.housekeeping import Housekeeping
 from kubegrid.node.member import MemberDriver
 from kubegrid.node.memory_watch import MemoryBudget, MemoryWatch
 from kubegrid.node.metrics import NodeMetrics
 from kubegrid.node.peers import Peers
 from kubegrid.node.server import RespServer
+from kubegrid.node.sql_service import SqlService
 from kubegrid.node.topology import Topology, node_id
 from kubegrid.node.turn import Turn
 from kubegrid.replication import Gate, Replica, Role
@@ -58,8 +60,9 @@ class DataPod:
     """One member, running. Invariant: parts are stopped in the opposite order of their start; `stop` may be called twice."""
 
     def __init__(self, config: NodeConfig, secret: bytes | None = None, embedded: MemoryManagers | None = None) -> None:
-        """`embedded`: the managers of a grid that lives in a process of somebody else. Then nothing but the
-        Redis port listens, the resident size of the process is not looked at, and the garbage collector is left alone."""
+        """`embedded`: the managers of a grid that lives in a process of somebody else. Then nothing but the Redis port
+        listens, and the Flight port once it is asked for; the resident size of the process is not looked at, and the
+        garbage collector is left alone."""
         log_bytes_max = min(config.replication.log_bytes_max, config.memory_bytes // LOG_PART)
         config.replication = msgspec.structs.replace(config.replication, log_bytes_max=log_bytes_max)
         self.config = config
@@ -89,6 +92,7 @@ class DataPod:
         self.coordinator: CoordinatorLink
         self.peers: Peers
         self.http: HttpPort | None = None
+        self.flight: FlightPort
         self.metrics: NodeMetrics
         self._embedded = embedded
         self._register_timer: asyncio.TimerHandle | None = None
@@ -132,6 +136,7 @@ class DataPod:
             tidies_collector=self._embedded is None,
         )
         self.housekeeping.listeners.append(self.catalog.follow)
+        self.flight = FlightPort(SqlService(self), config.bind, 0, self._flight_opened)
         self.topology = Topology(config.grid_id, config.partitions, description.member_record(self))
         self.context = self._make_context()
         self.server = RespServer(self.turn, self.context)
@@ -184,6 +189,7 @@ class DataPod:
             store_settings=config.store,
         )
         context.catalog = self
+        context.flight = self.flight
         return context
 
     # -- registration and topology ---------------------------------------------------------------------------------
@@ -201,6 +207,10 @@ class DataPod:
         self.topology.learn_me(description.member_record(self))
         if self.replica.configuration is not None:
             self.topology.learn_configuration(self.replica.configuration)
+        self._register()
+
+    def _flight_opened(self) -> None:
+        self.topology.learn_me(description.member_record(self))
         self._register()
 
     def _topology_pushed(self, snapshot: Any) -> None:
@@ -280,6 +290,7 @@ class DataPod:
         if self._register_timer is not None:
             self._register_timer.cancel()
             self.client.leave()
+        await self.flight.close()
         await self.server.close()
         if self.http is not None:
             await self.http.close()

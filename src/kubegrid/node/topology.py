@@ -39,6 +39,8 @@ class MemberView:
     role: str
     serving: bool
     commit: int
+    flight: int | None = None
+    """Where it listens for Arrow Flight; None: not now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,7 @@ class Topology:
             role=record.role,
             serving=record.serving,
             commit=record.commit,
+            flight=record.flight_port,
         )
 
     def _build(self, number: int) -> None:

@@ -1,0 +1,106 @@
+"""One fragment at another member: asked, waited for and read so that it can be given up at any moment.
+
+Flight's `do_get` returns when the first bytes of the answer are there, and nothing ends it before, not even the peer's
+death if the machine went with it. So it waits in a thread of its own: who has given up leaves the thread to its time-out,
+and what comes too late is closed. From the first bytes on the stream is read where it is wanted, and the `Lookout` ends it.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from kubegrid.flight.lookout import LOOK_S, Lookout
+
+Raised = Callable[[BaseException], BaseException]
+
+
+class Given(Exception):
+    """Given up: nobody wants the answer, or it will not come."""
+
+
+class _Waiting:
+    """The thread that waits for the first bytes. Invariant: a stream that nobody took is cancelled."""
+
+    def __init__(self, ask: Callable[[], Any]) -> None:
+        self._ask = ask
+        self._guard = threading.Lock()
+        self._left = False
+        self.stream: Any = None
+        self.error: BaseException | None = None
+        self.answered = threading.Event()
+        threading.Thread(target=self._run, name="kubegrid-fragment", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            stream = self._ask()
+        except BaseException as error:
+            self.error = error
+        else:
+            with self._guard:
+                self.stream = stream
+                if self._left:
+                    stream.cancel()
+        self.answered.set()
+
+    def leave(self) -> None:
+        with self._guard:
+            self._left = True
+            if self.stream is not None:
+                self.stream.cancel()
+
+
+def wait(ask: Callable[[], Any], over: Callable[[], bool]) -> Any:
+    """The stream that `ask` brings; raises what it raises, or Given as soon as `over` is true."""
+    waiting = _Waiting(ask)
+    while not waiting.answered.wait(LOOK_S):
+        if over():
+            waiting.leave()
+            raise Given
+    if waiting.error is not None:
+        raise waiting.error
+    return waiting.stream
+
+
+class FragmentStream:
+    """Batches of a stream. Invariant: it is over exactly once: read, failed, closed or dropped; then nothing watches it."""
+
+    def __init__(self, stream: Any, lookout: Lookout, over: Callable[[], bool], told: Raised) -> None:
+        """`told` makes of what went wrong in reading what is to be raised."""
+        self._stream = stream
+        self._told = told
+        self._over = False
+        self._forget = lookout.watch(over, stream.cancel)
+
+    def __iter__(self) -> "FragmentStream":
+        return self
+
+    def __next__(self) -> Any:
+        if self._over:
+            raise StopIteration
+        try:
+            batch = self._stream.read_chunk().data
+        except StopIteration:
+            self._end()
+            raise
+        except BaseException as error:
+            self._end()
+            raise self._told(error) from error
+        return batch
+
+    def close(self) -> None:
+        """No more of it is wanted."""
+        if not self._over:
+            self._end()
+            self._stream.cancel()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _end(self) -> None:
+        self._over = True
+        self._forget()
+
+    def as_reader(self) -> Any:
+        return pa.RecordBatchReader.from_batches(self._stream.schema, self)

@@ -1,0 +1,103 @@
+"""The Flight server of one pod: takes calls in gRPC's threads and hands each to who knows its kind.
+
+    DoGet           a statement, a fragment, or what Flight SQL's GetFlightInfo gave a ticket for
+    GetFlightInfo   Flight SQL's commands; our JSON statements and tables, for clients that ask before they get
+    GetSchema       the schema of the same
+    DoPut           rows for a table; Flight SQL's updates, parameters, and bulk ingestion
+    DoAction        prepared statements; marks, among members
+    ListFlights     the tables
+
+Everything that goes wrong leaves as a `FlightError` (`failures`). Next on the path of the data: `statements` and
+`fragments` (what runs), `sql_commands` (Flight SQL), `puts` (what comes in).
+"""
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from pyarrow import flight
+
+from kubegrid.flight import tickets
+from kubegrid.flight.access import Access, Door, NoQuestions
+from kubegrid.flight.calls import Calls
+from kubegrid.flight.failures import outgoing
+from kubegrid.flight.fragments import FragmentCalls
+from kubegrid.flight.service import Service
+from kubegrid.flight.statements import Statements
+from kubegrid.wire import sql_tickets
+from kubegrid.wire.sql_tickets import TicketError
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+def _telling(method: Callable[Given, Answer]) -> Callable[Given, Answer]:
+    """Whatever a method raises leaves as a FlightError."""
+
+    @wraps(method)
+    def call(*args: Given.args, **named: Given.kwargs) -> Answer:
+        try:
+            return method(*args, **named)
+        except Exception as error:
+            raise outgoing(error) from None
+
+    return call
+
+
+class FlightServer(flight.FlightServerBase):  # type: ignore[misc] # pyarrow ships no types
+    """Listens from its making on. Invariant: after `refuse` no call begins, and every running one counts as cancelled."""
+
+    def __init__(self, service: Service, host: str, port: int) -> None:
+        self.calls = Calls()
+        self._access = Access(service.secret, service.grid_id)
+        self._statements = Statements(service, self.calls)
+        self._fragments = FragmentCalls(service, self.calls, self._access)
+        place = f"[{host}]" if ":" in host else host
+        super().__init__(
+            f"grpc://{place}:{port}", auth_handler=NoQuestions(), middleware={"access": Door(self._access)}
+        )
+
+    # -- calls -----------------------------------------------------------------------------------------------------
+
+    @_telling
+    def do_get(self, context: Any, ticket: Any) -> Any:
+        given = _limited(ticket.ticket)
+        if tickets.is_fragment(given):
+            return self._fragments.run(given, context)
+        if tickets.is_json(given):
+            return self._statements.answer(sql_tickets.decode(given), context)
+        raise TicketError("Flight SQL is not spoken yet")
+
+    @_telling
+    def do_action(self, context: Any, action: Any) -> Iterator[bytes]:
+        body = _limited(action.body.to_pybytes())
+        if action.type == tickets.MARKS:
+            return iter([self._fragments.marks(body, context)])
+        if action.type == tickets.CANCEL:
+            self.calls.cancel(tickets.decode_cancel(body))
+            return iter(())
+        raise TicketError(f"no action {action.type[:200]!r} here")
+
+    @_telling
+    def list_actions(self, context: Any) -> list[tuple[str, str]]:
+        return [
+            (tickets.CANCEL, 'End a running statement: {"statement_id": …}.'),
+            (tickets.MARKS, "The state of broadcast tables, for members of the grid."),
+        ]
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def refuse(self) -> None:
+        """Begin nothing any more; whoever runs is told at its next look that nobody wants it."""
+        self.calls.closing = True
+
+    def close(self) -> None:
+        """Stop listening and wait for the calls that run. Blocks."""
+        self.refuse()
+        self.shutdown()
+
+
+def _limited(data: bytes) -> bytes:
+    if len(data) > tickets.TICKET_BYTES_MAX:
+        raise TicketError(f"{len(data)} bytes where a ticket is expected; {tickets.TICKET_BYTES_MAX} is the most")
+    return data

@@ -1,0 +1,115 @@
+"""The member's Arrow Flight port: opened by a thread a moment after the start, closed in bounded time.
+
+Arrow and its Flight server take a good part of a second to import and some forty MiB; neither the start of a pod nor its
+serving loop waits for that. Until it listens `port` is None, and so is `flight` in the member's record. An embedded grid
+opens its port when somebody asks for it first.
+
+The calls run in gRPC's threads, never in the loop. What they do is in `kubegrid.flight`; what they may ask of the member
+in `sql_service`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kubegrid.flight.server import FlightServer
+    from kubegrid.node.sql_service import SqlService
+
+log = logging.getLogger("kubegrid.node.flight")
+
+CLOSE_DEADLINE_S = 3.0
+"""What runs is cancelled when the port closes; who does not end within this, a client that does not read, is left behind."""
+
+
+class FlightPort:
+    """Invariant: `port` is set exactly while it listens. Its methods are called in the serving loop."""
+
+    def __init__(self, service: "SqlService", host: str, port: int, changed: Callable[[], None]) -> None:
+        """`changed` is called when it has begun to listen."""
+        self.port: int | None = None
+        self.complaint = ""
+        """Why it does not listen though it was tried; empty else."""
+        self._service = service
+        self._host = host
+        self._wanted_port = port
+        self._changed = changed
+        self._server: FlightServer | None = None
+        self._begun = False
+        self._closed = False
+        self._tried = asyncio.Event()
+
+    @property
+    def settled(self) -> bool:
+        """Whether it listens, or never will."""
+        return self._tried.is_set() or self._closed
+
+    def begin(self) -> None:
+        """Open it, unless that was begun before."""
+        if not self._begun and not self._closed:
+            self._begun = True
+            loop = asyncio.get_running_loop()
+            threading.Thread(target=self._open, args=(loop,), name="kubegrid-flight-open", daemon=True).start()
+
+    async def tried(self) -> None:
+        """Until it listens, or it is known why not."""
+        await self._tried.wait()
+
+    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In the thread."""
+        server: FlightServer | None = None
+        complaint = ""
+        try:
+            from kubegrid.flight import server as flight_server
+
+            server = flight_server.FlightServer(self._service, self._host, self._wanted_port)
+        except Exception as error:  # whatever it is: the pod serves its Redis clients without SQL
+            complaint = f"no Arrow Flight on {self._host}:{self._wanted_port}: {error}"
+        try:
+            loop.call_soon_threadsafe(self._opened, server, complaint)
+        except RuntimeError:  # the loop has ended meanwhile
+            if server is not None:
+                server.close()
+
+    def _opened(self, server: "FlightServer | None", complaint: str) -> None:
+        if server is None:
+            self.complaint = complaint
+            log.error("%s", complaint)
+        elif self._closed:
+            _in_thread(server.close)
+        else:
+            self._server = server
+            self.port = server.port
+            log.info("listening for Arrow Flight port=%d", self.port)
+        self._tried.set()
+        if self.port is not None:
+            self._changed()
+
+    async def close(self) -> None:
+        """Refuse what comes, cancel what runs, and wait for it to end, but not for longer than `CLOSE_DEADLINE_S`."""
+        self._closed = True
+        self.port = None
+        self._tried.set()
+        server, self._server = self._server, None
+        if server is not None:
+            server.refuse()
+            done = asyncio.Event()
+            loop = asyncio.get_running_loop()
+
+            def end() -> None:
+                server.close()
+                with contextlib.suppress(RuntimeError):  # the loop has not waited
+                    loop.call_soon_threadsafe(done.set)
+
+            _in_thread(end)
+            try:
+                await asyncio.wait_for(done.wait(), CLOSE_DEADLINE_S)
+            except TimeoutError:
+                log.warning("calls of Arrow Flight did not end deadline_s=%.0f", CLOSE_DEADLINE_S)
+
+
+def _in_thread(work: Callable[[], object]) -> None:
+    threading.Thread(target=work, name="kubegrid-flight-close", daemon=True).start()

@@ -1,0 +1,109 @@
+"""What Flight's threads may ask of their member: the engine for statements, fragments of the own partition, bulk writes.
+
+Each is made by the first call that needs it, in the thread of that call, because each loads something large: DuckDB,
+the parser, the client. The serving loop never waits for that. When the pod stops, what was made is closed and nothing
+is made any more.
+
+Next on the path of the data: `query.engine` (statements), `sql_fragments` (fragments), `sql_ingest` (bulk writes).
+"""
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kubegrid.base.tables import Catalog
+from kubegrid.replication import Role
+
+if TYPE_CHECKING:
+    from kubegrid.flight.partitions import Place
+    from kubegrid.flight.service import Fragments, Ingest
+    from kubegrid.node.pod import DataPod
+    from kubegrid.query.engine import Engine
+
+Part = TypeVar("Part")
+
+
+class SqlService:
+    """`flight.service.Service`, one for each pod. Invariant: each part is made at most once, and none after `close`."""
+
+    def __init__(self, pod: "DataPod") -> None:
+        self._pod = pod
+        self.grid = pod.config.grid
+        self.grid_id = pod.config.grid_id
+        self.name = pod.config.name
+        self.partition = pod.config.partition
+        self.secret = pod.secret
+        self._parts: dict[str, Any] = {}
+        self._making = threading.RLock()
+        self._closed = False
+
+    @property
+    def version(self) -> str:
+        return self._pod.context.version
+
+    def catalog(self) -> Catalog:
+        return self._pod.catalog.newest
+
+    def engine(self) -> "Engine":
+        return self._part("engine", self._make_engine)
+
+    def fragments(self) -> "Fragments":
+        return self._part("fragments", self._make_fragments)
+
+    def ingest(self) -> "Ingest":
+        return self._part("ingest", self._make_ingest)
+
+    def close(self) -> None:
+        """End what the parts do, in the opposite order of their making. Blocks."""
+        with self._making:
+            self._closed = True
+            parts = list(self._parts.values())
+            self._parts.clear()
+        for part in reversed(parts):
+            part.close()
+
+    # -- where the partitions are (flight.partitions.Places) -------------------------------------------------------
+
+    @property
+    def count(self) -> int:
+        return self._pod.config.partitions
+
+    def own(self, partition: int) -> bool:
+        return partition == self.partition and self._pod.replica.role is Role.PRIMARY
+
+    def place(self, partition: int) -> "Place | None":
+        from kubegrid.flight.partitions import Place
+
+        primary = self._pod.topology.partitions[partition].primary
+        if primary is None:
+            return None
+        return Place(primary.name, None if primary.flight is None else f"{primary.host}:{primary.flight}")
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    def _part(self, name: str, make: Callable[[], Part]) -> Part:
+        found = self._parts.get(name)
+        if found is None:
+            with self._making:
+                found = self._parts.get(name)
+                if found is None:
+                    found = self._made(name, make)
+        part: Part = found
+        return part
+
+    def _made(self, name: str, make: Callable[[], Part]) -> Part:
+        if self._closed:
+            from kubegrid.sql.errors import Unavailable
+
+            raise Unavailable(f"{self.name} is about to end", remedy="Ask another member.")
+        part = self._parts[name] = make()
+        return part
+
+    def _make_engine(self) -> "Engine":
+        raise NotImplementedError
+
+    def _make_fragments(self) -> "Fragments":
+        raise NotImplementedError
+
+    def _make_ingest(self) -> "Ingest":
+        raise NotImplementedError
