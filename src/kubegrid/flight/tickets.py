@@ -21,7 +21,7 @@ from kubegrid.wire.sql_tickets import TicketError
 MARKS = "kubegrid.marks"
 """Action: the marks of this partition's own rows of some broadcast tables."""
 CANCEL = "kubegrid.cancel"
-"""Action: end a running statement by its id. Names are 128 random bits: who knows one may end it."""
+"""Action: end a running statement by its id. Ids are long and random: who knows one may end it."""
 TABLE = "table"
 """First word of the path of a descriptor that names a table."""
 TICKET_BYTES_MAX = 4 * 2**20

@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -54,8 +55,7 @@ def _trouble_with(config: NodeConfig) -> str:
 async def _serve(config: NodeConfig, secret: bytes | None) -> int:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_Failures())
-    for module in NOT_FOR_PODS:
-        sys.modules.setdefault(module, None)  # type: ignore[arg-type] # an import of it fails, says the language
+    sys.meta_path.insert(0, _NotFound())
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     pod = DataPod(config, secret)
     told: asyncio.Queue[str] = asyncio.Queue()
@@ -127,6 +127,14 @@ class _Failures:
             log.critical("member ends: its state is not known any more")
             logging.shutdown()
             os._exit(EXIT_BUG)
+
+
+class _NotFound(MetaPathFinder):
+    """Finds the modules `NOT_FOR_PODS` missing, whatever is installed."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name in NOT_FOR_PODS:
+            raise ModuleNotFoundError(f"{name} is not for data pods", name=name)
 
 
 def passed_through(traceback: TracebackType | None, packages: tuple[str, ...]) -> bool:

@@ -28,7 +28,7 @@ NOTE = b"kubegrid"
 """Key of the schema's metadata under which a `Note` is, as JSON."""
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
 """What every JSON reader of ours takes as an integer; larger ones travel as decimals."""
-STATEMENT_ID_CHARS = 32
+STATEMENT_ID_CHARS_MAX = 200
 ERROR_BYTES_MAX = 2500
 """Of an error's bytes. With its text and Base64 that stays below the 8 KiB of headers that gRPC takes from a peer."""
 ERROR_TEXT_CHARS_MAX = 500
@@ -45,7 +45,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
     sql: str
     parameters: list[Any] = []
     statement_id: str | None = None
-    """32 hexadecimal digits by which a writing statement that is sent again is not done twice."""
+    """Chosen by the client: a writing statement that is sent again with it is not done twice, and it can be cancelled."""
     timeout_ms: int | None = None
 
 
@@ -85,8 +85,10 @@ def decode(ticket: bytes) -> Statement:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise TicketError(f"the ticket is not a statement as JSON: {error}") from error
     chosen = statement.statement_id
-    if chosen is not None and (len(chosen) != STATEMENT_ID_CHARS or not _is_hex(chosen)):
-        raise TicketError(f"the statement id {chosen[:64]!r} is not {STATEMENT_ID_CHARS} hexadecimal digits")
+    if chosen is not None and not (
+        1 <= len(chosen) <= STATEMENT_ID_CHARS_MAX and chosen.isascii() and chosen.isprintable()
+    ):
+        raise TicketError(f"the statement id {chosen[:64]!r} is not 1 to {STATEMENT_ID_CHARS_MAX} printable characters")
     if statement.timeout_ms is not None and statement.timeout_ms <= 0:
         raise TicketError(f"timeout_ms is {statement.timeout_ms}; it must be above 0")
     values = [_meant(number, value) for number, value in enumerate(statement.parameters, 1)]
@@ -129,10 +131,6 @@ def decode_error(extra_info: bytes | None) -> dict[str, Any] | None:
 
 def _shortened(value: Any) -> Any:
     return value[:ERROR_TEXT_CHARS_MAX] if isinstance(value, str) else value
-
-
-def _is_hex(text: str) -> bool:
-    return all(character in "0123456789abcdefABCDEF" for character in text)
 
 
 # -- parameters ------------------------------------------------------------------------------------------------------
