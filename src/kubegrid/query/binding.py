@@ -1,0 +1,161 @@
+"""Names and types, as DuckDB has them: statements are bound in an empty DuckDB that has the catalog's tables.
+
+What a statement's columns are called and which types they have, and what is wrong with it, is so said by DuckDB itself,
+before a partition is asked anything. A catalog may have a thousand tables and making one costs half a millisecond, so
+only the tables that a statement names are made, and all of them when it asks for the catalog itself.
+
+`Binding.seen` has what users see, and runs what they ask about the catalog (`information_schema`); `Binding.hidden` has
+what fragments see: `__version`, and `t__all` for all rows of a broadcast table.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from kubegrid.base.tables import Catalog, TableDefinition
+from kubegrid.columns.database import open_database, quoted
+from kubegrid.query.duck_errors import sql_error
+from kubegrid.sql.errors import SqlError
+
+Columns = tuple[tuple[str, str], ...]
+"""Names and DuckDB types, in order."""
+
+VERSION_COLUMN = "__version"
+ALL_ROWS = "__all"
+MEMORY_BYTES = 64 * 2**20
+"""Of each of the two databases: tables without rows, and what a statement without tables computes."""
+ARROW_TYPES_MAX = 1000
+
+
+class EmptyTables:
+    """A DuckDB with tables of a catalog and no rows in them. One thread at a time: its owner has a lock."""
+
+    def __init__(self, definition: Callable[[TableDefinition], str], connection: Any) -> None:
+        self.connection = connection
+        self._definition = definition
+        self._made: dict[str, TableDefinition] = {}
+        self._version = -1
+        self._names: dict[str, TableDefinition] = {}
+
+    def have(self, catalog: Catalog, tables: Iterable[str] | None) -> None:
+        """Make these tables as the catalog has them; None: all. Names are as a statement spells them."""
+        if catalog.version != self._version:
+            self._names = {table.name.lower(): table for table in catalog.tables}
+            for name in [name for name, made in self._made.items() if not _same(made, self._names.get(name))]:
+                self._drop(name)
+            self._version = catalog.version
+        wanted = self._names if tables is None else {name.lower() for name in tables} & self._names.keys()
+        missing = [self._names[name] for name in wanted if name not in self._made]
+        if missing:
+            self.connection.execute("; ".join(self._definition(table) for table in missing))
+            self._made |= {table.name.lower(): table for table in missing}
+
+    def _drop(self, name: str) -> None:
+        table = self._made.pop(name).name
+        for each in (table, table + ALL_ROWS):
+            self.connection.execute(f"DROP TABLE IF EXISTS {quoted(each)}")
+
+
+class Binding:
+    """Thread-safe; one statement at a time is bound, which takes half a millisecond."""
+
+    def __init__(self, spill_folder: str, spill_bytes_max: int) -> None:
+        self._lock = threading.Lock()
+        self._seen = EmptyTables(_seen, open_database(MEMORY_BYTES, spill_folder, spill_bytes_max, lossless=False))
+        self._hidden = EmptyTables(_hidden, open_database(MEMORY_BYTES, spill_folder, spill_bytes_max))
+        self._arrow_types: dict[str, Any] = {}
+
+    def columns(self, text: str, catalog: Catalog, tables: Iterable[str] | None) -> Columns:
+        """Of what a user wrote, or would see. Raises SqlError with its place in the text."""
+        with self._lock:
+            self._seen.have(catalog, tables)
+            cursor = self._seen.connection.cursor()
+            try:
+                return columns_of(cursor.sql(text))
+            except Exception as error:
+                raise self._told(cursor, text, catalog, error) from None
+            finally:
+                cursor.close()
+
+    def hidden_columns(self, sql: str, catalog: Catalog, tables: Iterable[str]) -> Columns:
+        """Of what only runs inside: fragments, and the questions of statements that write."""
+        with self._lock:
+            self._hidden.have(catalog, tables)
+            cursor = self._hidden.connection.cursor()
+            try:
+                return columns_of(cursor.sql(sql))
+            except Exception as error:
+                raise sql_error(error) from error
+            finally:
+                cursor.close()
+
+    def catalog_cursor(self, catalog: Catalog, tables: Iterable[str] | None) -> Any:
+        """A connection to the tables as users see them, to run a question about the catalog in."""
+        with self._lock:
+            self._seen.have(catalog, tables)
+            return self._seen.connection.cursor()
+
+    def schema(self, columns: Sequence[tuple[str, str]]) -> Any:
+        """The `pyarrow.Schema` of an answer with these columns."""
+        import pyarrow as pa
+
+        with self._lock:
+            missing = {kind for _, kind in columns} - self._arrow_types.keys()
+            if missing:
+                self._learn(sorted(missing))
+            return pa.schema([pa.field(name, self._arrow_types[kind]) for name, kind in columns])
+
+    def close(self) -> None:
+        with self._lock:
+            self._seen.connection.close()
+            self._hidden.connection.close()
+
+    def _told(self, cursor: Any, text: str, catalog: Catalog, error: Exception) -> SqlError:
+        """DuckDB tells the place only of a statement that it is to run; EXPLAIN, on a line of its own, runs nothing."""
+        try:
+            cursor.execute("EXPLAIN\n" + text)
+        except Exception as placed:
+            return sql_error(placed, text, catalog.by_name, lines_before=1)
+        return sql_error(error, tables=catalog.by_name)
+
+    def _learn(self, kinds: Sequence[str]) -> None:
+        if len(self._arrow_types) > ARROW_TYPES_MAX:
+            self._arrow_types.clear()
+        cursor = self._seen.connection.cursor()
+        try:
+            nulls = ", ".join(f"NULL::{kind} AS c{place}" for place, kind in enumerate(kinds))
+            schema = cursor.sql(f"SELECT {nulls} LIMIT 0").to_arrow_table().schema
+        finally:
+            cursor.close()
+        self._arrow_types |= dict(zip(kinds, schema.types, strict=True))
+
+
+def _same(one: TableDefinition, other: TableDefinition | None) -> bool:
+    return other is not None and (one.id, one.schema) == (other.id, other.schema)
+
+
+def columns_of(relation: Any) -> Columns:
+    """Of a DuckDB relation. What is only ever NULL has a type that nothing can be cast to; it goes as INTEGER."""
+    kinds = ["INTEGER" if str(kind) in ('"NULL"', "NULL") else str(kind) for kind in relation.types]
+    return tuple(zip(relation.columns, kinds, strict=True))
+
+
+def _seen(table: TableDefinition) -> str:
+    columns = [f"{quoted(column.name)} {column.type.name}{_rule(column)}" for column in table.columns]
+    key = ", ".join(quoted(name) for name in table.key)
+    return f"CREATE TABLE {quoted(table.name)} ({', '.join(columns)}, PRIMARY KEY ({key}))"
+
+
+def _rule(column: Any) -> str:
+    rule = "" if column.nullable else " NOT NULL"
+    if column.default is None:
+        return rule
+    text = column.type.to_text(column.default).decode(errors="replace").replace("'", "''")
+    return f"{rule} DEFAULT '{text}'::{column.type.name}"
+
+
+def _hidden(table: TableDefinition) -> str:
+    columns = ", ".join(f"{quoted(column.name)} {column.type.name}" for column in table.columns)
+    columns += f", {VERSION_COLUMN} UBIGINT"
+    made = f"CREATE TABLE {quoted(table.name)} ({columns})"
+    return f"{made}; CREATE TABLE {quoted(table.name + ALL_ROWS)} ({columns})" if table.broadcast else made

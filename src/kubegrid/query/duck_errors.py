@@ -1,0 +1,102 @@
+"""DuckDB's complaints as errors of ours: the kind, the place in the user's text with a caret, the nearest names.
+
+DuckDB says all of it in one text (`Binder Error: … LINE 1: … ^`), and under several classes, or as an OSError when it
+fails while its rows are read; the text is the same everywhere, so the text is what is read. Places are only told of text
+that the user wrote: of a fragment's SQL, which he never saw, they would mislead.
+"""
+
+import re
+from collections.abc import Iterable
+
+from kubegrid.base.nearest import nearest
+from kubegrid.sql.errors import (
+    Cancelled,
+    NotSupported,
+    SqlError,
+    SyntaxProblem,
+    TooMuch,
+    TypeProblem,
+    UnknownName,
+    WriteRefused,
+)
+
+REMEDY_LINES_MAX = 12
+
+_PLACE = re.compile(r"\n\s*LINE (\d+): (.*)\n( *)\^", re.DOTALL)
+_TABLE = re.compile(r'Table with name "?([^"\s]+?)"? does not exist')
+_UNKNOWN = re.compile(r"not found|does not exist|does not have a column|Ambiguous reference|is not in the catalog")
+_KINDS: tuple[tuple[str, type[SqlError]], ...] = (
+    ("Parser Error: ", SyntaxProblem),
+    ("Catalog Error: ", UnknownName),
+    ("Conversion Error: ", TypeProblem),
+    ("Out of Range Error: ", TypeProblem),
+    ("Invalid Input Error: ", TypeProblem),
+    ("Mismatch Type Error: ", TypeProblem),
+    ("Invalid type Error: ", TypeProblem),
+    ("Out of Memory Error: ", TooMuch),
+    ("INTERRUPT Error: ", Cancelled),
+    ("Permission Error: ", NotSupported),
+    ("Not implemented Error: ", NotSupported),
+    ("Constraint Error: ", WriteRefused),
+)
+
+
+def sql_error(error: BaseException, text: str = "", tables: Iterable[str] = (), lines_before: int = 0) -> SqlError:
+    """`text`: what the user wrote, if DuckDB was given just that, after `lines_before` lines of ours."""
+    message = str(error)
+    line, column = _place(message, text, lines_before)
+    said = _PLACE.split(message, maxsplit=1)[0].strip()
+    kind, said = _kind(said)
+    first, _, rest = said.partition("\n")
+    remedy = _remedy(rest)
+    unknown = _TABLE.search(first)
+    if kind is NotSupported and "disabled by configuration" in first:
+        first = "files and the network are closed to statements: " + first.partition(" - ")[0]
+        remedy = "Load files with `kubegrid load`, or give the rows to `grid.sql` as parameters."
+    elif kind is TooMuch:
+        first = f"the statement needs more memory than SQL may use in a pod: {first}"
+        remedy = "Ask for fewer rows, columns or groups, or give SQL more memory (memory_bytes of SqlSettings)."
+    elif unknown:
+        first = f"there is no table {unknown[1]!r}"
+        names = list(tables)
+        near = nearest(unknown[1], names)
+        remedy = f"Did you mean {near!r}?" if near else "SHOW TABLES lists the tables of this grid."
+    return kind(first, line=line, column=column, text=text, remedy=remedy)
+
+
+def _kind(said: str) -> tuple[type[SqlError], str]:
+    for prefix, kind in _KINDS:
+        if said.startswith(prefix):
+            return kind, said[len(prefix) :]
+    if said.startswith("Binder Error: "):
+        said = said[len("Binder Error: ") :]
+        if said.startswith(("No function matches", "Cannot compare", "Cannot mix", "Could not choose")):
+            return TypeProblem, said
+        return (UnknownName if _UNKNOWN.search(said.partition("\n")[0]) else SqlError), said
+    return SqlError, said
+
+
+def _remedy(rest: str) -> str:
+    lines = [line.rstrip().replace("Candidate bindings: :", "Candidate bindings:") for line in rest.splitlines()]
+    lines = [line for line in lines if line.strip()]
+    more = len(lines) - REMEDY_LINES_MAX
+    return "\n".join(lines[:REMEDY_LINES_MAX] + ([f"… and {more} more"] if more > 0 else []))
+
+
+def _place(message: str, text: str, lines_before: int) -> tuple[int, int]:
+    """Line and column in the user's text, from 1; zeros: not known."""
+    found = _PLACE.search(message)
+    if found is None or not text:
+        return 0, 0
+    line = int(found[1]) - lines_before
+    lines = text.split("\n")
+    if not 0 < line <= len(lines):
+        return 0, 0
+    excerpt = found[2]
+    column = len(found[3]) - len(f"LINE {found[1]}: ")
+    if excerpt.startswith("...") and not lines[line - 1].startswith("..."):  # DuckDB shows only a part of a long line
+        whole = lines[line - 1].find(excerpt.removeprefix("...").removesuffix("..."))
+        if whole < 0:
+            return 0, 0
+        column += whole - 3
+    return line, min(max(0, column), len(lines[line - 1])) + 1

@@ -1,0 +1,117 @@
+"""Asking one partition for one fragment, until it has answered whole.
+
+A partition whose primary died, moved or was deposed says Unavailable; the fragment is then asked again from its start,
+of whoever is primary by then, until the statement's time is over. Rows that came before the failure are thrown away: a
+fragment's rows count only when its stream has come to its end.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from kubegrid.base.tables import Catalog
+from kubegrid.columns.requests import FragmentRequest
+from kubegrid.query.duck_errors import sql_error
+from kubegrid.query.lanes import Task
+from kubegrid.query.partitions import Partitions
+from kubegrid.query.running import Running
+from kubegrid.query.trace import Asked
+from kubegrid.sql.errors import SqlError, TimedOut, Unavailable
+from kubegrid.sql.plans import Fragment
+
+PAUSE_FIRST_S = 0.01
+PAUSE_MAX_S = 0.25
+
+Marks = Mapping[str, dict[int, str]]
+"""Broadcast table → partition → mark."""
+T = TypeVar("T")
+
+
+def until_available(partition: int, attempt: Callable[[], T], running: Running) -> T:
+    """What `attempt` returns, as soon as it does not raise Unavailable any more."""
+    pause = PAUSE_FIRST_S
+    while True:
+        running.check()
+        try:
+            return attempt()
+        except Unavailable as error:
+            last = error
+        try:
+            running.pause(pause)
+        except TimedOut:
+            raise Unavailable(
+                f"partition {partition} did not answer within the statement's {running.timeout_ms} ms: {last.message}",
+                remedy="Ask again; `kubegrid status` says which partitions have a primary.",
+            ) from last
+        pause = min(pause * 2, PAUSE_MAX_S)
+
+
+def ask(
+    partitions: Partitions,
+    fragment: Fragment,
+    catalog: Catalog,
+    marks: Marks,
+    asked: Asked,
+    take: Callable[[Any, Iterator[Any]], T],
+    running: Running,
+) -> T:
+    """What `take` makes of the schema of the fragment's rows and their batches.
+
+    It is called anew when the partition fails while it runs. Batches that it leaves for later fail for good.
+    """
+
+    def attempt() -> T:
+        asked.attempts += 1
+        asked.rows = asked.bytes = 0
+        reader = partitions.run(asked.partition, _request(fragment, catalog, marks, running), running.over)
+        try:
+            return take(reader.schema, _counted(reader, running, asked))
+        except BaseException:
+            reader.close()
+            raise
+
+    return until_available(asked.partition, attempt, running)
+
+
+def ask_marks(partitions: Partitions, tables: Sequence[str], running: Running) -> tuple[list[Task], Marks]:
+    """Tasks that ask each partition for the state of its rows of these tables, and where they will have put it."""
+    found: dict[str, dict[int, str]] = {table: {} for table in tables}
+
+    def task(partition: int) -> Task:
+        def put() -> None:
+            there = until_available(partition, lambda: partitions.marks(partition, tables), running)
+            for table in tables:
+                found[table][partition] = there[table]
+
+        return put
+
+    return [task(partition) for partition in range(partitions.count)], found
+
+
+def _request(fragment: Fragment, catalog: Catalog, marks: Marks, running: Running) -> FragmentRequest:
+    return FragmentRequest(
+        sql=fragment.sql,
+        tables=list(fragment.tables),
+        broadcast={table: marks[table] for table in fragment.broadcast},
+        catalog=catalog.version,
+        ids={name: catalog.table(name).id for name in {*fragment.tables, *fragment.broadcast}},
+        timeout_ms=running.left_ms(),
+    )
+
+
+def _counted(reader: Any, running: Running, asked: Asked) -> Iterator[Any]:
+    """Its batches; the reader is closed when they end, whatever for."""
+    try:
+        for batch in reader:
+            running.check()
+            asked.rows += batch.num_rows
+            asked.bytes += batch.nbytes
+            yield batch
+    except SqlError:
+        raise
+    except Exception as error:
+        running.check()
+        raise sql_error(error) from error
+    finally:
+        asked.seconds = time.monotonic() - asked.begun_s
+        reader.close()

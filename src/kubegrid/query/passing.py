@@ -1,0 +1,120 @@
+"""Rows of the partitions that are the answer as they are: passed on while they come, without a DuckDB in between.
+
+A partition that fails before any of its rows were passed on is asked again, so each part is held back until it is whole
+or `HOLD_BYTES` large. After that its rows cannot be taken back: the statement fails, and the client is told that what
+it has is no whole answer.
+"""
+
+import contextlib
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from kubegrid.query.lanes import LANES_MAX, Lanes, Task
+from kubegrid.query.running import Running
+from kubegrid.sql.errors import Unavailable
+
+HOLD_BYTES = 4 * 2**20
+"""Of one part. Times `LANES_MAX`, and the queue: what one statement may hold in memory."""
+LOOK_S = 0.05
+"""How often one that waits looks whether the statement is over."""
+
+Held = tuple[list[Any], Iterator[Any]]
+"""The first batches of a part, and the others, for which it is too late to ask again."""
+
+
+def hold(schema: Any, batches: Iterator[Any]) -> Held:
+    held: list[Any] = []
+    size = 0
+    for batch in batches:
+        if batch.num_rows:
+            held.append(batch)
+            size += batch.nbytes
+            if size >= HOLD_BYTES:
+                return held, _for_good(batches)
+    return held, iter(())
+
+
+def passed(asks: Sequence[Callable[[Running], Held]], lanes: Lanes, running: Running) -> Iterator[Any]:
+    """The batches of all parts, part by part or mixed. Returns when the first is there, or the end."""
+    if len(asks) == 1:
+        held, rest = asks[0](running)
+        return _chained(held, rest)
+    part = running.part()
+    coming = _Coming(part)
+
+    def task(ask: Callable[[Running], Held]) -> Task:
+        def run() -> None:
+            held, rest = ask(part)
+            for batch in _chained(held, rest):
+                coming.put(batch)
+
+        return run
+
+    lanes.start([task(ask) for ask in asks], part, coming.end)
+    batches = coming.batches(running)
+    first = next(batches, None)
+    return iter(()) if first is None else _chained([first], batches)
+
+
+class _Coming:
+    """Between the threads that ask and the one that gives out: `LANES_MAX` batches, then they wait for each other."""
+
+    def __init__(self, part: Running) -> None:
+        self._part = part
+        self._queue: queue.Queue[Any] = queue.Queue(maxsize=LANES_MAX)
+        self._ended = False
+        self._failure: BaseException | None = None
+
+    def put(self, batch: Any) -> None:
+        while True:
+            self._part.check()
+            try:
+                self._queue.put(batch, timeout=LOOK_S)
+                return
+            except queue.Full:
+                continue
+
+    def end(self, failure: BaseException | None) -> None:
+        self._failure = failure
+        self._ended = True
+        with contextlib.suppress(queue.Full):  # wakes who waits; nobody waits at a full queue
+            self._queue.put_nowait(None)
+
+    def batches(self, running: Running) -> Iterator[Any]:
+        try:
+            while True:
+                running.check()
+                ended = self._ended  # read before the queue: what was put before the end is in it then
+                if self._failure is not None:
+                    raise self._failure
+                try:
+                    batch = self._queue.get_nowait() if ended else self._queue.get(timeout=LOOK_S)
+                except queue.Empty:
+                    if ended:
+                        return
+                    continue
+                if batch is not None:
+                    yield batch
+        finally:
+            self._part.stop()
+
+
+def _for_good(batches: Iterator[Any]) -> Iterator[Any]:
+    try:
+        yield from batches
+    except Unavailable as error:
+        raise Unavailable(
+            f"{error.message}; rows had been given out already, and are no whole answer", remedy="Ask again."
+        ) from error
+
+
+def _chained(held: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
+    try:
+        while held:
+            yield held.pop(0)
+        yield from rest
+    finally:
+        close = getattr(rest, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,129 @@
+"""Carrying out a prepared query: marks, fragments in all partitions at once, gathering, the final statement."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from kubegrid.base.settings import SqlSettings
+from kubegrid.query import final, fragments, passing
+from kubegrid.query.binding import Binding, Columns
+from kubegrid.query.fragments import Marks
+from kubegrid.query.gathering import Gathering
+from kubegrid.query.lanes import Lanes, Task
+from kubegrid.query.partitions import Partitions
+from kubegrid.query.preparing import Prepared
+from kubegrid.query.running import Running
+from kubegrid.query.trace import Asked, Trace
+from kubegrid.query.watch import Watch
+from kubegrid.query.workroom import Workroom
+from kubegrid.sql.plans import Fragment, Plan
+
+Ends = list[Callable[[], None]]
+"""What to call, the last one first, when the rows are not wanted any more."""
+
+
+class Querying:
+    """Thread-safe; one for an engine."""
+
+    def __init__(self, partitions: Partitions, binding: Binding, settings: SqlSettings, spill_folder: str) -> None:
+        self._partitions = partitions
+        self._binding = binding
+        self._settings = settings
+        self._lanes = Lanes(settings.queries_max)
+        self._watch = Watch()
+        self.workroom = Workroom(settings, spill_folder)
+        self._numbers = itertools.count(1)
+
+    def run(self, prepared: Prepared, running: Running, trace: Trace, ends: Ends) -> Iterator[Any]:
+        """The batches. Returns when the first is ready. Raises SqlError; SchemaMoved: prepare it anew."""
+        plan = prepared.plan
+        if plan is None:
+            tables = None if prepared.about_catalog else ()
+            cursor = self._binding.catalog_cursor(prepared.catalog, tables)
+            return self._final(cursor, prepared.text, prepared.columns, running, trace, ends)
+        marks = self._marks(plan, running, trace)
+        if plan.final is None:
+            return self._passed(plan.fragments[0], prepared, marks, running, trace)
+        gathering = Gathering(self.workroom, self._watch, next(self._numbers))
+        ends.append(gathering.close)
+        self._gather(plan, gathering, prepared, marks, running, trace)
+        cursor = self.workroom.cursor()
+        try:
+            for fragment in plan.fragments:
+                gathering.put_into(cursor, fragment.name, fragment.columns)
+        except BaseException:
+            cursor.close()
+            raise
+        return self._final(cursor, plan.final, plan.columns, running, trace, ends)
+
+    def local(self, sql: str, relations: Sequence[tuple[str, Any]], running: Running) -> Any:
+        """A `pyarrow.Table`: DuckDB's answer over these Arrow tables only."""
+        cursor = self.workroom.cursor()
+        try:
+            for name, table in relations:
+                cursor.register(name, table)
+            with self._watch.over(running, cursor.interrupt):
+                return cursor.sql(sql).to_arrow_table()
+        finally:
+            cursor.close()
+
+    def close(self) -> None:
+        self._lanes.close()
+        self._watch.close()
+        self.workroom.close()
+
+    def _final(
+        self, cursor: Any, sql: str, columns: Columns, running: Running, trace: Trace, ends: Ends
+    ) -> Iterator[Any]:
+        with trace.step("final"):
+            batches, end = final.run(cursor, sql, columns, self._settings.batch_rows, running, self._watch)
+        ends.append(end)
+        return batches
+
+    def _marks(self, plan: Plan, running: Running, trace: Trace) -> Marks:
+        tables = sorted({table for fragment in plan.fragments for table in fragment.broadcast})
+        if not tables:
+            return {}
+        part = running.part()
+        tasks, marks = fragments.ask_marks(self._partitions, tables, part)
+        with trace.step("marks"):
+            self._lanes.run(tasks, part)
+        return marks
+
+    def _gather(
+        self, plan: Plan, gathering: Gathering, prepared: Prepared, marks: Marks, running: Running, trace: Trace
+    ) -> None:
+        part = running.part()
+
+        def task(fragment: Fragment, asked: Asked) -> Task:
+            def take(schema: Any, batches: Iterator[Any]) -> None:
+                gathering.take(fragment.name, asked.partition, schema, batches, part)
+
+            return lambda: fragments.ask(self._partitions, fragment, prepared.catalog, marks, asked, take, part)
+
+        tasks = [
+            task(fragment, self._asked(fragment, partition, trace))
+            for fragment in plan.fragments
+            for partition in self._of(fragment)
+        ]
+        self._lanes.run(tasks, part)
+        trace.spilled_bytes = gathering.spilled_bytes
+
+    def _passed(
+        self, fragment: Fragment, prepared: Prepared, marks: Marks, running: Running, trace: Trace
+    ) -> Iterator[Any]:
+        def ask(partition: int) -> Callable[[Running], passing.Held]:
+            asked = self._asked(fragment, partition, trace)
+            return lambda part: fragments.ask(
+                self._partitions, fragment, prepared.catalog, marks, asked, passing.hold, part
+            )
+
+        return passing.passed([ask(partition) for partition in self._of(fragment)], self._lanes, running)
+
+    def _asked(self, fragment: Fragment, partition: int, trace: Trace) -> Asked:
+        asked = Asked(fragment.name, partition)
+        trace.asked.append(asked)
+        return asked
+
+    def _of(self, fragment: Fragment) -> Sequence[int]:
+        return range(self._partitions.count) if fragment.partitions is None else fragment.partitions

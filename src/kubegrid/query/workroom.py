@@ -1,0 +1,49 @@
+"""The DuckDB in which a pod puts answers together: bounded in memory, spilling to disk, closed to the outside."""
+
+import threading
+from typing import Any
+
+from kubegrid.base.settings import SqlSettings
+from kubegrid.columns.database import open_database
+
+
+class Workroom:
+    """One for an engine; opened by the first statement that needs it. Every user gets a connection of its own."""
+
+    def __init__(self, settings: SqlSettings, spill_folder: str) -> None:
+        self._settings = settings
+        self._spill_folder = spill_folder
+        self._lock = threading.Lock()
+        self._connection: Any = None
+
+    def cursor(self) -> Any:
+        with self._lock:
+            if self._connection is None:
+                settings = self._settings
+                self._connection = open_database(
+                    settings.replica_bytes(0),
+                    self._spill_folder,
+                    settings.spill_bytes_max,
+                    settings.threads,
+                    lossless=False,
+                )
+            return self._connection.cursor()
+
+    def make(self, schema: str) -> None:
+        self._run(f"CREATE SCHEMA {schema}")
+
+    def drop(self, schema: str) -> None:
+        self._run(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _run(self, sql: str) -> None:
+        cursor = self.cursor()
+        try:
+            cursor.execute(sql)
+        finally:
+            cursor.close()

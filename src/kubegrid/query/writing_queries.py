@@ -1,0 +1,57 @@
+"""What a statement that writes may ask: distributed questions with its own time and limits, and small ones of DuckDB."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from sqlglot import exp
+
+from kubegrid.base.settings import SqlSettings
+from kubegrid.base.tables import Catalog
+from kubegrid.query.duck_errors import sql_error
+from kubegrid.query.preparing import Preparing
+from kubegrid.query.running import Running
+from kubegrid.sql.errors import SqlError
+
+Answered = Callable[[Callable[[], Any], Running], Any]
+
+
+class StatementQueries:
+    """`writer.Queries`, for one statement."""
+
+    def __init__(
+        self,
+        catalog: Callable[[], Catalog],
+        preparing: Preparing,
+        answered: Answered,
+        local: Callable[..., Any],
+        settings: SqlSettings,
+        running: Running,
+    ) -> None:
+        self._catalog = catalog
+        self._preparing = preparing
+        self._answered = answered
+        self._local = local
+        self._settings = settings
+        self._running = running
+
+    @property
+    def catalog(self) -> Catalog:
+        return self._catalog()
+
+    def columns(self, query: exp.Query) -> tuple[tuple[str, str], ...]:
+        return self._preparing.hidden_query(query, self._catalog()).columns
+
+    def select(self, query: exp.Query) -> Iterator[Any]:
+        part = self._running.part()
+        result = self._answered(lambda: self._preparing.hidden_query(query, self._catalog()), part)
+        with result:
+            yield from result.batches
+
+    def local(self, sql: str, relations: Mapping[str, Any]) -> Any:
+        try:
+            return self._local(sql, list(relations.items()), self._running)
+        except SqlError:
+            raise
+        except Exception as error:
+            self._running.check()
+            raise sql_error(error) from error
