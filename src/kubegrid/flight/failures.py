@@ -69,5 +69,5 @@ def incoming(error: BaseException, peer: str) -> errors.SqlError:
 
 
 def _text(error: errors.SqlError) -> str:
-    text = str(error)
+    text = str(error).removesuffix(".")  # Flight puts a period and words of its own behind it
     return text if len(quote(text)) <= TEXT_BYTES_MAX else text[: TEXT_BYTES_MAX // 4] + "…"

@@ -17,12 +17,14 @@ from typing import Any, ParamSpec, TypeVar
 
 from pyarrow import flight
 
-from kubegrid.flight import tickets
+from kubegrid.flight import plain_flights, sql_commands, tickets
 from kubegrid.flight.access import Access, Door, NoQuestions
 from kubegrid.flight.calls import Calls
 from kubegrid.flight.failures import outgoing
 from kubegrid.flight.fragments import FragmentCalls
+from kubegrid.flight.puts import Puts
 from kubegrid.flight.service import Service
+from kubegrid.flight.sql_commands import SqlCommands
 from kubegrid.flight.statements import Statements
 from kubegrid.wire import sql_tickets
 from kubegrid.wire.sql_tickets import TicketError
@@ -52,6 +54,9 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc] # pyarrow shi
         self._access = Access(service.secret, service.grid_id)
         self._statements = Statements(service, self.calls)
         self._fragments = FragmentCalls(service, self.calls, self._access)
+        self._service = service
+        self._sql = SqlCommands(service, self._statements)
+        self._puts = Puts(service, self.calls, self._statements, self._sql.prepared)
         place = f"[{host}]" if ":" in host else host
         super().__init__(
             f"grpc://{place}:{port}", auth_handler=NoQuestions(), middleware={"access": Door(self._access)}
@@ -66,7 +71,25 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc] # pyarrow shi
             return self._fragments.run(given, context)
         if tickets.is_json(given):
             return self._statements.answer(sql_tickets.decode(given), context)
-        raise TicketError("Flight SQL is not spoken yet")
+        return self._sql.get(given, context)
+
+    @_telling
+    def get_flight_info(self, context: Any, descriptor: Any) -> Any:
+        return self._known(descriptor) or self._sql.info(_with_command(descriptor), context)
+
+    @_telling
+    def get_schema(self, context: Any, descriptor: Any) -> Any:
+        known = self._known(descriptor)
+        return self._sql.schema(_with_command(descriptor)) if known is None else flight.SchemaResult(known.schema)
+
+    @_telling
+    def list_flights(self, context: Any, criteria: Any) -> Iterator[Any]:
+        names = sorted(self._service.catalog().by_name)
+        return iter([plain_flights.of_table(self._service.catalog(), name) for name in names])
+
+    @_telling
+    def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
+        self._puts.put(context, descriptor, reader, writer)
 
     @_telling
     def do_action(self, context: Any, action: Any) -> Iterator[bytes]:
@@ -76,6 +99,8 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc] # pyarrow shi
         if action.type == tickets.CANCEL:
             self.calls.cancel(tickets.decode_cancel(body))
             return iter(())
+        if action.type in sql_commands.ACTIONS:
+            return iter(self._sql.act(action.type, body))
         raise TicketError(f"no action {action.type[:200]!r} here")
 
     @_telling
@@ -83,7 +108,17 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc] # pyarrow shi
         return [
             (tickets.CANCEL, 'End a running statement: {"statement_id": …}.'),
             (tickets.MARKS, "The state of broadcast tables, for members of the grid."),
+            *sql_commands.ACTIONS.items(),
         ]
+
+    def _known(self, descriptor: Any) -> Any:
+        """What is told of a table or of a statement as JSON; None for Flight SQL."""
+        if descriptor.descriptor_type == flight.DescriptorType.PATH:
+            return plain_flights.of_path(self._service.catalog(), descriptor.path)
+        if tickets.is_json(descriptor.command):
+            statement = sql_tickets.decode(_limited(descriptor.command))
+            return plain_flights.of_statement(descriptor, self._statements.describe(statement.sql).schema)
+        return None
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -95,6 +130,11 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc] # pyarrow shi
         """Stop listening and wait for the calls that run. Blocks."""
         self.refuse()
         self.shutdown()
+
+
+def _with_command(descriptor: Any) -> Any:
+    _limited(descriptor.command)
+    return descriptor
 
 
 def _limited(data: bytes) -> bytes:

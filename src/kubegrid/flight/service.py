@@ -3,11 +3,13 @@
 The pod's side is `node.sql_service`; the tests of the protocol bring an engine of their own.
 """
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kubegrid.base.tables import Catalog
-from kubegrid.query.engine import Engine
 from kubegrid.query.partitions import Cancelled
+
+if TYPE_CHECKING:
+    from kubegrid.query.engine import Engine
 
 
 class Fragments(Protocol):
@@ -22,8 +24,11 @@ class Fragments(Protocol):
 class Ingest(Protocol):
     """Takes batches of rows for a table, of whatever partitions (`node.sql_ingest`)."""
 
-    def write(self, table: str, batch: Any, options: "dict[str, Any]") -> int:
-        """Rows written, when they are confirmed. Raises sql.errors.SqlError."""
+    def write(self, table: str, batch: Any, options: dict[str, Any]) -> int:
+        """Rows of any partition; how many were written, when they are confirmed. Raises sql.errors.SqlError."""
+
+    def serve(self, words: list[str], reader: Any, writer: Any, cancelled: Cancelled) -> None:
+        """Rows of this partition, in many batches; each is answered in the stream, in order. `words`: of the path."""
 
 
 class Service(Protocol):
@@ -44,7 +49,7 @@ class Service(Protocol):
     def catalog(self) -> Catalog:
         """The newest that the pod knows."""
 
-    def engine(self) -> Engine:
+    def engine(self) -> "Engine":
         """Made by the first call, which loads what a query needs. Raises sql.errors.Unavailable while the pod stops."""
 
     def fragments(self) -> Fragments:

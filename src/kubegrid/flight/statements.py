@@ -4,7 +4,7 @@ Next on the path of the data: `query.engine`.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
@@ -13,9 +13,11 @@ from pyarrow import flight
 from kubegrid.flight.calls import STATEMENT, Call, Calls
 from kubegrid.flight.service import Service
 from kubegrid.flight.streams import AnswerStream
-from kubegrid.query.engine import Description
-from kubegrid.query.result import Result
 from kubegrid.wire.sql_tickets import NOTE, Note, PartOutcome, Statement
+
+if TYPE_CHECKING:
+    from kubegrid.query.engine import Description
+    from kubegrid.query.result import Result
 
 COUNT = "Count"
 """The only column of the answer to a statement that writes, where a driver wants rows: named as in DuckDB."""
@@ -49,11 +51,11 @@ class Statements:
                 changed += rows if result.rows_changed is None else result.rows_changed
         return changed
 
-    def describe(self, sql: str) -> Description:
+    def describe(self, sql: str) -> "Description":
         """Raises SqlError."""
         return self._service.engine().describe(sql)
 
-    def _execute(self, statement: Statement, call: Call) -> Result:
+    def _execute(self, statement: Statement, call: Call) -> "Result":
         return self._service.engine().execute(
             statement.sql,
             statement.parameters,
@@ -64,11 +66,11 @@ class Statements:
 
 
 def count_stream(changed: int) -> Any:
-    """The answer of a statement that wrote, as rows."""
+    """The answer of a statement that wrote, as a row."""
     return flight.RecordBatchStream(pa.table([pa.array([changed], pa.int64())], schema=COUNT_SCHEMA))
 
 
-def _with_note(result: Result) -> Any:
+def _with_note(result: "Result") -> Any:
     """The schema of the answer, with the `Note` in its metadata if the statement wrote."""
     schema = result.schema
     if result.rows_changed is None:
