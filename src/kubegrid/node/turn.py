@@ -280,6 +280,15 @@ class Turn:
         self.executed = 0
         self.wrote = False
 
+    def confirm(self, need: int, answer: Any) -> None:
+        """Inside of a turn: let `answer`, which leaves by another way than a connection, wait for the position `need`.
+
+        It is told like a connection that has one reply: `send` when that may leave, `abort` when it never will. It stands
+        behind everything that was executed before, and is a read: no write of this turn is its own.
+        """
+        answer.pending_groups += 1
+        self.pending.append((need, False, self.started, 0, [(answer, b"")]))
+
     def count_plain(self) -> None:
         """Pass on how many GETs and SETs `batch` executed since the last call."""
         self.count("get", self.gets)

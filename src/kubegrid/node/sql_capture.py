@@ -1,0 +1,309 @@
+"""The serving loop's side of SQL: takes what changed in tables, inside a turn, and says when the answer may leave.
+
+A fragment reads like any client does: what it sees is the store as of a turn, its answer needs the log's end as it was
+then (`Turn.cut`), and leaves when that position is confirmed under a valid lease. It waits for that as a reply does, in
+the turn's `pending`: a `Confirmation` stands there in the place of a client's connection. So a deposed primary, one
+without its lease, and one whose write was never confirmed answer nothing.
+
+Most methods are called from the threads that run fragments, and do their part in the loop. Taking is exchanging two sets,
+and looking through the keyspace for a new copy is done in slices: neither keeps the loop for more than a millisecond.
+Next on the path of the data: `sql_fragments`.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, TypeVar
+
+from kubegrid.base.settings import SqlSettings
+from kubegrid.base.tables import TableDefinition
+from kubegrid.node.turn import Turn
+from kubegrid.replication import Gate
+from kubegrid.sql.errors import SchemaMoved, Unavailable
+from kubegrid.store import Keyspace
+from kubegrid.store.changes import Captured, Walk
+from kubegrid.store.records import Record
+
+WALK_KEYS = 10_000
+"""Keys looked at in one slice of the loop: about a millisecond."""
+RETRY_S = 0.005
+"""How soon to look again during a hand-over, or at a catalog that is about to come."""
+WAIT_S = 0.02
+"""How often a thread that waits for the loop looks whether it still should."""
+
+DEFAULTS = SqlSettings()
+Answer = TypeVar("Answer")
+Check = Callable[[], None]
+"""Raises when nobody wants the answer any more."""
+_numbers = count(1 << 40)
+
+
+class Confirmation:
+    """Stands in `Turn.pending` for an answer that leaves by another way than a client's connection."""
+
+    __slots__ = ("_done", "_refusal", "id", "pending_groups")
+
+    def __init__(self) -> None:
+        self.id = next(_numbers)
+        self.pending_groups = 0
+        self._done = threading.Event()
+        self._refusal = ""
+
+    def send(self, data: bytes) -> None:
+        """The position is confirmed, under a valid lease."""
+        self._done.set()
+
+    def abort(self, reason: str) -> None:
+        """It never will be, as far as this member knows."""
+        self._refusal = reason
+        self._done.set()
+
+    def wait(self, check: Check) -> None:
+        """Until it is confirmed. Raises Unavailable if it will not be, and what `check` raises."""
+        while not self._done.wait(WAIT_S):
+            check()
+        if self._refusal:
+            raise Unavailable(f"what the statement read was not confirmed: {self._refusal}")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What changed in some tables, at one position of the log."""
+
+    definitions: list[TableDefinition]
+    """As the store has them now."""
+    unknown: list[TableDefinition] = field(default_factory=list)
+    """Those whose changes are not kept: their copies have to be built anew first, and nothing was taken."""
+    changes: dict[int, Captured] = field(default_factory=dict)
+    confirmation: Confirmation | None = None
+
+
+class SqlCapture:
+    """Invariant: what was taken is given to exactly one caller."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        turn: Turn,
+        keyspace: Keyspace,
+        incarnation: str,
+        settings: SqlSettings = DEFAULTS,
+    ) -> None:
+        self.loop = loop
+        self.turn = turn
+        self.keyspace = keyspace
+        self.incarnation = incarnation
+        self.settings = settings
+        self.closed = False
+        self.when_ripe: Callable[[list[int]], None] = lambda ripe: None
+        """Called in the loop: tables that have enough changes to take them without being asked; or none, when tables are
+        no longer kept track of."""
+        self._roles = 0
+        self._asked: dict[int, float] = {}
+        """When each table was last read by a statement."""
+
+    # -- in the threads of fragments ------------------------------------------------------------------------------
+
+    def take(
+        self,
+        names: Sequence[str],
+        catalog: int,
+        ids: Mapping[str, int],
+        built: Mapping[int, Any],
+        check: Check,
+    ) -> Taken:
+        """What changed in these tables, of which copies are in `built`. Raises SchemaMoved, Unavailable."""
+        return self._when_open(lambda: self._take(names, ids, built), catalog, check)
+
+    def take_ripe(self, numbers: Sequence[int], check: Check) -> dict[int, Captured]:
+        """What changed, for copies that are kept fresh while nobody asks. No answer depends on it."""
+        return self._in_loop(lambda: self.keyspace.tables.changes.take(numbers), check)
+
+    def kept(self, numbers: Sequence[int], check: Check) -> set[int]:
+        """Which of these tables are kept track of."""
+        return self._in_loop(lambda: set(numbers).intersection(self.keyspace.tables.changes.deltas), check)
+
+    def walk(self, definition: TableDefinition, check: Check) -> "Walking":
+        """Begin to keep track of a table, and go through what is there. Raises Unavailable."""
+
+        def begin() -> Walking:
+            changes = self.keyspace.tables.changes
+            changes.start(self.keyspace, [definition.id])
+            self._asked[definition.id] = time.monotonic()
+            walk = Walk(self.keyspace, [definition.id])
+            if definition.id not in walk.generations:
+                raise SchemaMoved(f"table {definition.name} was dropped meanwhile", remedy="Ask again.")
+            return Walking(self, walk, definition.id, self._roles, check)
+
+        return self._when_open(begin, 0, check)
+
+    def give_up(self, number: int) -> None:
+        """A copy failed: do not keep track of its table any more."""
+        try:
+            self.loop.call_soon_threadsafe(lambda: self.keyspace.tables.changes.stop(self.keyspace, [number]))
+        except RuntimeError:  # the loop is closed, and what it kept is gone
+            return
+
+    def _when_open(self, attempt: Callable[[], Answer], catalog: int, check: Check) -> Answer:
+        """Do it inside a turn, as soon as this member serves and knows the catalog."""
+        until = time.monotonic() + self.settings.catalog_wait_ms / 1000
+
+        def inside() -> list[Answer]:
+            found: list[Answer] = []
+
+            def work() -> None:
+                if self.turn.open_gate and self.keyspace.catalog.version >= catalog:
+                    found.append(attempt())
+
+            self.turn.work(work)
+            if not found and self.turn.gate is Gate.CLOSED:
+                raise _closed()
+            return found
+
+        while True:
+            found = self._in_loop(inside, check)
+            if found:
+                return found[0]
+            check()
+            known = self.keyspace.catalog.version
+            if known < catalog and time.monotonic() > until:
+                raise Unavailable(
+                    f"the statement was planned with version {catalog} of the tables; this member knows {known}",
+                    remedy="Ask again: it hears of new versions from the manager.",
+                )
+            time.sleep(RETRY_S)
+
+    def _in_loop(self, function: Callable[[], Answer], check: Check) -> Answer:
+        """Run it in the loop. If it was begun, its answer is given, whatever `check` says meanwhile."""
+        future: Future[Answer] = Future()
+
+        def run() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(function())
+                except Exception as error:
+                    future.set_exception(error)
+
+        try:
+            if self.closed:
+                raise RuntimeError
+            self.loop.call_soon_threadsafe(run)
+        except RuntimeError:
+            raise Unavailable("this member is stopping") from None
+        while True:
+            try:
+                return future.result(WAIT_S)
+            except TimeoutError:
+                try:
+                    if self.closed:
+                        raise Unavailable("this member is stopping")
+                    check()
+                except Exception:
+                    if future.cancel():
+                        raise
+
+    # -- in the loop ----------------------------------------------------------------------------------------------
+
+    def _definitions(self, names: Sequence[str], ids: Mapping[str, int]) -> list[TableDefinition]:
+        by_name = self.keyspace.catalog.by_name
+        found = []
+        for name in names:
+            definition = by_name.get(name)
+            if definition is None or ids.get(name, definition.id) != definition.id:
+                what = "is not there any more" if definition is None else "is another one than before"
+                raise SchemaMoved(f"table {name} {what}", remedy="Ask again.")
+            found.append(definition)
+        return found
+
+    def _take(self, names: Sequence[str], ids: Mapping[str, int], built: Mapping[int, Any]) -> Taken:
+        definitions = self._definitions(names, ids)
+        changes = self.keyspace.tables.changes
+        unknown = [one for one in definitions if one.id not in built or one.id not in changes.deltas]
+        if unknown:
+            return Taken(definitions, unknown)
+        now = time.monotonic()
+        for one in definitions:
+            self._asked[one.id] = now
+        captured = changes.take([one.id for one in definitions])
+        confirmation = Confirmation()
+        self.turn.confirm(self.turn.cut(), confirmation)
+        return Taken(definitions, [], captured, confirmation)
+
+    def role_changed(self) -> None:
+        """This member became the primary, or ceased to be it: a copy is built anew when somebody asks."""
+        self._roles += 1
+        if self.keyspace.tables.changes.deltas:
+            self._stop(list(self.keyspace.tables.changes.deltas))
+
+    def tidy(self) -> None:
+        """Now and then: forget about tables that nobody asks or that changed too much; say which are ripe."""
+        changes = self.keyspace.tables.changes
+        asked = self._asked
+        if not changes.deltas and not asked:
+            return
+        now = time.monotonic()
+        given_up = changes.trim(self.keyspace)
+        idle = [number for number in changes.deltas if now - asked.get(number, 0.0) > self.settings.replica_idle_s]
+        if idle:
+            changes.stop(self.keyspace, idle)
+        # Also those that the store has given up itself, because their tables are gone.
+        gone = [number for number in asked if number not in changes.deltas]
+        for number in gone:
+            del asked[number]
+        ripe = [
+            number
+            for number in changes.deltas
+            if changes.waiting(number) >= self.settings.delta_rows_background
+            and now - asked.get(number, 0.0) < self.settings.delta_lately_s
+        ]
+        if ripe or gone or given_up:
+            self.when_ripe(ripe)
+
+    def _stop(self, numbers: list[int]) -> None:
+        self.keyspace.tables.changes.stop(self.keyspace, numbers)
+        for number in numbers:
+            self._asked.pop(number, None)
+        self.when_ripe([])
+
+    def step(self, walk: Walk, number: int, roles: int) -> list[Record]:
+        """One slice of a walk."""
+        if roles != self._roles or number not in self.keyspace.tables.changes.deltas:
+            raise Unavailable("this member's role or the table changed while its columns were built")
+        return walk.step(WALK_KEYS).get(number, [])
+
+    def close(self) -> None:
+        """Whoever waits, and whoever comes, is told that this member stops."""
+        self.closed = True
+        self.keyspace.tables.changes.stop(self.keyspace)
+
+
+class Walking:
+    """A walk through the keyspace for one table; iterating gives its records slice by slice."""
+
+    def __init__(self, capture: SqlCapture, walk: Walk, number: int, roles: int, check: Check) -> None:
+        self.generation = walk.generations[number]
+        self._capture = capture
+        self._walk = walk
+        self._number = number
+        self._roles = roles
+        self._check = check
+
+    def __iter__(self) -> Iterator[list[Record]]:
+        def step() -> list[Record]:
+            return self._capture.step(self._walk, self._number, self._roles)
+
+        while not self._walk.done:
+            self._check()
+            records = self._capture._in_loop(step, self._check)
+            if records:
+                yield records
+
+
+def _closed() -> Unavailable:
+    return Unavailable(
+        "this member is not the primary of its partition now, or has no lease", remedy="Ask again in a moment."
+    )

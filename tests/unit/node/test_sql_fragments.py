@@ -1,0 +1,283 @@
+"""Fragments of statements on one member: they see the store as of a turn, and answer when that is confirmed."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.node.sql_member import DESKS, TRADES, SqlMember
+
+from kubegrid.base.settings import SqlSettings
+from kubegrid.base.table_definitions import parse_column
+from kubegrid.replication import Gate
+from kubegrid.sql.errors import (
+    Cancelled,
+    NotSupported,
+    SchemaMoved,
+    SqlError,
+    TimedOut,
+    TooMuch,
+    TypeProblem,
+    Unavailable,
+)
+
+COUNT = "SELECT count(*) AS n, sum(price) AS s FROM trades"
+FOREVER = "SELECT sum(a.range * b.range % 7) FROM range(10000000) a, range(1000000) b"
+
+
+@pytest.fixture
+def member(tmp_path: Path) -> Iterator[SqlMember]:
+    made = SqlMember(tmp_path)
+    yield made
+    made.close()
+
+
+def in_thread(function: Any) -> tuple[threading.Thread, list[Any]]:
+    """Runs it beside the test; what it gave or raised is in the list when the thread has ended."""
+    said: list[Any] = []
+
+    def run() -> None:
+        try:
+            said.append(function())
+        except BaseException as error:
+            said.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread, said
+
+
+def test_a_statement_sees_what_was_written_before_it(member: SqlMember) -> None:
+    assert member.sql(COUNT, "trades") == [{"n": 0, "s": None}]
+    member.write("trades", ("a", 1, 1.5), ("a", 2, None), ("b", 1, 2.0))
+    assert member.sql(COUNT, "trades") == [{"n": 3, "s": 3.5}]
+    member.write("trades", ("a", 1, 10.0))
+    member.command("DEL", "trades:b:1")
+    assert member.sql(COUNT, "trades") == [{"n": 2, "s": 10.0}]
+    member.command("FLUSHALL")
+    member.write("trades", ("c", 1, 4.0))
+    assert member.sql(COUNT, "trades") == [{"n": 1, "s": 4.0}]
+
+
+def test_an_answer_waits_until_what_it_read_is_confirmed(member: SqlMember) -> None:
+    member.sql(COUNT, "trades")
+    member.replicator.confirmed = member.replicator.last_seq
+    member.write("trades", ("a", 1, 1.0))
+    thread, said = in_thread(lambda: member.sql(COUNT, "trades"))
+    thread.join(0.2)
+    assert thread.is_alive(), "the write is not confirmed, and neither is what was read of it"
+    member.replicator.confirmed += 1
+    member.poke()
+    thread.join(10)
+    assert said == [[{"n": 1, "s": 1.0}]]
+
+
+def test_a_deposed_primary_does_not_answer_and_what_it_took_back_is_not_seen(member: SqlMember) -> None:
+    member.write("trades", ("a", 1, 1.0))
+    member.sql(COUNT, "trades")
+    member.replicator.confirmed = member.replicator.last_seq
+    member.write("trades", ("a", 1, 2.0), ("a", 2, 2.0))
+    thread, said = in_thread(lambda: member.sql(COUNT, "trades"))
+    while not member.in_loop(lambda: len(member.turn.pending)):
+        time.sleep(0.001)
+
+    def deposed() -> None:
+        member.replicator.open = Gate.CLOSED
+        member.turn.drop_replies("this member is no longer the primary")
+        member.keyspace.revert(member.replicator.entries[-1][1])
+        member.keyspace.primary = False
+        member.capture.role_changed()
+
+    member.in_loop(deposed)
+    thread.join(10)
+    assert isinstance(said[0], Unavailable) and "no longer the primary" in str(said[0])
+    with pytest.raises(Unavailable, match="not the primary"):
+        member.sql(COUNT, "trades")
+    member.replicator.open = Gate.OPEN
+    member.replicator.confirmed = 1 << 60
+    assert member.sql(COUNT, "trades") == [{"n": 1, "s": 1.0}]
+
+
+def test_during_a_hand_over_a_statement_waits(member: SqlMember) -> None:
+    member.replicator.open = Gate.HOLD
+    thread, said = in_thread(lambda: member.sql(COUNT, "trades"))
+    thread.join(0.1)
+    assert thread.is_alive()
+    member.replicator.open = Gate.OPEN
+    thread.join(10)
+    assert said == [[{"n": 0, "s": None}]]
+
+
+def test_a_copy_can_be_dropped_at_any_time(member: SqlMember) -> None:
+    member.write("trades", *[("a", number, 1.0) for number in range(500)])
+    for number in range(5):
+        assert member.sql(COUNT, "trades") == [{"n": 500 + number, "s": 500.0 + number}]
+        reader = member.fragments.run(member.request("SELECT * FROM trades", "trades"), lambda: False)
+        member.fragments.drop()
+        assert reader.read_all().num_rows == 500 + number, "who reads goes on with what it saw"
+        member.write("trades", ("b", number, 1.0))
+
+
+def test_a_column_that_was_added_reads_as_its_default(member: SqlMember) -> None:
+    member.write("trades", ("a", 1, 1.0))
+    assert member.sql(COUNT, "trades")
+    catalog = member.keyspace.catalog
+    catalog = catalog.add_column("trades", parse_column({"name": "lots", "type": "DECIMAL(9,2)", "default": "1.50"}))
+    catalog = catalog.add_column("trades", parse_column({"name": "note", "type": "VARCHAR"}))
+    catalog = catalog.add_column("trades", parse_column({"name": "big", "type": "HUGEINT", "default": 7}))
+    member.adopt(catalog)
+    member.write("trades", ("a", 2, 2.0, "3.00", "x", "8"))
+    seen = "SELECT id, lots::VARCHAR AS lots, note, big::BIGINT AS big FROM trades ORDER BY id"
+    expected = [{"id": 1, "lots": "1.50", "note": None, "big": 7}, {"id": 2, "lots": "3.00", "note": "x", "big": 8}]
+    assert member.sql(seen, "trades") == expected
+    member.fragments.drop()
+    assert member.sql(seen, "trades") == expected
+
+
+def test_a_table_made_anew_under_its_name_is_not_taken_for_the_old_one(member: SqlMember) -> None:
+    member.write("trades", ("a", 1, 1.0))
+    old = member.keyspace.catalog.by_name["trades"]
+    assert member.sql(COUNT, "trades", ids={"trades": old.id}) == [{"n": 1, "s": 1.0}]
+    member.adopt(member.keyspace.catalog.drop("trades"))
+    with pytest.raises(SchemaMoved, match="trades is not there any more"):
+        member.sql(COUNT, "trades")
+    member.adopt(member.keyspace.catalog.create(old))
+    with pytest.raises(SchemaMoved, match="trades is another one"):
+        member.sql(COUNT, "trades", ids={"trades": old.id})
+    assert member.sql(COUNT, "trades") == [{"n": 0, "s": None}]
+
+
+def test_a_fragment_waits_for_the_catalog_that_it_was_planned_with(tmp_path: Path) -> None:
+    member = SqlMember(tmp_path, settings=SqlSettings(catalog_wait_ms=100))
+    try:
+        version = member.keyspace.catalog.version
+        with pytest.raises(Unavailable, match=f"planned with version {version + 1}"):
+            member.sql(COUNT, "trades", catalog=version + 1)
+    finally:
+        member.close()
+
+
+def test_a_statement_ends_at_its_time_or_when_nobody_wants_it(member: SqlMember) -> None:
+    begun = time.monotonic()
+    with pytest.raises(TimedOut, match="within 200 ms"):
+        member.sql(FOREVER, timeout_ms=200)
+    wanted = threading.Event()
+    thread, said = in_thread(lambda: member.sql(FOREVER, cancelled=wanted.is_set))
+    thread.join(0.2)
+    assert thread.is_alive()
+    wanted.set()
+    thread.join(10)
+    assert isinstance(said[0], Cancelled)
+    assert time.monotonic() - begun < 10
+    assert len(member.fragments.watch) == 0
+
+
+def test_a_reader_that_is_dropped_ends_its_fragment(member: SqlMember) -> None:
+    reader = member.fragments.run(member.request("SELECT * FROM range(100000000)"), lambda: False)
+    assert reader.read_next_batch().num_rows
+    assert len(member.fragments.watch) == 1
+    del reader
+    assert len(member.fragments.watch) == 0
+
+
+def test_a_statement_that_is_too_large_fails_and_the_next_one_runs(tmp_path: Path) -> None:
+    small = SqlSettings(memory_bytes=64 * 2**20, spill_bytes_max=16 * 2**20)
+    member = SqlMember(tmp_path, settings=small)
+    try:
+        member.write("trades", ("a", 1, 1.0))
+        with pytest.raises(TooMuch, match="memory"):
+            member.sql("SELECT range % 20000003 AS k, list(range) FROM range(50000000) GROUP BY k ORDER BY k")
+        assert member.sql(COUNT, "trades") == [{"n": 1, "s": 1.0}]
+    finally:
+        member.close()
+    assert not list(tmp_path.iterdir()), "the temporary files are gone"
+
+
+def test_errors_while_rows_are_read_say_what_is_wrong(member: SqlMember) -> None:
+    with pytest.raises(TypeProblem, match="Could not convert string 'x' to INT32") as caught:
+        member.sql("SELECT CASE WHEN range = 300000 THEN CAST('x' AS INTEGER) ELSE 1 END FROM range(400000)")
+    assert "LINE" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["SELECT 1; SELECT 2", "DELETE FROM trades", "SET threads = 4", "COPY trades TO 'x'", "ATTACH 'x'"]
+)
+def test_a_fragment_is_one_select(member: SqlMember, text: str) -> None:
+    with pytest.raises(NotSupported):
+        member.sql(text, "trades")
+
+
+@pytest.mark.parametrize(
+    "text", ["SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM glob('/*')", "SELECT * FROM member"]
+)
+def test_a_fragment_reaches_tables_only(member: SqlMember, text: str) -> None:
+    with pytest.raises(SqlError):
+        member.sql(text)
+
+
+def test_rows_of_other_owners_are_fetched_once_for_each_of_their_states(tmp_path: Path) -> None:
+    asked: list[str] = []
+    owner = SqlMember(tmp_path / "owner", TRADES, DESKS, partition=1)
+
+    def fetch(partition: int, request: Any, cancelled: Any) -> Any:
+        asked.append(request.sql)
+        return owner.fragments.run(request, cancelled)
+
+    member = SqlMember(tmp_path / "member", TRADES, DESKS, fetch=fetch)
+    try:
+        join = "SELECT id, city FROM trades LEFT JOIN desks__all USING (book) ORDER BY id"
+        member.write("trades", ("a", 1, 1.0), ("b", 2, 1.0))
+        member.write("desks", ("a", "Rome"))
+        owner.write("desks", ("b", "Oslo"))
+
+        def joined() -> list[Any]:
+            marks = {0: member.fragments.marks(["desks"])["desks"], 1: owner.fragments.marks(["desks"])["desks"]}
+            return [row["city"] for row in member.sql(join, "trades", broadcast={"desks": marks})]
+
+        assert joined() == ["Rome", "Oslo"]
+        assert joined() == ["Rome", "Oslo"]
+        assert len(asked) == 1
+        owner.write("desks", ("b", "Bonn"))
+        member.write("desks", ("a", "Nice"))
+        assert joined() == ["Nice", "Bonn"]
+        assert len(asked) == 2
+        owner.fragments.drop()
+        member.fragments.drop()
+        assert joined() == ["Nice", "Bonn"]
+    finally:
+        member.close()
+        owner.close()
+
+
+def test_tables_that_nobody_asks_for_lose_their_copies(tmp_path: Path) -> None:
+    member = SqlMember(tmp_path, settings=SqlSettings(replica_idle_s=0.0))
+    try:
+        member.write("trades", ("a", 1, 1.0))
+        assert member.sql(COUNT, "trades") == [{"n": 1, "s": 1.0}]
+        member.in_loop(member.capture.tidy)
+        until = time.monotonic() + 10
+        while member.fragments.describe() and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not member.fragments.describe()
+        assert not member.keyspace.tables.changes.deltas
+        assert member.sql(COUNT, "trades") == [{"n": 1, "s": 1.0}]
+    finally:
+        member.close()
+
+
+def test_many_changes_are_applied_before_somebody_asks(tmp_path: Path) -> None:
+    member = SqlMember(tmp_path, settings=SqlSettings(delta_rows_background=100))
+    try:
+        assert member.sql(COUNT, "trades") == [{"n": 0, "s": None}]
+        number = member.keyspace.catalog.by_name["trades"].id
+        member.write("trades", *[("a", each, 1.0) for each in range(1000)])
+        member.in_loop(member.capture.tidy)
+        until = time.monotonic() + 10
+        while member.in_loop(lambda: member.keyspace.tables.changes.waiting(number)) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert member.in_loop(lambda: member.keyspace.tables.changes.waiting(number)) == 0
+        assert member.sql(COUNT, "trades") == [{"n": 1000, "s": 1000.0}]
+    finally:
+        member.close()
