@@ -16,7 +16,7 @@ from kubegrid.base.table_errors import BadValue
 from kubegrid.base.tables import TableDefinition
 from kubegrid.load.blocks import Source
 from kubegrid.load.errors import FileError, SchemaConflict
-from kubegrid.load.file_columns import converts, converts_from_json, sql_type
+from kubegrid.wire.arrow_types import converts, converts_from_json, sql_type
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 SAMPLE_VALUES = 20

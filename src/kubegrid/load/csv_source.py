@@ -14,8 +14,8 @@ from pyarrow import compute, csv
 from kubegrid.base.table_errors import BadValue
 from kubegrid.load.blocks import BLOCK_BYTES, Block, Position, Source, named_once
 from kubegrid.load.errors import FileError
-from kubegrid.load.file_columns import article, sql_type
 from kubegrid.load.text_blocks import BOM, Piece, TextFile, records
+from kubegrid.wire.arrow_types import article, sql_type
 
 SAMPLE_BYTES = 8 * BLOCK_BYTES
 """What the types of columns are inferred from."""

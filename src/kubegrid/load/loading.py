@@ -18,15 +18,15 @@ import pyarrow as pa
 from kubegrid.base.table_errors import BadValue
 from kubegrid.base.tables import TableDefinition
 from kubegrid.client.caller import Caller
-from kubegrid.client.slots import slot_of
 from kubegrid.load import checkpoint
 from kubegrid.load.bad_rows import BAD_ROWS_MAX, BadRow, BadRows
 from kubegrid.load.blocks import Block, Position, Source
 from kubegrid.load.checkpoint import Checkpoint, CheckpointFile, Counts
-from kubegrid.load.encoding import Encoded, RowEncoder
+from kubegrid.load.encoding import RowEncoder
 from kubegrid.load.errors import BadRowError
 from kubegrid.load.sending import BATCH_BYTES, BATCH_ROWS, Batch, BlockState, Sending
-from kubegrid.load.sifting import ROW_FAULTS, sift
+from kubegrid.load.sifting import sift
+from kubegrid.wire.arrow_rows import FAULTS, Rows
 
 REPLACE, KEEP, FAIL = "replace", "keep", "fail"
 SKIP = "skip"
@@ -147,23 +147,23 @@ class Load:
         if failure is not None:
             raise failure
 
-    def _convert(self, block: Block) -> tuple[list[Encoded], list[tuple[int, Exception]]]:
+    def _convert(self, block: Block) -> tuple[list[Rows], list[tuple[int, Exception]]]:
         """The whole block at once, or, when a row of it does not fit, its good rows and its bad ones."""
         encode = self._encoder.encode
         try:
             return [encode(block.table())], []
-        except ROW_FAULTS:
+        except FAULTS:
             return sift(len(block), lambda start, stop: encode(block.table(start, stop)))
 
-    def _queue(self, sending: Sending, state: BlockState, parts: list[Encoded], size: int) -> None:
+    def _queue(self, sending: Sending, state: BlockState, parts: list[Rows], size: int) -> None:
         """Deal the rows out by partition and cut them into batches."""
         of_slot = sending.queue_of_slot
         total = sum(len(part.rows) for part in parts) or 1
         for part in parts:
             rows: list[list[bytes]] = [[] for _ in range(sending.partitions)]
             keys: list[list[bytes]] = [[] for _ in range(sending.partitions)]
-            for row, key in zip(part.rows, part.keys, strict=True):
-                number = of_slot[slot_of(key)]
+            for row, key, slot in zip(*part, strict=True):
+                number = of_slot[slot]
                 rows[number].append(row)
                 keys[number].append(key)
             mean = sum(map(len, part.rows)) // (len(part.rows) or 1) + 1
@@ -207,9 +207,9 @@ class Load:
         self.file.write(self.state)
 
 
-def _before(parts: list[Encoded], row: int) -> list[Encoded]:
+def _before(parts: list[Rows], row: int) -> list[Rows]:
     """The parts that end before the first bad row: parts are in order, and none holds a bad one."""
-    before: list[Encoded] = []
+    before: list[Rows] = []
     count = 0
     for part in parts:
         count += len(part.rows)

@@ -8,17 +8,13 @@ of n cost about k·log(n/k) more conversions of ever smaller parts.
 from collections.abc import Callable
 from typing import TypeVar
 
-import pyarrow as pa
-
-from kubegrid.base.table_errors import TableError
+from kubegrid.wire.arrow_rows import FAULTS
 
 Part = TypeVar("Part")
-ROW_FAULTS = (pa.ArrowException, TableError, OverflowError, UnicodeError)
-"""What a conversion may raise because of a row. Anything else is a mistake in the program."""
 
 
 def sift(count: int, convert: Callable[[int, int], Part]) -> tuple[list[Part], list[tuple[int, Exception]]]:
-    """The converted parts in order, and (row, why) of each bad row. `convert(start, stop)` raises one of ROW_FAULTS."""
+    """The converted parts in order, and (row, why) of each bad row. `convert(start, stop)` raises one of FAULTS."""
     parts: list[Part] = []
     bad: list[tuple[int, Exception]] = []
     waiting = [(0, count)] if count else []
@@ -26,7 +22,7 @@ def sift(count: int, convert: Callable[[int, int], Part]) -> tuple[list[Part], l
         start, stop = waiting.pop()
         try:
             parts.append(convert(start, stop))
-        except ROW_FAULTS as error:
+        except FAULTS as error:
             if stop - start == 1:
                 bad.append((start, error))
                 continue

@@ -26,6 +26,8 @@ PROJECTIONS_MAX = 64
 """Decoders for some of the columns that are kept; making one takes as long as a thousand uses."""
 
 _encode = msgspec.msgpack.Encoder(decimal_format="string", uuid_format="bytes").encode
+packed_value: Callable[[Any], bytes] = _encode
+"""One value as it stands in a row, when its column's type has no `pack`; a list of them as an array."""
 
 
 class RowCodec:

@@ -37,7 +37,7 @@ def sql_type(column: pa.DataType) -> str | None:
         (types.is_boolean, "BOOLEAN"),
         (types.is_float64, "DOUBLE"),
         (types.is_floating, "REAL"),
-        (_is_text, "VARCHAR"),
+        (is_text, "VARCHAR"),
         (types.is_null, "VARCHAR"),
         (_is_bytes, "BLOB"),
         (types.is_date, "DATE"),
@@ -76,7 +76,7 @@ def converts_from_json(column: pa.DataType, wanted: str) -> bool:
     """The same for a type inferred from JSON, where much is written as text, and text may look like a time."""
     if converts(column, wanted):
         return True
-    if pa.types.is_timestamp(column) or _is_text(column):
+    if pa.types.is_timestamp(column) or is_text(column):
         return wanted in ("VARCHAR", "DATE", "TIME", "TIMESTAMP", ZONED, "UUID", "JSON", "BLOB", *_WIDE) or (
             wanted.startswith("DECIMAL")
         )
@@ -85,7 +85,7 @@ def converts_from_json(column: pa.DataType, wanted: str) -> bool:
     return pa.types.is_floating(column) and (wanted == "REAL" or wanted.startswith("DECIMAL"))
 
 
-def _is_text(column: pa.DataType) -> bool:
+def is_text(column: pa.DataType) -> bool:
     return bool(pa.types.is_string(column) or pa.types.is_large_string(column) or pa.types.is_string_view(column))
 
 

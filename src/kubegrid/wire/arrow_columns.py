@@ -1,0 +1,104 @@
+"""A column of Arrow in the one Arrow type that a table's column has, every value checked on the way.
+
+What would lose something raises: every cast is a safe one. What Arrow knows no type for travels as text there (UUID, JSON,
+and HUGEINT, whose range Arrow's decimals exceed) and is read later, once for each distinct value (`arrow_packing`).
+"""
+
+from datetime import time
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from pyarrow import compute
+
+from kubegrid.base.column_type import ColumnType
+from kubegrid.base.table_errors import BadValue, shown
+from kubegrid.base.tables import Column
+from kubegrid.wire.arrow_types import ZONED, article, converts, is_text, plain, sql_type
+
+_ARROW = {
+    "BOOLEAN": pa.bool_(), "TINYINT": pa.int8(), "SMALLINT": pa.int16(), "INTEGER": pa.int32(), "BIGINT": pa.int64(),
+    "UTINYINT": pa.uint8(), "USMALLINT": pa.uint16(), "UINTEGER": pa.uint32(), "UBIGINT": pa.uint64(),
+    "REAL": pa.float32(), "DOUBLE": pa.float64(), "VARCHAR": pa.string(), "BLOB": pa.binary(), "DATE": pa.date32(),
+    "TIME": pa.time64("us"), "TIMESTAMP": pa.timestamp("us"), ZONED: pa.timestamp("us", "UTC"),
+}  # fmt: skip
+
+
+def settled_type(column_type: ColumnType) -> pa.DataType:
+    """The Arrow type in which a column's values are settled; text for HUGEINT, UHUGEINT, UUID and JSON."""
+    if column_type.name.startswith("DECIMAL"):
+        precision, _, scale = column_type.name[8:-1].partition(",")
+        return pa.decimal128(int(precision), int(scale))
+    return _ARROW.get(column_type.name, pa.string())
+
+
+def joined(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A column in one piece."""
+    if isinstance(column, pa.Array):
+        return column
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # more text than one array holds; a batch has not
+        array = pa.concat_arrays(array.chunks)
+    return array
+
+
+def settled(given: pa.ChunkedArray | pa.Array, column: Column, table: str = "") -> pa.Array:
+    """The values of a column as `settled_type` has them. Raises BadValue; it names the value if there is only one."""
+    array = joined(given)
+    try:
+        settled_array = _converted(array, column.type)
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        text = f"{shown(array[0].as_py())} is" if len(array) == 1 else "it has a value that is"
+        raise BadValue(f"{text} not {article(column.type.name)}: {_first_line(error)}", table, column.name) from error
+    if not column.nullable and settled_array.null_count:
+        raise BadValue(f"NULL is no value of a NOT NULL column ({column.type})", table, column.name)
+    return settled_array
+
+
+def refuse_kind(given: pa.DataType, column: Column, table: str) -> None:
+    """Raises BadValue if values of this Arrow type are of another kind than the column's."""
+    text = plain(given)
+    if not converts(given, column.type.name) and not (settled_type(column.type) == pa.string() and is_text(text)):
+        raise BadValue(f"Arrow's {given} is not {article(column.type.name)}", table, column.name)
+
+
+def _converted(array: pa.Array, wanted: ColumnType) -> pa.Array:
+    given = plain(array.type)
+    target = settled_type(wanted)
+    if given == target and given is array.type:
+        return array
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if isinstance(array.type, pa.BaseExtensionType):
+        array = _from_extension(array)
+        return array if array.type == target else compute.cast(array, target)
+    if pa.types.is_nested(given):
+        return pa.array([None if v is None else _json_text(v) for v in array.to_pylist()], pa.string())
+    if target == pa.string() and sql_type(given) not in ("VARCHAR", "BLOB"):  # HUGEINT from whole numbers
+        return compute.cast(_whole(array), target)
+    if pa.types.is_decimal(target) and pa.types.is_integer(given):
+        return compute.cast(compute.cast(array, pa.string()), target)
+    if pa.types.is_time(target) and pa.types.is_string(given):
+        return pa.array([None if t is None else time.fromisoformat(t) for t in array.to_pylist()], target)
+    if pa.types.is_decimal(given) and pa.types.is_integer(target):
+        return compute.cast(compute.cast(_whole(array), pa.string()), target)
+    return compute.cast(array, target)
+
+
+def _whole(array: pa.Array) -> pa.Array:
+    """Decimals without a fraction as such of scale 0, so that their text is an integer's."""
+    return compute.cast(array, pa.decimal128(38, 0)) if pa.types.is_decimal(array.type) else array
+
+
+def _from_extension(array: pa.Array) -> pa.Array:
+    if array.type.extension_name == "arrow.uuid":
+        return pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
+    return array.storage
+
+
+def _json_text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n")[0]

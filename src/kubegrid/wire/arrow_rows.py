@@ -1,0 +1,169 @@
+"""Batches of Arrow as rows of a table: the bytes that records hold, their keys and slots.
+
+**Hot path** of loading: columns are settled, packed and joined in C (`arrow_columns`, `arrow_packing`, `arrow_keys`); the only
+steps of Python per row are those that cut bytes objects out of the joined columns. It runs in threads beside the serving loop
+and beside each other, and gives the interpreter's lock away between and inside of its steps.
+
+A row is checked exactly as one that comes by KG.WRITE, and equals it byte for byte. A batch with a bad row is refused as a
+whole; only then is it looked for, by halves, so that the error names the row, its column and the value.
+"""
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from pyarrow import compute
+
+from kubegrid.base.nearest import hint
+from kubegrid.base.table_errors import BadValue, TableError
+from kubegrid.base.tables import RECORD_BYTES_MAX, TableDefinition
+from kubegrid.wire import arrow_columns
+from kubegrid.wire.arrow_keys import ArrowKeys, slots_of
+from kubegrid.wire.arrow_packing import NIL, bytes_array, packed
+from kubegrid.wire.rows import packed_value
+
+FAULTS = (pa.ArrowException, TableError, ValueError, OverflowError)
+"""What a conversion may raise because of a row. Anything else is a mistake in the program."""
+
+
+class Rows(NamedTuple):
+    """Of one batch, in its order."""
+
+    rows: list[bytes]
+    keys: list[bytes]
+    slots: list[int]
+
+
+class ArrowRows:
+    """Of one table under one version of its schema. Any thread may use it."""
+
+    def __init__(self, definition: TableDefinition) -> None:
+        self.definition = definition
+        self.schema = pa.schema(
+            [(column.name, arrow_columns.settled_type(column.type)) for column in definition.columns]
+        )
+        """What `settle` gives: every column of the table, in the table's order."""
+        self._keys = ArrowKeys(definition)
+        self._head = bytes_array([_array_head(len(definition.columns))])[0]
+        self._nil = bytes_array([NIL])[0]
+        self._nothing = bytes_array([b""])[0]
+
+    def settle(self, given: pa.Table | pa.RecordBatch) -> dict[str, pa.Array]:
+        """The table's columns by name; those that `given` lacks are not there. Raises one of FAULTS."""
+        names = given.schema.names
+        columns = {}
+        for column in self.definition.columns:
+            if column.name in names:
+                columns[column.name] = arrow_columns.settled(given.column(column.name), column, self.definition.name)
+            elif column.required:
+                raise BadValue("is missing: it is NOT NULL and has no default", self.definition.name, column.name)
+        return columns
+
+    def encode(self, given: pa.Table | pa.RecordBatch) -> Rows:
+        """Raises one of FAULTS; which row it was is not said if there are several."""
+        columns = self.settle(given)
+        keys, tags = self._keys.keys(columns)
+        rows = self._pack(columns, len(given))
+        listed = cut(keys)
+        return Rows(cut(rows), listed, slots_of(listed, tags))
+
+    def slots(self, columns: dict[str, pa.Array]) -> tuple[list[bytes], list[int]]:
+        """Keys and slots of settled columns. Raises BadKey."""
+        keys, tags = self._keys.keys(columns)
+        listed = cut(keys)
+        return listed, slots_of(listed, tags)
+
+    def admit(self, given: pa.Table | pa.RecordBatch) -> Rows:
+        """The same for what somebody sent, whoever it is: nothing about it is believed. Raises TableError."""
+        self._check_columns(given.schema)
+        try:
+            given.validate(full=True)  # text that is UTF-8, decimals of their precision, offsets within the data
+            return self.encode(given)
+        except FAULTS as error:
+            raise self._found(given, error) from error
+
+    # -- what is wrong ---------------------------------------------------------------------------------------------
+
+    def _check_columns(self, schema: pa.Schema) -> None:
+        table = self.definition
+        for name in schema.names:
+            if name not in table.positions:
+                raise BadValue(f"table {table.name} has no column {name}{hint(name, table.names)}")
+            if schema.names.count(name) > 1:
+                raise BadValue("it is in the batch more than once", table.name, name)
+            arrow_columns.refuse_kind(schema.field(name).type, table.column(name), table.name)
+
+    def _found(self, given: pa.Table | pa.RecordBatch, error: Exception) -> TableError:
+        """The first row that cannot be encoded, looked for by halves, and why."""
+        start, stop = 0, len(given)
+        while stop - start > 1:
+            middle = (start + stop) // 2
+            fault = self._fault(given.slice(start, middle - start))
+            if fault is not None:
+                stop, error = middle, fault
+            else:
+                start = middle
+        error = self._fault(given.slice(start, stop - start)) or error
+        place = f"row {start + 1} of the batch: " if len(given) > 1 else ""
+        if isinstance(error, BadValue):
+            return BadValue(place + error.reason, error.table or self.definition.name, error.column)
+        reason = error.message if isinstance(error, TableError) else str(error).split("\n")[0]
+        return BadValue(place + reason, self.definition.name)
+
+    def _fault(self, part: pa.Table | pa.RecordBatch) -> Exception | None:
+        try:
+            part.validate(full=True)
+            self.encode(part)
+        except FAULTS as error:
+            return error
+        return None
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def _pack(self, columns: dict[str, pa.Array], count: int) -> pa.Array:
+        """The rows, as Arrow's binary. Raises one of FAULTS."""
+        parts: list[Any] = [self._head]
+        for column in self.definition.columns:
+            array = columns.get(column.name)
+            if array is None:
+                default = column.default
+                if default is not None and column.type.pack is not None:
+                    default = column.type.pack(default)
+                parts.append(bytes_array([packed_value(default)])[0])
+                continue
+            try:
+                made = packed(array, column.type)
+            except BadValue as error:
+                raise error.at(self.definition.name, column.name) from None
+            if not column.nullable and column.type.name == "JSON" and _has_nil(made):
+                raise BadValue(
+                    f"NULL is no value of a NOT NULL column ({column.type})", self.definition.name, column.name
+                )
+            parts.append(compute.fill_null(made, self._nil) if made.null_count else made)
+        rows = compute.binary_join_element_wise(*parts, self._nothing)
+        longest = compute.max(compute.binary_length(rows)).as_py() or 0
+        if longest > RECORD_BYTES_MAX:
+            raise BadValue(f"a record of {longest} bytes; the most is {RECORD_BYTES_MAX}", self.definition.name)
+        return rows
+
+
+def cut(array: pa.Array) -> list[bytes]:
+    """An array of binary without NULLs as bytes objects: several times faster than `to_pylist`."""
+    if not len(array):
+        return []
+    _, ends, data = array.buffers()
+    offsets = memoryview(ends).cast("i")[array.offset : array.offset + len(array) + 1]
+    first = offsets[0]
+    whole = data.slice(first, offsets[-1] - first).to_pybytes()
+    if first:
+        return [whole[a - first : b - first] for a, b in pairwise(offsets.tolist())]
+    return [whole[a:b] for a, b in pairwise(offsets.tolist())]
+
+
+def _array_head(count: int) -> bytes:
+    """How MessagePack begins an array of so many values."""
+    return bytes([0x90 | count]) if count < 16 else b"\xdc%b" % count.to_bytes(2)
+
+
+def _has_nil(made: pa.Array) -> bool:
+    return NIL in made.to_pylist()
