@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar, overload
 
 from kubegrid.client import commands
 from kubegrid.client.async_caller import AsyncCaller, open_caller
+from kubegrid.client.async_sql import AsyncSqlCaller, AsyncSqlStream
 from kubegrid.client.async_table import AsyncTable, run
 from kubegrid.client.batch import Request
 from kubegrid.client.opening import open_plan
@@ -17,6 +18,8 @@ from kubegrid.client.pipeline import raise_failures
 from kubegrid.client.plain import Key, Value
 from kubegrid.client.plain_async import AsyncPlainCommands
 from kubegrid.client.slots import parse_addresses, slot_of
+from kubegrid.client.sql_pods import Pods
+from kubegrid.client.sql_result import SqlResult
 from kubegrid.client.transactions import AsyncTransaction
 
 R = TypeVar("R")
@@ -27,6 +30,7 @@ class AsyncGrid(AsyncPlainCommands):
 
     def __init__(self, caller: AsyncCaller) -> None:
         self.caller = caller
+        self._sql = AsyncSqlCaller(Pods(caller.routes, caller.options, caller.members.check_open), caller.options)
         self._submit = caller.submit
 
     def _do(
@@ -153,6 +157,42 @@ class AsyncGrid(AsyncPlainCommands):
         """
         return AsyncTransaction(self.caller, tag)
 
+    # -- SQL ---------------------------------------------------------------------------------------------------------
+
+    async def sql(
+        self,
+        statement: str,
+        parameters: Sequence[Any] = (),
+        *,
+        timeout: float | None = None,
+        statement_id: str | None = None,
+    ) -> SqlResult:
+        """One statement of SQL, over all partitions, and its whole answer.
+
+            result = await grid.sql("SELECT carrier, count(*) FROM flights WHERE origin = ? GROUP BY carrier", ["JFK"])
+
+        It sees every write that was acknowledged before. `parameters` are values for `?` or `$1` in the statement; `timeout` is
+        in seconds, the client's `statement_timeout` by default. A statement that writes and whose answer is lost is sent again
+        by itself and not done twice; to be able to do that yourself, after an error that says so, give it a `statement_id`.
+        Raises SqlError with the place and the reason; SqlPartlyDoneError and SqlOutcomeUnknownError of one that writes.
+        """
+        return await self._sql.run(statement, parameters, timeout, statement_id)
+
+    async def sql_stream(
+        self,
+        statement: str,
+        parameters: Sequence[Any] = (),
+        *,
+        timeout: float | None = None,
+        statement_id: str | None = None,
+    ) -> AsyncSqlStream:
+        """The same for an answer that is too large to be kept whole: it is read batch by batch, and closed.
+
+        async with await grid.sql_stream("SELECT * FROM flights") as stream:
+            async for batch in stream: …          # pyarrow.RecordBatch
+        """
+        return await self._sql.stream(statement, parameters, timeout, statement_id)
+
     # -- the end -----------------------------------------------------------------------------------------------------
 
     @property
@@ -167,6 +207,7 @@ class AsyncGrid(AsyncPlainCommands):
     async def close(self) -> None:
         """Close all connections; what is called later ends with ClosedError."""
         await self.caller.close()
+        await self._sql.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -16,10 +16,21 @@
     │       ├── SchemaChangedError               the table was altered meanwhile, and again while the client looked
     │       ├── StaleError                       no copy is fresh enough
     │       ├── WrongTypeError                   a command for another kind of value
-    │       └── OutOfMemoryError                 the member is full
+    │       ├── OutOfMemoryError                 the member is full
+    │       └── SqlError                         a statement of SQL was refused, or ended before it was done (`place`, `line`)
+    │           ├── SqlSyntaxError               it cannot be read
+    │           ├── SqlNameError                 no such table, column or function; the nearest is named
+    │           ├── SqlTypeError                 values and types that do not go together, also while it ran
+    │           ├── SqlNotSupportedError         SQL, but not here
+    │           ├── SqlLimitError                beyond a limit: of text, rows, memory, statements at a time
+    │           ├── SqlTimeoutError              it took longer than it may
+    │           ├── SqlCancelledError            it was cancelled
+    │           └── SqlWriteRefusedError         a rule of the table, or another write, forbids it
     ├── DoneError                      DONE      it happened; only its reply could not be used (`reply`)
     ├── PartlyDoneError                PARTLY    of several things some were done (`done`, `failures`)
+    │   └── SqlPartlyDoneError                   a statement that some partitions have done (`outcomes`, `statement_id`)
     └── OutcomeUnknownError            UNKNOWN   it may have happened, or not
+        └── SqlOutcomeUnknownError               a statement that writes; ask again under its `statement_id`
 
 `error.outcome` tells the four apart without looking at classes. Reads change nothing: a read that fails is *not done*.
 What the caller did wrong before anything was sent (a key of the wrong length, a class without annotations) is a
@@ -28,6 +39,7 @@ What the caller did wrong before anything was sent (a key of the wrong length, a
 
 import enum
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kubegrid.base.errors import KubegridError, NotReachableError
 
@@ -137,6 +149,56 @@ class OutOfMemoryError(RejectedError):
     """The member is full; reads and deletions work."""
 
 
+class SqlError(RejectedError):
+    """A statement was refused, or ended before it was done. `place`: its line with a caret, if the place is known."""
+
+    def __init__(
+        self, message: str, remedy: str = "", code: str = "SQL", place: str = "", line: int = 0, column: int = 0
+    ):
+        super().__init__(message, remedy, code)
+        self.place = place
+        self.line = line
+        """From 1; 0: the place is not known."""
+        self.column = column
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.message, self.place, self.remedy) if part)
+
+
+class SqlSyntaxError(SqlError):
+    """The statement cannot be read."""
+
+
+class SqlNameError(SqlError):
+    """A table, column or function that is not there."""
+
+
+class SqlTypeError(SqlError):
+    """Values and types that do not go together: a cast, an overflow, a value for a column."""
+
+
+class SqlNotSupportedError(SqlError):
+    """It is SQL, but the grid does not do it."""
+
+
+class SqlLimitError(SqlError):
+    """Beyond a limit: the size of the statement or of its answer, memory, statements at a time."""
+
+
+class SqlTimeoutError(SqlError):
+    """The statement took longer than it may."""
+
+
+class SqlCancelledError(SqlError):
+    """The statement was cancelled."""
+
+
+class SqlWriteRefusedError(SqlError):
+    """A rule of the table, or what somebody else wrote meanwhile, forbids it."""
+
+    exit_status = 4
+
+
 class DoneError(ClientError):
     """It happened, but what came back could not be turned into what was asked for. `reply` is what came back."""
 
@@ -166,8 +228,32 @@ class PartlyDoneError(ClientError):
             self.outcome = Outcome.NOT_DONE
 
 
+class SqlPartlyDoneError(PartlyDoneError):
+    """Some partitions have done their part of a statement. Under the same `statement_id` it can be run again: what was done is
+    not done twice. `outcomes` says of each partition what became of it."""
+
+    def __init__(self, message: str, remedy: str, outcomes: Sequence[Any], statement_id: str) -> None:
+        left = [one for one in outcomes if one.outcome != "done"]
+        failures: list[tuple[int, Exception]] = []
+        for one in left:
+            kind = OutcomeUnknownError if one.outcome == "unknown" else NotDoneError
+            failures.append((one.partition, kind(f"partition {one.partition}: {one.error or one.outcome}")))
+        super().__init__(message, len(outcomes) - len(left), failures)
+        self.remedy = remedy
+        self.outcomes = tuple(outcomes)
+        self.statement_id = statement_id
+
+
 class OutcomeUnknownError(ClientError):
     """A write was sent and its reply never came: it may have happened, or not."""
 
     outcome = Outcome.UNKNOWN
     outcome_known = False
+
+
+class SqlOutcomeUnknownError(OutcomeUnknownError):
+    """A statement that writes was sent, and it is not known what became of it. Run it again under the same `statement_id`."""
+
+    def __init__(self, message: str, remedy: str, statement_id: str) -> None:
+        super().__init__(message, remedy)
+        self.statement_id = statement_id

@@ -16,6 +16,9 @@ from kubegrid.client.pipeline import Pipeline, raise_failures
 from kubegrid.client.plain import Key, PlainCommands, Value
 from kubegrid.client.routes import Route
 from kubegrid.client.slots import parse_addresses, slot_of
+from kubegrid.client.sql import SqlCaller, SqlStream
+from kubegrid.client.sql_pods import Pods
+from kubegrid.client.sql_result import SqlResult
 from kubegrid.client.table import Table, run
 from kubegrid.client.transactions import Transaction
 
@@ -30,6 +33,8 @@ class Grid(PlainCommands):
     ) -> None:
         self.caller = Caller(parse_addresses(addresses), options, check)
         self._owner = owner
+        pods = Pods(self.caller.routes, options, self.caller.check_usable)
+        self._sql = SqlCaller(pods, options)
 
     def _do(self, args: tuple[Any, ...], key: Key, write: bool, read: Callable[[Any], Any] | None = None) -> Any:
         raw = key if type(key) is bytes else commands.key_bytes(key)
@@ -172,6 +177,42 @@ class Grid(PlainCommands):
         """
         return Transaction(self.caller, tag)
 
+    # -- SQL ---------------------------------------------------------------------------------------------------------
+
+    def sql(
+        self,
+        statement: str,
+        parameters: Sequence[Any] = (),
+        *,
+        timeout: float | None = None,
+        statement_id: str | None = None,
+    ) -> SqlResult:
+        """One statement of SQL, over all partitions, and its whole answer.
+
+            for carrier, n in grid.sql("SELECT carrier, count(*) FROM flights WHERE origin = ? GROUP BY carrier", ["JFK"]): …
+
+        It sees every write that was acknowledged before. `parameters` are values for `?` or `$1` in the statement; `timeout` is
+        in seconds, the client's `statement_timeout` by default. A statement that writes and whose answer is lost is sent again
+        by itself and not done twice; to be able to do that yourself, after an error that says so, give it a `statement_id`.
+        Raises SqlError with the place and the reason; SqlPartlyDoneError and SqlOutcomeUnknownError of one that writes.
+        """
+        return self._sql.run(statement, parameters, timeout, statement_id)
+
+    def sql_stream(
+        self,
+        statement: str,
+        parameters: Sequence[Any] = (),
+        *,
+        timeout: float | None = None,
+        statement_id: str | None = None,
+    ) -> SqlStream:
+        """The same for an answer that is too large to be kept whole: it is read batch by batch, and closed.
+
+        with grid.sql_stream("SELECT * FROM flights") as stream:
+            for batch in stream: …                # pyarrow.RecordBatch
+        """
+        return self._sql.stream(statement, parameters, timeout, statement_id)
+
     # -- the end -----------------------------------------------------------------------------------------------------
 
     @property
@@ -186,6 +227,7 @@ class Grid(PlainCommands):
     def close(self) -> None:
         """Close all connections; what is called later ends with ClosedError. An embedded grid ends with its client."""
         self.caller.close()
+        self._sql.close()
         owner, self._owner = self._owner, None
         if owner is not None:
             owner()

@@ -111,6 +111,12 @@ class Members:
         except RefusedGreetingError as error:
             raise not_let_in(str(error)) from error
 
+    def check_usable(self) -> None:
+        """ClosedError, or what the owner of an embedded grid says, when nothing can be asked here any more."""
+        if self._before_opening is not None:
+            self._before_opening()
+        self.check_open()
+
     def check_open(self) -> None:
         if self.closed:
             raise ClosedError("this client is closed", "Connect again with kubegrid.connect.")

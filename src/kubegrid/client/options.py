@@ -39,6 +39,12 @@ class ClientOptions:
     """Requests on their way to one member, not answered: the size of a pipeline's rounds, and the async client's window."""
     waiting: int = 100_000
     """Async: requests kept back because a window is full or a partition has no primary; beyond it they are refused."""
+    statement_timeout: float = 60.0
+    """Deadline of one statement of SQL with all its retries and the reading of its rows; the grid's own limit by default."""
+    statements: int = 32
+    """Statements of SQL that run at a time through this client; one more waits for another's end."""
+    answer_bytes: int = 1 << 30
+    """The largest answer of a statement that is kept whole in memory, as Arrow; `sql_stream` has no such limit."""
     request_ids: bool = True
     """Writes carry an id, so that the retry of one whose reply was lost is applied once. Without, such a write ends in
     `OutcomeUnknownError`."""
@@ -58,7 +64,7 @@ class ClientOptions:
         return cls(**given)
 
     def __post_init__(self) -> None:
-        for name in ("timeout", "connect_timeout", "silence", "retry_first", "retry_max"):
+        for name in ("timeout", "connect_timeout", "silence", "retry_first", "retry_max", "statement_timeout"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
                 raise UsageError(f"{name} must be a number of seconds above 0, not {value!r}")
@@ -67,7 +73,14 @@ class ClientOptions:
                 f"timeout must be at most {RETRY_PERIOD_MAX_S:g} s, not {self.timeout!r}: "
                 "members forget the ids of requests some time later, and a retry could then be applied twice"
             )
-        for name, most in (("connections", 10_000), ("in_flight", 2000), ("waiting", 10_000_000)):
+        limits = {
+            "connections": 10_000,
+            "in_flight": 2000,
+            "waiting": 10_000_000,
+            "statements": 1000,
+            "answer_bytes": 1 << 40,
+        }
+        for name, most in limits.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
                 raise UsageError(f"{name} must be an integer from 1 to {most}, not {value!r}")

@@ -1,0 +1,106 @@
+"""Values and rows of an answer as a person reads them: in a terminal, in a notebook, in a file of text.
+
+Pure, and without pyarrow: a schema is only asked for names and for whether a column is of numbers.
+"""
+
+import base64
+import datetime
+import decimal
+import unicodedata
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+to_json = msgspec.json.Encoder(decimal_format="number", uuid_format="canonical").encode
+"""What `plain` made, as bytes."""
+NULL = "NULL"
+CELL_CHARS_MAX = 60
+"""A longer value is cut in a table; the other formats have it whole."""
+_NUMBERS = ("int", "uint", "float", "double", "halffloat", "decimal")
+
+
+def plain(value: Any) -> Any:
+    """The value for `to_json`, spelled as in records: times as ISO 8601, what is no finite number as text, bytes as Base64."""
+    match value:
+        case None | bool() | int() | str() | decimal.Decimal() | uuid.UUID():
+            return value
+        case float():
+            if value != value:
+                return "NaN"
+            return value if abs(value) != float("inf") else "Infinity" if value > 0 else "-Infinity"
+        case datetime.datetime():
+            return _instant(value)
+        case datetime.date() | datetime.time():
+            return value.isoformat()
+        case datetime.timedelta():
+            return str(value)
+        case bytes():
+            return base64.b64encode(value).decode("ascii")
+        case dict():
+            return {str(key): plain(one) for key, one in value.items()}
+        case list() | tuple():
+            return [plain(one) for one in value]
+    return str(value)
+
+
+def text(value: Any) -> str:
+    """The value as text of one line or more; NULL for none."""
+    if value is None:
+        return NULL
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime.datetime):
+        return _instant(value).replace("T", " ")
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    if isinstance(value, decimal.Decimal):
+        return f"{value:f}"
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    told = plain(value)
+    return told if isinstance(told, str) else str(to_json(told), "utf-8")
+
+
+def table(schema: Any, rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Lines of an aligned table with a heading; numbers to the right."""
+    names = [_cell(name) for name in schema.names]
+    right = [str(field.type).startswith(_NUMBERS) for field in schema]
+    cells = [[_cell(text(value)) for value in row] for row in rows]
+    widths = [max([_width(name), *(_width(row[at]) for row in cells)]) for at, name in enumerate(names)]
+
+    def line(parts: Sequence[str]) -> str:
+        padded = (
+            " " * (width - _width(part)) + part if to_right else part + " " * (width - _width(part))
+            for part, width, to_right in zip(parts, widths, right, strict=True)
+        )
+        return "  ".join(padded).rstrip()
+
+    return [line(names), "  ".join("─" * width for width in widths), *map(line, cells)]
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _instant(value: datetime.datetime) -> str:
+    told = value.isoformat()
+    if value.tzinfo is not None:
+        told = value.astimezone(datetime.UTC).replace(tzinfo=None).isoformat() + "Z"
+    return told
+
+
+def _cell(value: str) -> str:
+    """On one line, without what a terminal would obey, and not too long."""
+    shown = "".join(one if one.isprintable() else {"\n": "↵", "\t": " "}.get(one, "·") for one in value)
+    return shown if len(shown) <= CELL_CHARS_MAX else shown[: CELL_CHARS_MAX - 1] + "…"
+
+
+def _width(value: str) -> int:
+    """Columns of a terminal that the text takes."""
+    if value.isascii():
+        return len(value)
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in value
+    )
