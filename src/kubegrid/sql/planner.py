@@ -1,11 +1,195 @@
-"""From a query to a plan: what the partitions compute, and what is left for the coordinating pod."""
+"""From a query to a plan: what the partitions compute, and what is left for the coordinating pod.
+
+A query is a tree of SELECTs (CTEs, subqueries, operands of UNION …). Every SELECT that the partitions can compute each
+for itself becomes a fragment, and a SELECT over what the fragment yields takes its place (`cutting`). Every other one
+stays as it is, over the rows of its tables that it needs (`scans`). So the final statement is always the user's own
+query with parts of it done before. A query whose rows are all in one partition goes there as a whole.
+
+What must be certain before anything is pushed: whose column a name is (`sources`, `block`), that rows which meet in a
+join lie together (`colocation`), that a function gives the same everywhere (`functions`), that an aggregate can be
+merged (`aggregates`). In doubt the rows are gathered. Next: `query`, which runs plans.
+"""
+
+from typing import Any
 
 from sqlglot import exp
 
 from kubegrid.base.tables import Catalog
+from kubegrid.sql.block import Block, NotPushable
+from kubegrid.sql.colocation import equal_columns, own_rows
+from kubegrid.sql.cutting import cut
+from kubegrid.sql.errors import TooMuch
+from kubegrid.sql.fragments import Fragments, sql_of
 from kubegrid.sql.plans import Plan
+from kubegrid.sql.refusals import check
+from kubegrid.sql.routing import reached
+from kubegrid.sql.scans import gather
+from kubegrid.sql.single import whole_query
+from kubegrid.sql.sources import Known, Sources, output_names
+
+_INSIDE = (exp.Select, exp.SetOperation, exp.Subquery)
 
 
-def plan(statement: exp.Query, catalog: Catalog, partitions: int) -> Plan:
-    """Raises SqlError: UnknownName, NotSupported. `columns` of the plan and its fragments are left empty."""
-    raise NotImplementedError
+def plan(statement: Any, catalog: Catalog, partitions: int) -> Plan:
+    """Raises SqlError: UnknownName, NotSupported, TooMuch. `columns` of the plan and its fragments are left empty."""
+    try:
+        return _plan(statement, catalog, partitions)
+    except RecursionError:
+        raise TooMuch("the statement is nested too deep", remedy="Write parts of it as CTEs (WITH …).") from None
+
+
+def _plan(statement: Any, catalog: Catalog, partitions: int) -> Plan:
+    tree = statement.copy()
+    check(tree, catalog)
+    fragments = Fragments(catalog, partitions)
+    whole = whole_query(tree, fragments)
+    if whole is not None:
+        return whole
+    _without_schema(tree)
+    planning = _Planning(fragments, _asks_odd_names(tree))
+    root = exp.Paren(this=tree)
+    planning.query(tree, {}, top=True)
+    if planning.answer is not None and planning.answer == fragments.made[0].name and len(fragments.made) == 1:
+        return Plan(tuple(fragments.made), None)
+    return Plan(tuple(fragments.made), sql_of(root.this))
+
+
+def _without_schema(tree: Any) -> None:
+    """`main.t.x` as `t.x`: a relation of the final statement is in no schema."""
+    for column in tree.find_all(exp.Column):
+        if column.args.get("db") is not None and column.db.lower() == "main":
+            column.set("db", None)
+            column.set("catalog", None)
+
+
+class _Planning:
+    """One walk over the tree, which it changes."""
+
+    def __init__(self, fragments: Fragments, names_asked: bool) -> None:
+        self._names_asked = names_asked
+        self._fragments = fragments
+        self._catalog = fragments.catalog
+        self.answer: str | None = None
+        """The fragment whose rows are the answer as they are."""
+
+    def query(self, query: Any, known: Known, top: bool = False) -> None:
+        while True:
+            known = self._ctes(query, known)
+            if isinstance(query, exp.Subquery):
+                top = top and not any(query.args.get(name) for name in ("order", "limit", "offset"))
+                query = query.this
+            elif isinstance(query, exp.SetOperation):
+                self.query(query.expression, known)
+                query, top = query.this, False
+            else:
+                break
+        if isinstance(query, exp.Select):
+            self._select(query, known, top)
+        elif isinstance(query, exp.Expression):
+            self._inside(query, known)
+
+    def _ctes(self, query: Any, known: Known) -> Known:
+        with_ = query.args.get("with_")
+        if with_ is None:
+            return known
+        known = dict(known)
+        for cte in with_.expressions:
+            name = cte.alias.lower()
+            inner = known | {name: None} if with_.args.get("recursive") else known
+            names = output_names(cte.this, self._catalog, inner)
+            given = cte.args["alias"].args.get("columns")
+            self.query(cte.this, inner)
+            known[name] = names if not given else None
+        return known
+
+    def _select(self, select: exp.Select, known: Known, top: bool) -> None:
+        try:
+            self._push(select, known, top)
+        except NotPushable:
+            self._inside(select, known)
+
+    def _push(self, select: exp.Select, known: Known, top: bool) -> None:
+        block = Block(select, self._catalog, known)
+        if self._names_asked and not top and any(item.name is None for item in block.items):
+            raise NotPushable("a column without a name, which could be asked for by the one that DuckDB gives it")
+        if not top and len({(item.name or str(place)).lower() for place, item in enumerate(block.items)}) < len(
+            block.items
+        ):
+            raise NotPushable("two columns of one name")
+        own = own_rows(block)
+        conditions = [*block.where, *(part for joined in block.joins if joined.inner for part in joined.on)]
+        reach = reached(own, conditions, equal_columns(block) if _all_inner(block) else [], self._fragments.partitions)
+        sets = [each for each in reach.values() if each is not None]
+        asked = frozenset.intersection(*sets) if sets else None
+        alone = self._fragments.partitions == 1 or (asked is not None and len(asked) == 1)
+        done = cut(block, own, alone)
+        tables = [source.table.name for source in own if source.table is not None]
+        others = [each.source.table for each in block.joins if all(each.source is not mine for mine in own)]
+        name = self._fragments.add(
+            done.fragment, done.kind, asked, tables, [table.name for table in others if table is not None]
+        )
+        with_ = select.args.get("with_")
+        if done.final is None and top:
+            self.answer = name
+        final = done.final(name) if done.final is not None else _all_of(name, block)
+        if with_ is not None:
+            final.set("with_", with_)
+        select.replace(final)
+
+    def _inside(self, node: Any, known: Known) -> None:
+        """Plan the queries inside of a SELECT that is not pushed, then gather what its own tables have."""
+        tables: list[exp.Table] = []
+        for each in list(node.walk(prune=lambda inner: inner is not node and isinstance(inner, (*_INSIDE, exp.With)))):
+            if isinstance(each, exp.Subquery) and isinstance(each.this, exp.Table):
+                self._parenthesised(each, known, tables)
+            elif isinstance(each, _INSIDE) and each is not node:
+                self.query(each, known)
+            elif isinstance(each, exp.Table):
+                tables.append(each)
+        if not isinstance(node, exp.Select):
+            return
+        sources = Sources(node, self._catalog, known)
+        plain = [source.node for source in sources.tables]
+        others = [
+            table
+            for table in tables
+            if isinstance(table.this, exp.Identifier)
+            and all(table is not each for each in plain)
+            and self._fragments.table(table, known) is not None
+        ]
+        gather(node, sources, others, self._fragments)
+
+    def _parenthesised(self, node: exp.Subquery, known: Known, tables: list[exp.Table]) -> None:
+        """`(a JOIN b ON …)` in FROM: no query, but tables of this SELECT."""
+        for each in list(node.this.walk(prune=lambda inner: isinstance(inner, _INSIDE))):
+            if isinstance(each, exp.Subquery) and isinstance(each.this, exp.Table):
+                self._parenthesised(each, known, tables)
+            elif isinstance(each, _INSIDE):
+                self.query(each, known)
+            elif isinstance(each, exp.Table):
+                tables.append(each)
+
+
+def _all_inner(block: Block) -> bool:
+    return all(joined.inner for joined in block.joins)
+
+
+def _asks_odd_names(tree: Any) -> bool:
+    """Whether it may ask for a column by the name that DuckDB makes of an expression, such as "sum(x)"."""
+    for node in tree.find_all(exp.Identifier, exp.SetOperation, exp.Join):
+        if isinstance(node, exp.Identifier):
+            if node.quoted and not node.name.isidentifier():
+                return True
+        elif (node.args.get("by_name")) or (isinstance(node, exp.Join) and node.method):
+            return True
+    return False
+
+
+def _all_of(name: str, block: Block) -> exp.Select:
+    columns = []
+    taken: set[str] = set()
+    for place, item in enumerate(block.items):
+        spelt = item.name if item.name and item.name.lower() not in taken else f"__c{place}"
+        taken.add((item.name or "").lower())
+        columns.append(exp.column(spelt, quoted=True))
+    return exp.select(*columns).from_(exp.Table(this=exp.to_identifier(name, quoted=True)))

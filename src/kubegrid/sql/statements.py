@@ -205,7 +205,7 @@ def _tree(tokens: list[Token], text: str) -> Any:
     try:
         trees = _DUCKDB.parser().parse(tokens, text)
     except sqlglot.errors.ParseError as error:
-        raise _not_sql(error, text) from None
+        raise not_sql(error, text) from None
     except RecursionError:
         raise
     except Exception as error:  # sqlglot's own mistakes over some texts
@@ -217,7 +217,8 @@ def _tree(tokens: list[Token], text: str) -> Any:
     return trees[0]
 
 
-def _not_sql(error: sqlglot.errors.ParseError, text: str) -> SqlError:
+def not_sql(error: sqlglot.errors.ParseError, text: str) -> SqlError:
+    """What the parser found wrong, with its place."""
     if not error.errors:
         return SyntaxProblem("the statement is not valid SQL")
     first: dict[str, Any] = error.errors[0]
@@ -264,3 +265,6 @@ def _parameters(tree: Any) -> int:
             raise NotSupported(f"parameters are ? or $1, $2 …, not ${name}")
         highest = max(highest, int(name))
     return highest
+
+
+_not_sql = not_sql

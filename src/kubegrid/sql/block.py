@@ -1,0 +1,306 @@
+"""A SELECT whose every name is resolved, so that it can be cut into what partitions do and what is left.
+
+`Block` takes only what can be understood whole without binding types: every source is a table of the catalog, every
+column certainly one of theirs, `*` spelt out, aliases and positions replaced by what they stand for. Anything else
+raises NotPushable, which is no error: the rows are gathered then, and DuckDB binds the query itself.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlglot import exp
+
+from kubegrid.base.tables import Catalog
+from kubegrid.sql import conjuncts
+from kubegrid.sql.functions import is_aggregate
+from kubegrid.sql.sources import VERSION, Known, Source, Sources
+
+LIMIT_MAX = 2**40
+_TAKEN = {
+    "expressions",
+    "from_",
+    "joins",
+    "where",
+    "group",
+    "having",
+    "qualify",
+    "order",
+    "limit",
+    "offset",
+    "distinct",
+}
+_JOINS = {("", ""), ("", "INNER"), ("", "CROSS"), ("LEFT", ""), ("LEFT", "OUTER"), ("RIGHT", ""), ("RIGHT", "OUTER"),
+          ("FULL", ""), ("FULL", "OUTER"), ("", "SEMI"), ("", "ANTI"), ("LEFT", "SEMI"), ("LEFT", "ANTI")}  # fmt: skip
+
+
+class NotPushable(Exception):
+    """This SELECT is for the coordinating pod. Says why, for those who read plans."""
+
+
+@dataclass(slots=True)
+class Item:
+    """One column of the answer."""
+
+    expression: Any
+    name: str | None
+    """As others may refer to it; None: it has no name of its own."""
+
+
+@dataclass(slots=True)
+class Joined:
+    """A source, how it is joined to those before it, and on what."""
+
+    source: Source
+    side: str = ""
+    """"", LEFT, RIGHT or FULL."""
+    kind: str = ""
+    """"", CROSS, SEMI or ANTI."""
+    on: list[exp.Expression] = field(default_factory=list)
+
+    @property
+    def inner(self) -> bool:
+        return not self.side and self.kind not in ("SEMI", "ANTI")
+
+
+class Block:
+    """The parts of a resolved SELECT; its trees are its own."""
+
+    def __init__(self, select: exp.Select, catalog: Catalog, known: Known) -> None:
+        self._select = select = _copied(select)
+        for name, value in select.args.items():
+            if value and name not in _TAKEN:
+                raise NotPushable(f"it has {name.strip('_')}")
+        self.sources = Sources(select, catalog, known)
+        if not self.sources.all:
+            raise NotPushable("it reads no table")
+        for source in self.sources.all:
+            if source.table is None or source.names is None:
+                raise NotPushable(f"{source.spelt or 'a source'} is no plain table")
+        self._using: dict[str, Source] = {}
+        self.joins = [self._joined(source) for source in self.sources.all]
+        self._aliases: dict[str, Any] = {}
+        self.items: list[Item] = []
+        for item in select.expressions:
+            self._item(item)
+        self.where = self._conditions("where")
+        self.group = self._group()
+        self.having = self._conditions("having", strict=True)
+        self.qualify = self._conditions("qualify", strict=True)
+        self.order = self._order()
+        self.distinct = self._distinct()
+        self.limit, self.offset = self._number("limit"), self._number("offset") or 0
+
+    @property
+    def aggregated(self) -> bool:
+        return bool(self.group is not None or self.having or any(_has_aggregate(each) for each in self._outputs()))
+
+    @property
+    def windowed(self) -> bool:
+        return bool(self.qualify or any(each.find(exp.Window) for each in self._outputs()))
+
+    def _outputs(self) -> list[Any]:
+        return [item.expression for item in self.items] + [ordered.this for ordered in self.order]
+
+    def _joined(self, source: Source) -> Joined:
+        join = source.join
+        if join is None:
+            return Joined(source)
+        side, kind = join.side.upper(), join.kind.upper()
+        extra = any(value for name, value in join.args.items() if name not in ("this", "on", "side", "kind", "using"))
+        if extra or (side, kind) not in _JOINS:
+            raise NotPushable("a join of another kind")
+        made = Joined(
+            source, "" if kind in ("SEMI", "ANTI") else side, kind if kind in ("CROSS", "SEMI", "ANTI") else ""
+        )
+        before = self.sources.all[: self.sources.all.index(source)]
+        for identifier in join.args.get("using") or ():
+            made.on.append(self._using_pair(identifier.name.lower(), source, before, made))
+        on = join.args.get("on")
+        for part in conjuncts.split(on):
+            made.on.append(self._resolved(part))
+        if made.on == [exp.true()]:
+            made.on = []
+        return made
+
+    def _using_pair(self, name: str, source: Source, before: list[Source], made: Joined) -> exp.Expression:
+        if not (made.inner or made.side == "LEFT" or made.kind) or self.sources.all[0].nullable:
+            raise NotPushable("USING in a RIGHT or FULL join")
+        left = self._using.get(name)
+        if left is None:
+            owners = [each for each in before if each.names is not None and name in each.names]
+            if len(owners) != 1 or owners[0].nullable:
+                raise NotPushable("USING a column of several tables")
+            left = owners[0]
+        self._using[name] = left
+        return exp.EQ(this=_column(left, name), expression=_column(source, name))
+
+    def _item(self, item: Any) -> None:
+        star = item if isinstance(item, exp.Star) else item.this if isinstance(item, exp.Column) else None
+        if isinstance(star, exp.Star):
+            self._star(item, star)
+            return
+        if isinstance(item, exp.Alias):
+            expression = self._resolved(item.this, aliases=True)
+            name = item.alias.lower()
+            # A name given twice stands for neither.
+            self._aliases[name] = None if name in self._aliases else expression
+            self.items.append(Item(expression, item.alias))
+            return
+        inner = conjuncts.unwrapped(item)
+        own = inner.name if isinstance(inner, exp.Column) else None
+        self.items.append(Item(self._resolved(item, aliases=True), own))
+
+    def _star(self, item: Any, star: exp.Star) -> None:
+        if star.args.get("rename"):
+            raise NotPushable("* RENAME")
+        without = {column.name.lower() for column in star.args.get("except_") or ()}
+        replaced = {alias.alias.lower(): alias.this for alias in star.args.get("replace") or ()}
+        wanted = item.table.lower() if isinstance(item, exp.Column) else None
+        if wanted is not None and wanted not in self.sources.by_alias:
+            raise NotPushable("* of something else")
+        for joined in self.joins:
+            source = joined.source
+            if (wanted is not None and source.alias != wanted) or joined.kind in ("SEMI", "ANTI"):
+                continue
+            for name in source.real:
+                merged = wanted is None and name in self._using and self._using[name] is not source
+                if name == VERSION or name in without or merged:
+                    continue
+                real = source.real[name]
+                if name in replaced:
+                    self.items.append(Item(self._resolved(replaced[name]), real))
+                else:
+                    self.items.append(Item(_column(source, name), real))
+
+    def _resolved(self, node: Any, aliases: bool = False, strict: bool = False) -> Any:
+        """The expression with each column under its table's alias and own name. `strict`: no name may be both a
+        column and an alias, because then the clause decides which it is."""
+        holder = exp.Paren(this=node.copy())
+        for column in conjuncts.columns_of(holder):
+            if isinstance(column.this, exp.Star):
+                raise NotPushable("a * inside of an expression")
+            name = column.name.lower()
+            meant = self._aliases.get(name) if not column.table else None
+            is_alias = not column.table and name in self._aliases
+            source = self._using.get(name) if not column.table else None
+            source = source or self.sources.owner(column)
+            if source is not None and not (strict and is_alias and meant != _column(source, name)):
+                column.replace(_column(source, name))
+            elif is_alias and meant is not None and (aliases or strict) and not self.sources.has(name):
+                column.replace(exp.Paren(this=meant.copy()))
+            else:
+                raise NotPushable(f"{column.sql('duckdb')} is not certainly a column of its tables")
+        return holder.this
+
+    def _conditions(self, clause: str, strict: bool = False) -> list[Any]:
+        there = self._select.args.get(clause)
+        if there is None:
+            return []
+        return [self._resolved(part, aliases=True, strict=strict) for part in conjuncts.split(there.this)]
+
+    def _group(self) -> list[Any] | None:
+        group = self._select.args.get("group")
+        if group is None:
+            return None
+        if any(value for name, value in group.args.items() if name not in ("expressions", "all")):
+            raise NotPushable("GROUPING SETS")
+        if group.args.get("all"):
+            keys = [item.expression for item in self.items if not _has_aggregate(item.expression)]
+        else:
+            keys = [self._key(key) for key in group.expressions]
+        found: list[Any] = []
+        for key in keys:
+            if isinstance(key, exp.Tuple | exp.GroupingSets | exp.Cube | exp.Rollup) or _has_aggregate(key):
+                raise NotPushable("GROUP BY something else than values")
+            if key not in found:
+                found.append(key)
+        return found
+
+    def _key(self, key: Any) -> Any:
+        inner = conjuncts.unwrapped(key)
+        if isinstance(inner, exp.Literal) and not inner.is_string:
+            return self._at(inner)
+        return self._resolved(key, aliases=True)
+
+    def _at(self, literal: exp.Literal) -> Any:
+        place = int(literal.this) if str(literal.this).isdecimal() else 0
+        if not 1 <= place <= len(self.items):
+            raise NotPushable("a position that is not there")
+        return self.items[place - 1].expression.copy()
+
+    def _order(self) -> list[exp.Ordered]:
+        order = self._select.args.get("order")
+        if order is None:
+            return []
+        found: list[exp.Ordered] = []
+        for ordered in order.expressions:
+            if not isinstance(ordered, exp.Ordered) or ordered.args.get("with_fill"):
+                raise NotPushable("ORDER BY of another kind")
+            for expression in self._order_keys(ordered.this):
+                if isinstance(expression, exp.Literal):  # the same in every row, and a number would be a position
+                    continue
+                made = ordered.copy()
+                made.set("this", expression)
+                found.append(made)
+        return found
+
+    def _order_keys(self, key: Any) -> list[Any]:
+        inner = conjuncts.unwrapped(key)
+        if isinstance(key, exp.Var) and key.name.upper() == "ALL":
+            return [item.expression.copy() for item in self.items]
+        if isinstance(inner, exp.Literal):
+            if inner.is_string:
+                raise NotPushable("ORDER BY a text")
+            return [self._at(inner)]
+        if isinstance(inner, exp.Column) and not inner.table:
+            named = [item.expression for item in self.items if (item.name or "").lower() == inner.name.lower()]
+            if named and all(each == named[0] for each in named):
+                return [named[0].copy()]
+            if named:
+                raise NotPushable("ORDER BY a name that two columns have")
+        return [self._resolved(key, strict=True)]
+
+    def _distinct(self) -> bool:
+        distinct = self._select.args.get("distinct")
+        if distinct is not None and distinct.args.get("on") is not None:
+            raise NotPushable("DISTINCT ON")
+        return distinct is not None
+
+    def _number(self, clause: str) -> int | None:
+        there = self._select.args.get(clause)
+        if there is None:
+            return None
+        number = there.args.get("expression")
+        options = there.args.get("limit_options") or there.args.get("expressions")
+        if options or not isinstance(number, exp.Literal) or number.is_string or not str(number.this).isdecimal():
+            raise NotPushable(f"{clause.upper()} of something else than a number")
+        value = int(number.this)
+        if value > LIMIT_MAX:
+            raise NotPushable(f"{clause.upper()} of a very large number")
+        return value
+
+
+def _copied(select: exp.Select) -> exp.Select:
+    """A copy without its CTEs, which stay where they are."""
+    with_ = select.args.pop("with_", None)
+    try:
+        return select.copy()
+    finally:
+        if with_ is not None:
+            select.set("with_", with_)
+
+
+def _column(source: Source, name: str) -> exp.Column:
+    return exp.column(source.real[name], table=source.spelt, quoted=True)
+
+
+def _has_aggregate(node: Any) -> bool:
+    return any(is_aggregate(each) and not is_window_function(each) for each in node.walk())
+
+
+def is_window_function(node: exp.Expression) -> bool:
+    """Whether it is what a window computes, as the sum in `sum(x) OVER ()`; what stands inside of it is not."""
+    child, above = node, node.parent
+    while isinstance(above, exp.Filter | exp.IgnoreNulls | exp.RespectNulls) and above.this is child:
+        child, above = above, above.parent
+    return isinstance(above, exp.Window) and above.this is child

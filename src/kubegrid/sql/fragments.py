@@ -1,0 +1,38 @@
+"""The fragments of a plan in the making: named in order, each text once."""
+
+from typing import Any
+
+from sqlglot import exp
+
+from kubegrid.base.tables import Catalog, TableDefinition
+from kubegrid.sql.plans import Fragment
+from kubegrid.sql.sources import Known, table_of
+
+
+class Fragments:
+    def __init__(self, catalog: Catalog, partitions: int) -> None:
+        self.catalog = catalog
+        self.partitions = partitions
+        self.made: list[Fragment] = []
+
+    def add(
+        self, statement: Any, kind: str, partitions: frozenset[int] | None, tables: list[str], broadcast: list[str]
+    ) -> str:
+        """The name of the relation that the statement's rows make. `partitions` None: all."""
+        sql = sql_of(statement)
+        asked = None if partitions is None or len(partitions) == self.partitions else tuple(sorted(partitions))
+        for fragment in self.made:
+            if fragment.sql == sql and fragment.partitions == asked:
+                return fragment.name
+        name = f"__f{len(self.made)}"
+        reads = tuple(dict.fromkeys(tables))
+        whole = tuple(dict.fromkeys(broadcast))
+        self.made.append(Fragment(name, sql, asked, reads, whole, kind))
+        return name
+
+    def table(self, node: exp.Table, known: Known | None = None) -> TableDefinition | None:
+        return table_of(node, self.catalog, known or {})
+
+
+def sql_of(statement: Any) -> str:
+    return str(statement.sql("duckdb", comments=False))

@@ -1,0 +1,208 @@
+"""Which partitions can hold the rows that a condition lets through: those of the keys that it names.
+
+Conditions on the columns that make a table's slot (`partition_by`, else the whole key) count: equality with literals,
+IN lists, OR of these, and equality with a column that is so bound. A literal counts only if it is surely the value that
+DuckDB makes of it, and no value is guessed: everything else asks all partitions.
+"""
+
+import re
+from binascii import crc_hqx
+from decimal import Decimal
+from itertools import product
+from typing import Any
+
+from sqlglot import exp
+
+from kubegrid.base.column_numbers import BooleanType, DecimalType, IntegerType
+from kubegrid.base.column_texts import UuidType, VarcharType
+from kubegrid.base.column_times import DateType, TimestampType
+from kubegrid.base.column_type import ColumnType
+from kubegrid.base.ids import SLOT_COUNT, slots_of_partition
+from kubegrid.base.record_keys import RecordKeys, encode
+from kubegrid.base.table_errors import BadKey, BadValue
+from kubegrid.base.tables import TableDefinition
+from kubegrid.sql import conjuncts
+from kubegrid.sql.colocation import Pair, same_text
+from kubegrid.sql.sources import VERSION, Source
+
+KEYS_MAX = 4096
+"""Keys that one condition may name; with more, all partitions are asked."""
+
+Values = dict[str, frozenset[Any]]
+"""Lower-case name of a column → the only values that it can have; NULL aside."""
+Slots = frozenset[int]
+
+_DIGITS = re.compile(r"[0-9]{1,60}")
+_LONG_FRACTION = re.compile(r"\.[0-9]{7}")
+_TYPES = {
+    "TIMESTAMP": (exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ, exp.DType.DATETIME),
+    "TIMESTAMP WITH TIME ZONE": (exp.DType.TIMESTAMPTZ,),
+    "DATE": (exp.DType.DATE,),
+    "UUID": (exp.DType.UUID,),
+    "VARCHAR": (exp.DType.TEXT, exp.DType.VARCHAR),
+}
+_INTEGERS = (exp.DType.BIGINT, exp.DType.INT, exp.DType.INT128, exp.DType.UINT128)
+
+
+class _Unsure(Exception):
+    """It is not certain which value a literal is."""
+
+
+def bound_values(table: TableDefinition, conditions: list[exp.Expression]) -> Values:
+    """What the conditions, of which each column is one of this table, leave to its columns."""
+    lowered = {column.name.lower(): column for column in table.columns}
+    found: Values = {}
+    for condition in conditions:
+        named = _named(condition)
+        if named is None or named[0] not in lowered:
+            continue
+        name, literals = named
+        try:
+            values = frozenset(
+                _value(literal, lowered[name].type) for literal in literals if not isinstance(literal, exp.Null)
+            )
+        except (_Unsure, BadValue, ValueError, ArithmeticError):
+            continue
+        found[name] = found[name] & values if name in found else values
+    return found
+
+
+def partitions_of(table: TableDefinition, values: Values, partitions: int) -> frozenset[int] | None:
+    """The partitions that hold the records with these values; None if any may."""
+    columns = table.partition_by or table.key
+    choices = [values.get(name.lower()) for name in columns]
+    count = 1
+    for choice in choices:
+        if choice is None:
+            return None
+        count *= len(choice)
+    if count > KEYS_MAX:
+        return None
+    keys = RecordKeys(table)
+    found = set()
+    for combination in product(*(choice for choice in choices if choice is not None)):
+        try:
+            text = _tag(table, combination) if table.partition_by else keys.key(combination)
+        except BadKey:  # no record has such a key
+            continue
+        if text:
+            found.add(partition_of_slot(crc_hqx(text, 0) % SLOT_COUNT, partitions))
+    return frozenset(found)
+
+
+def reached(
+    sources: list[Source], conditions: list[exp.Expression], pairs: list[Pair], partitions: int
+) -> dict[str, frozenset[int] | None]:
+    """For each source, by alias: the partitions in which its rows can be that the conditions let through.
+
+    `conditions` have their columns resolved; `pairs` are columns that must be equal besides.
+    """
+    values: dict[str, Values] = {}
+    for source in sources:
+        about = [each for each in conditions if {c.table.lower() for c in conjuncts.columns_of(each)} == {source.alias}]
+        values[source.alias] = bound_values(_table(source), about)
+    by_alias = {source.alias: source for source in sources}
+    for _ in range(min(len(pairs), len(sources))):
+        for one, other in (*pairs, *((b, a) for a, b in pairs)):
+            given = values.get(one[0], {}).get(one[1])
+            if given is None or other[0] not in by_alias or VERSION in (one[1], other[1]):
+                continue
+            if not _alike(by_alias, one, other):
+                continue
+            there = values[other[0]].get(other[1])
+            values[other[0]][other[1]] = given if there is None else given & there
+    return {source.alias: partitions_of(_table(source), values[source.alias], partitions) for source in sources}
+
+
+def _alike(by_alias: dict[str, Source], one: tuple[str, str], other: tuple[str, str]) -> bool:
+    types = [_table(by_alias[alias]).columns[_place(by_alias[alias], name)].type for alias, name in (one, other)]
+    return same_text(*types)
+
+
+def _place(source: Source, name: str) -> int:
+    return int(_table(source).position(source.real[name]))
+
+
+def _table(source: Source) -> Any:
+    return source.table
+
+
+def partition_of_slot(slot: int, partitions: int) -> int:
+    guess = min(slot * partitions // SLOT_COUNT, partitions - 1)
+    while slot < slots_of_partition(guess, partitions)[0]:
+        guess -= 1
+    while slot > slots_of_partition(guess, partitions)[1]:
+        guess += 1
+    return guess
+
+
+def _tag(table: TableDefinition, values: tuple[Any, ...]) -> bytes:
+    """What stands between the braces of the record's key."""
+    types = [table.column(name).type for name in table.partition_by]
+    return b":".join(encode(kind.to_key_text(value)) for kind, value in zip(types, values, strict=True))
+
+
+def _named(condition: exp.Expression) -> tuple[str, list[exp.Expression]] | None:
+    """The column and the literals of `column = literal`, `column IN (…)`, and OR of these about one column."""
+    found: tuple[str, list[exp.Expression]] | None = None
+    for part in conjuncts.alternatives(condition):
+        if isinstance(part, exp.EQ):
+            sides = conjuncts.unwrapped(part.this), conjuncts.unwrapped(part.expression)
+            column, literals = (sides[0], [sides[1]]) if isinstance(sides[0], exp.Column) else (sides[1], [sides[0]])
+        elif isinstance(part, exp.In) and not any(part.args.get(name) for name in ("query", "unnest", "field")):
+            column, literals = conjuncts.unwrapped(part.this), list(part.expressions)
+        else:
+            return None
+        if not isinstance(column, exp.Column) or (found is not None and found[0] != column.name.lower()):
+            return None
+        found = column.name.lower(), (found[1] if found else []) + literals
+    return found
+
+
+def _value(node: exp.Expression, kind: ColumnType) -> Any:
+    """The literal as a value of the column. Raises _Unsure, or what the type raises when it is none."""
+    node = conjuncts.unwrapped(node)
+    if isinstance(kind, BooleanType) and isinstance(node, exp.Boolean):
+        return bool(node.this)
+    if isinstance(kind, IntegerType):
+        return kind.settle(_integer(node))
+    if isinstance(kind, DecimalType):
+        return kind.settle(_decimal(node))
+    if isinstance(node, exp.Cast) and type(node) is exp.Cast:
+        if node.to.this not in _TYPES.get(kind.name, ()):
+            raise _Unsure
+        node = node.this
+    if not isinstance(node, exp.Literal) or not node.is_string:
+        raise _Unsure
+    text = str(node.this)
+    if isinstance(kind, VarcharType):
+        return kind.from_text(text.encode())
+    if isinstance(kind, DateType | TimestampType | UuidType) and not _LONG_FRACTION.search(text):
+        return kind.from_text(text.encode())
+    raise _Unsure
+
+
+def _integer(node: exp.Expression) -> int:
+    if isinstance(node, exp.Neg):
+        return -_integer(conjuncts.unwrapped(node.this))
+    if isinstance(node, exp.Cast) and type(node) is exp.Cast and node.to.this in _INTEGERS:
+        text = str(node.this.this) if isinstance(node.this, exp.Literal) else ""
+        if _DIGITS.fullmatch(text.removeprefix("-")):
+            return int(text)
+    if not isinstance(node, exp.Literal) or node.is_string or not _DIGITS.fullmatch(str(node.this)):
+        raise _Unsure
+    return int(node.this)
+
+
+def _decimal(node: exp.Expression) -> Decimal:
+    if isinstance(node, exp.Neg):
+        return -_decimal(conjuncts.unwrapped(node.this))
+    if isinstance(node, exp.Cast) and type(node) is exp.Cast and node.to.this is exp.DType.DECIMAL:
+        value = Decimal(str(node.this.this)) if isinstance(node.this, exp.Literal) else None
+        sizes = [int(each.name) for each in node.to.expressions]
+        if value is None or len(sizes) != 2 or round(value, sizes[1]) != value:
+            raise _Unsure
+        return value
+    if not isinstance(node, exp.Literal) or node.is_string or "e" in str(node.this).lower():
+        raise _Unsure
+    return Decimal(str(node.this))
