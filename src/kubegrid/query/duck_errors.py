@@ -24,6 +24,8 @@ REMEDY_LINES_MAX = 12
 
 _PLACE = re.compile(r"\n\s*LINE (\d+): (.*)\n( *)\^", re.DOTALL)
 _TABLE = re.compile(r'Table with name "?([^"\s]+?)"? does not exist')
+_SETTING = re.compile(r",? or SET \w+ ?= ?\w+ to [^.]*")
+"""Advice that cannot be followed here."""
 _UNKNOWN = re.compile(r"not found|does not exist|does not have a column|Ambiguous reference|is not in the catalog")
 _KINDS: tuple[tuple[str, type[SqlError]], ...] = (
     ("Parser Error: ", SyntaxProblem),
@@ -49,6 +51,7 @@ def sql_error(error: BaseException, text: str = "", tables: Iterable[str] = (), 
     kind, said = _kind(said)
     first, _, rest = said.partition("\n")
     remedy = _remedy(rest)
+    first = _SETTING.sub("", first)
     unknown = _TABLE.search(first)
     if kind is NotSupported and "disabled by configuration" in first:
         first = "files and the network are closed to statements: " + first.partition(" - ")[0]

@@ -37,6 +37,8 @@ def hold(schema: Any, batches: Iterator[Any]) -> Held:
 
 def passed(asks: Sequence[Callable[[Running], Held]], lanes: Lanes, running: Running) -> Iterator[Any]:
     """The batches of all parts, part by part or mixed. Returns when the first is there, or the end."""
+    if not asks:
+        return iter(())
     if len(asks) == 1:
         held, rest = asks[0](running)
         return _chained(held, rest)
