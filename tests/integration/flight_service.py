@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+
 from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.tables import Catalog
 from kubegrid.flight.server import FlightServer

@@ -8,6 +8,7 @@ from typing import Any
 
 from kubegrid.base.configuration import Configuration
 from kubegrid.base.ids import member_name, slots_of_partition
+from kubegrid.base.sql_address import flight_address
 from kubegrid.coordination import MemberRecord
 from kubegrid.manager.beginning import Wait
 
@@ -86,5 +87,5 @@ def grid_status(
         "state": state,
         "partitions": partitions,
         "managers": [dict(manager) for manager in managers],
-        "sql": {"flight": None},
+        "sql": {"flight": flight_address(partitions)},
     }

@@ -96,19 +96,21 @@ class FlightPort:
         server, self._server = self._server, None
         if server is not None:
             server.refuse()
-            done = asyncio.Event()
-            loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
 
-            def end() -> None:
+        def end() -> None:
+            self._service.close()
+            if server is not None:
                 server.close()
-                with contextlib.suppress(RuntimeError):  # the loop has not waited
-                    loop.call_soon_threadsafe(done.set)
+            with contextlib.suppress(RuntimeError):  # the loop has not waited
+                loop.call_soon_threadsafe(ended.set)
 
-            _in_thread(end)
-            try:
-                await asyncio.wait_for(done.wait(), CLOSE_DEADLINE_S)
-            except TimeoutError:
-                log.warning("calls of Arrow Flight did not end deadline_s=%.0f", CLOSE_DEADLINE_S)
+        _in_thread(end)
+        try:
+            await asyncio.wait_for(ended.wait(), CLOSE_DEADLINE_S)
+        except TimeoutError:
+            log.warning("calls of Arrow Flight did not end deadline_s=%.0f", CLOSE_DEADLINE_S)
 
 
 def _in_thread(work: Callable[[], object]) -> None:

@@ -32,6 +32,7 @@ from kubegrid.node.memory_watch import MemoryBudget, MemoryWatch
 from kubegrid.node.metrics import NodeMetrics
 from kubegrid.node.peers import Peers
 from kubegrid.node.server import RespServer
+from kubegrid.node.sql_capture import SqlCapture
 from kubegrid.node.sql_service import SqlService
 from kubegrid.node.topology import Topology, node_id
 from kubegrid.node.turn import Turn
@@ -92,6 +93,8 @@ class DataPod:
         self.coordinator: CoordinatorLink
         self.peers: Peers
         self.http: HttpPort | None = None
+        self.capture: SqlCapture
+        self.sql: SqlService
         self.flight: FlightPort
         self.metrics: NodeMetrics
         self._embedded = embedded
@@ -136,7 +139,10 @@ class DataPod:
             tidies_collector=self._embedded is None,
         )
         self.housekeeping.listeners.append(self.catalog.follow)
-        self.flight = FlightPort(SqlService(self), config.bind, 0, self._flight_opened)
+        self.capture = SqlCapture(loop, self.turn, self.keyspace, self.me.incarnation, config.sql)
+        self.housekeeping.listeners.append(self.capture.tidy)
+        self.sql = SqlService(self)
+        self.flight = FlightPort(self.sql, config.bind, config.flight_port, self._flight_opened)
         self.topology = Topology(config.grid_id, config.partitions, description.member_record(self))
         self.context = self._make_context()
         self.server = RespServer(self.turn, self.context)
@@ -152,6 +158,7 @@ class DataPod:
         self.topology.learn_me(description.member_record(self))
         member.role_listeners.append(self._role_changed)
         member.primary_listeners.append(self.context.role_changed)
+        member.primary_listeners.append(self.capture.role_changed)
         self.client.start()
         self.coordinator.watch(member.configuration_hint)
         self._register()
@@ -290,6 +297,7 @@ class DataPod:
         if self._register_timer is not None:
             self._register_timer.cancel()
             self.client.leave()
+        self.capture.close()
         await self.flight.close()
         await self.server.close()
         if self.http is not None:

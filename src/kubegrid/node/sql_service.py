@@ -11,16 +11,23 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
+from kubegrid.base.settings import SqlSettings
 from kubegrid.base.tables import Catalog
 from kubegrid.replication import Role
 
 if TYPE_CHECKING:
-    from kubegrid.flight.partitions import Place
+    from kubegrid.client.caller import Caller
+    from kubegrid.columns.requests import FragmentRequest
+    from kubegrid.flight.partitions import GridPartitions, Place
     from kubegrid.flight.service import Fragments, Ingest
     from kubegrid.node.pod import DataPod
     from kubegrid.query.engine import Engine
 
 Part = TypeVar("Part")
+SEEDS_MAX = 32
+"""Members that the client for writes begins with; one that answers tells it the others."""
 
 
 class SqlService:
@@ -100,10 +107,50 @@ class SqlService:
         return part
 
     def _make_engine(self) -> "Engine":
-        raise NotImplementedError
+        from kubegrid.query.engine import Engine
+        from kubegrid.query.writing import StatementWriter
+
+        return Engine(self.catalog, self._partitions(), StatementWriter(self._caller), self._settings())
 
     def _make_fragments(self) -> "Fragments":
-        raise NotImplementedError
+        from kubegrid.node.sql_fragments import Fragments
+
+        config = self._pod.config
+
+        def fetch(partition: int, request: "FragmentRequest", cancelled: Callable[[], bool]) -> Any:
+            return self._partitions().run(partition, request, cancelled)
+
+        return Fragments(self._pod.capture, config.sql, config.memory_bytes, self.partition, config.state_dir, fetch)
 
     def _make_ingest(self) -> "Ingest":
         raise NotImplementedError
+
+    def _partitions(self) -> "GridPartitions":
+        from kubegrid.flight.access import Access
+        from kubegrid.flight.partitions import GridPartitions
+
+        return self._part("partitions", lambda: GridPartitions(self, Access(self.secret, self.grid_id), self.fragments))
+
+    def _caller(self) -> "Caller":
+        """The client through which statements write: like any other, so that a write has one path."""
+        return self._part("caller", self._make_caller)
+
+    def _make_caller(self) -> "Caller":
+        from kubegrid.client.caller import Caller
+        from kubegrid.client.options import ClientOptions
+
+        topology = self._pod.topology
+        members = [topology.me]
+        for partition in topology.partitions:
+            members += [member for member in (partition.primary, *partition.backups) if member is not None]
+        seeds = list(dict.fromkeys(f"{member.host}:{member.port}" for member in members))[:SEEDS_MAX]
+        password = None if self.secret is None else self.secret.decode()
+        return Caller(seeds, ClientOptions(password=password))
+
+    def _settings(self) -> SqlSettings:
+        config = self._pod.config
+        return msgspec.structs.replace(
+            config.sql,
+            memory_bytes=config.sql.replica_bytes(config.memory_bytes),
+            spill_folder=config.sql.spill_folder or config.state_dir,
+        )

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from kubegrid.base.ids import slots_of_partition
+from kubegrid.base.sql_address import flight_address
 from kubegrid.runtime import http, processes
 from kubegrid.runtime.folder import Folder
 from kubegrid.runtime.http import HttpError
@@ -75,7 +76,7 @@ def from_members(grid: GridState, answers: Mapping[str, Status]) -> Status:
                 "members": [_member(grid, place, answers[place.name]) for place in places if place.name in answers],
             }
         )
-    return {"grid": grid.name, "id": grid.id, "partitions": partitions, "managers": [], "sql": {"flight": None}}
+    return {"grid": grid.name, "id": grid.id, "partitions": partitions, "managers": []}
 
 
 _UNKNOWN: dict[str, Any] = {"epoch": 0, "primary": None, "in_sync": [], "incarnations": []}
@@ -116,7 +117,7 @@ def _member(grid: GridState, place: MemberPlace, answer: Status) -> Status:
         "zone": answer.get("zone"),
         "resp": f"{grid.advertise}:{place.resp_port}",
         "http": grid.http_address(place),
-        "flight": None,
+        "flight": f"{grid.advertise}:{answer['flight_port']}" if answer.get("flight_port") else None,
         "commit": answer.get("commit", 0),
         "memory": answer.get("memory_bytes", answer.get("memory", 0)),
     }
@@ -141,6 +142,7 @@ def with_processes(grid: GridState, told: Status, pids: Mapping[str, int | None]
         partitions.append(partition)
     result = {**told, "partitions": partitions, "managers": _managers(grid, told, pids)}
     result["state"] = grid_state(result, grid.spec.copies)
+    result["sql"] = {"flight": flight_address(partitions)}
     return {"grid": grid.name, "id": grid.id, "state": result.pop("state"), **result}
 
 
@@ -170,6 +172,11 @@ def grid_state(status: Status, copies: int) -> str:
     if not any(partition["state"] == "serving" for partition in partitions):
         return "down"
     return "degraded" if missing(status, copies) else "serving"
+
+
+def opening(status: Status) -> list[str]:
+    """What a grid that is whole has not opened yet, in words: members open their Flight ports a moment after the start."""
+    return [] if flight_address(status["partitions"]) else ["no member listens for SQL (Arrow Flight) yet"]
 
 
 def missing(status: Status, copies: int) -> list[str]:

@@ -62,3 +62,16 @@ def test_absent_members_are_stopped():
 )
 def test_the_grid_is_as_well_as_its_parts(partitions, manager, state):
     assert grid_status("n", "g", 2, partitions, [manager])["state"] == state
+
+
+def test_the_flight_port_of_a_serving_primary_is_where_sql_is_asked():
+    def listening(record, port):
+        return msgspec.structs.replace(record, flight_port=port)
+
+    partition = one([listening(serving(), None), listening(record(B), 8815)])
+    address = f"{record(B).address}:8815"
+    assert [member["flight"] for member in partition["members"]] == [None, address]
+    assert grid_status("g", "id", 2, [partition], [MANAGER])["sql"] == {"flight": address}
+    partition = one([listening(serving(), 8816), listening(record(B), 8815)])
+    assert grid_status("g", "id", 2, [partition], [MANAGER])["sql"]["flight"].endswith(":8816")
+    assert grid_status("g", "id", 2, [one([])], [MANAGER])["sql"] == {"flight": None}

@@ -117,3 +117,33 @@ def test_a_coordinator_that_lost_its_data_is_missing(grid: GridState) -> None:
     answer = managers_answer()
     answer["managers"][0] |= {"coordinator_state": "lost", "advice": "rebuild it"}
     assert status.missing(status.with_processes(grid, answer, RUNNING), 2) == ["manager m0: rebuild it"]
+
+
+def flight_ports(answer: status.Status) -> status.Status:
+    for partition in answer["partitions"]:
+        for member in partition["members"]:
+            member["flight"] = f"127.0.0.1:{member['name']}"
+    return answer
+
+
+def test_sql_is_asked_at_a_serving_primary_and_at_nobody_without_a_process(grid: GridState) -> None:
+    told = status.with_processes(grid, flight_ports(managers_answer()), RUNNING)
+    assert told["sql"] == {"flight": "127.0.0.1:p0-0"}
+    told = status.with_processes(grid, flight_ports(managers_answer()), {**RUNNING, "p0-0": None})
+    assert told["sql"] == {"flight": "127.0.0.1:p1-0"}
+    told = status.with_processes(grid, flight_ports(managers_answer()), {"m0": 1, "p0-1": 11})
+    assert told["sql"] == {"flight": "127.0.0.1:p0-1"}
+    assert status.opening(told) == []
+
+
+def test_a_grid_whose_members_do_not_listen_for_sql_yet_is_whole_but_not_open(grid: GridState) -> None:
+    told = status.with_processes(grid, managers_answer(), RUNNING)
+    assert told["sql"] == {"flight": None}
+    assert told["state"] == "serving" and status.missing(told, 2) == []
+    assert status.opening(told) == ["no member listens for SQL (Arrow Flight) yet"]
+
+
+def test_members_tell_their_flight_ports_when_no_manager_does(grid: GridState) -> None:
+    answer = {"role": "primary", "serving": True, "flight_port": 8815, "resp_port": 1, "commit": 3}
+    told = status.with_processes(grid, status.from_members(grid, {"p0-0": answer}), {"p0-0": 10})
+    assert told["sql"] == {"flight": "127.0.0.1:8815"}
