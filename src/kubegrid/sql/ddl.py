@@ -108,7 +108,7 @@ def _tree(statement: Statement) -> Any:
     try:
         trees = DIALECT.parser().parse(tokens, statement.text)
     except sqlglot.errors.ParseError as error:
-        raise statements._not_sql(error, statement.text) from None
+        raise statements.not_sql(error, statement.text) from None
     if len(trees) != 1 or trees[0] is None or isinstance(trees[0], exp.Command):
         what = " ".join(token.text.upper() for token in tokens[:2])
         known = "CREATE TABLE, CREATE TABLE … AS, ALTER TABLE … ADD COLUMN, DROP TABLE and TRUNCATE"

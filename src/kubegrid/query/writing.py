@@ -1,0 +1,167 @@
+"""Statements that write, carried out: read, computed by a SELECT, sent to the partitions, computed again where they must be.
+
+    read (sql.dml)  →  compute (writing_changes)  →  send (writing_sending)  →  done, or computed anew for a partition
+                                                                               whose records others changed meanwhile
+
+Nothing is locked: the records are read at a commit point, and each partition does its part if they are still as they were
+read (optimistic concurrency), as one entry of its log. A partition that is done stays done whatever happens in others; what
+became of each is told. Tables are defined in `writing_tables`. Next: `writer`, which says what the engine relies on.
+"""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from kubegrid.base.table_errors import shown
+from kubegrid.client.caller import Caller
+from kubegrid.client.errors import RecordExistsError
+from kubegrid.query import writing_changes, writing_errors
+from kubegrid.query.partitions import Cancelled
+from kubegrid.query.writer import Queries, Written
+from kubegrid.query.writing_ids import StatementId
+from kubegrid.query.writing_operations import MISSING, Operations
+from kubegrid.query.writing_sending import Sending
+from kubegrid.query.writing_tables import Definitions
+from kubegrid.query.writing_work import CONFLICT, DONE, Work
+from kubegrid.sql import dml, dml_conflicts
+from kubegrid.sql import errors as sql_errors
+from kubegrid.sql.statements import ALTER, CREATE, CTAS, DROP, TRUNCATE, Statement
+
+COMPUTE_AGAIN_S = 0.005
+"""Wait before a statement is computed again, at most twice as long each time up to COMPUTE_AGAIN_MAX_S."""
+COMPUTE_AGAIN_MAX_S = 0.2
+
+
+class StatementWriter:
+    """`writer.Writer` of one pod. Any number of threads use it at once."""
+
+    def __init__(self, caller: Callable[[], Caller]) -> None:
+        """`caller()` is the pod's client of its own grid, made when it is first needed."""
+        self._caller = caller
+
+    def execute(
+        self,
+        statement: Statement,
+        queries: Queries,
+        *,
+        statement_id: str | None,
+        deadline: float,
+        cancelled: Cancelled,
+    ) -> Written:
+        identity = None if statement_id is None else StatementId.of(statement_id)
+        sending = Sending(self._caller(), identity, deadline, cancelled)
+        if statement.kind in (CREATE, CTAS, ALTER, DROP, TRUNCATE):
+            filled = Definitions(sending, queries).carry_out(statement)
+            if filled is None:
+                return Written(None, statement_id=statement_id)
+            works = _create_as(filled, sending, queries)
+        else:
+            works = _write(lambda: dml.read(statement, queries.catalog), sending, queries)
+        outcomes = [work.outcome(str) for work in works]
+        return Written(sum(work.rows for work in works), outcomes, statement_id)
+
+
+def _create_as(filled: dml.Insert, sending: Sending, queries: Queries) -> Sequence[Work]:
+    """The table is made when its rows are known, and is gone again if none of them could be written."""
+    definitions = Definitions(sending, queries)
+    made = False
+
+    def make() -> None:
+        nonlocal made
+        definitions.create(filled.table)
+        made = True
+
+    try:
+        return _write(lambda: filled, sending, queries, make)
+    except sql_errors.PartlyDone:
+        raise
+    except Exception:
+        if made:
+            definitions.drop(filled.table.name)
+        raise
+
+
+def _write(
+    read: Callable[[], dml.Change], sending: Sending, queries: Queries, make: Callable[[], None] | None = None
+) -> Sequence[Work]:
+    """Compute and send until every partition is done. `make`: called before anything is sent. Raises SqlError."""
+    change = read()
+    table = change.table
+    operations = _computed(change, sending, queries)
+    works = [
+        Work(partition, of_partition, sending.identity is not None)
+        for partition, of_partition in sorted(operations.by_partition.items())
+    ]
+    for work in works:
+        work.cut(make is not None or len(works) > 1, table.name)
+    _check_wanted(sending)
+    if make is not None:
+        make()
+    plain_insert = isinstance(change, dml.Insert) and change.conflict.action == dml_conflicts.FAIL
+    if plain_insert and len(works) > 1:
+        _send_doubtful(sending, operations, works)
+    sending.send(table, works)
+    wait_s = COMPUTE_AGAIN_S
+    while conflicting := [work for work in works if work.state == CONFLICT]:
+        if plain_insert:
+            for work in conflicting:
+                _check_duplicates(sending, operations, work, works)
+        if time.monotonic() >= sending.deadline or sending.cancelled():
+            for work in conflicting:
+                work.give_up()
+            break
+        time.sleep(wait_s * random.uniform(0.5, 1))
+        wait_s = min(2 * wait_s, COMPUTE_AGAIN_MAX_S)
+        change = read()
+        table = change.table
+        operations = _computed(change, sending, queries)
+        for work in conflicting:
+            work.again(operations.by_partition.get(work.partition, []))
+        sending.send(table, works)
+    if any(work.state != DONE for work in works):
+        raise writing_errors.failure(table.name, works, sending.identity is not None)
+    return works
+
+
+def _computed(change: dml.Change, sending: Sending, queries: Queries) -> Operations:
+    return writing_changes.of(change, queries, sending.partition_of, sending.records)
+
+
+def _check_wanted(sending: Sending) -> None:
+    """Before anything is sent. Raises Cancelled, TimedOut."""
+    if sending.cancelled():
+        raise sql_errors.Cancelled("the statement was cancelled; nothing was done")
+    if time.monotonic() >= sending.deadline:
+        raise sql_errors.TimedOut("the statement's time was over before it wrote anything; nothing was done")
+
+
+def _send_doubtful(sending: Sending, operations: Operations, works: Sequence[Work]) -> None:
+    """An INSERT whose keys are there already in some partition is refused there before any other partition is asked.
+
+    Or it is answered there, by a partition that did its part when the statement was run before under its id.
+    """
+    keys = [operation.key for work in works for operation in work.operations]
+    there = {sending.partition_of(key) for key in sending.records(operations.table, keys)}
+    doubtful = [work for work in works if work.partition in there]
+    sending.send(operations.table, doubtful)
+    for work in doubtful:
+        if work.state == CONFLICT:
+            _check_duplicates(sending, operations, work, works)
+
+
+def _check_duplicates(sending: Sending, operations: Operations, work: Work, works: Sequence[Work]) -> None:
+    """Raise WriteRefused if a key that an INSERT wants is really there: a remembered answer may be an old one."""
+    if not isinstance(work.error, RecordExistsError):
+        return
+    wanted = [operation.key for operation in work.operations if operation.expected == MISSING]
+    there = sending.records(operations.table, wanted)
+    if not there:
+        return
+    first = next(key for key in wanted if key in there)
+    more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+    message = f"table {operations.table.name} has {shown(first.decode(errors='backslashreplace'))}{more} already"
+    remedy = "INSERT … ON CONFLICT DO NOTHING leaves what is there, ON CONFLICT DO UPDATE SET … changes it."
+    work.refused(message)
+    if any(other.state == DONE or other.next_part for other in works):
+        raise writing_errors.failure(operations.table.name, works, sending.identity is not None)
+    raise sql_errors.WriteRefused(message, remedy=remedy)
