@@ -15,7 +15,7 @@ _SEVERAL_SLOTS = {"kg.read"}
 """Their keys may be of several slots of this partition."""
 _IMMEDIATE = {"exec", "discard", "multi", "watch", "quit", "reset"}
 """Executed at once even while a transaction is open."""
-_NOT_QUEUED = {"kg.once", "kg.create", "kg.drop", "kg.alter", "kg.endpoints"}
+_NOT_QUEUED = {"kg.once", "kg.create", "kg.drop", "kg.truncate", "kg.alter", "kg.endpoints"}
 """They wait for others, or answer for a whole log entry: not a part of a transaction."""
 _CHECKS_ITSELF = {"kg.once"}
 """Its inner command is checked instead: what was executed already has its reply even where nothing may be written now."""
