@@ -9,10 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from kubegrid.base.table_errors import BadValue, SchemaChanged, TableError, shown
-from kubegrid.store import record_changes, record_writes
+from kubegrid.store import record_changes, row_batches
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import parse_int64
-from kubegrid.store.record_changes import Conflict, Exists, refusal
+from kubegrid.store.record_changes import Conflict, refusal
 from kubegrid.store.records import HEADER_BYTES, Record
 from kubegrid.store.refusals import too_many
 from kubegrid.store.slots import slot_of
@@ -23,9 +23,6 @@ from kubegrid.wire.resp import ERR_OOM, ERR_SYNTAX, ONE, ZERO
 ROWS_MAX: Final = 5000
 """Rows of one KG.WRITE: some 20 to 40 ms of the serving loop with twenty columns and an index."""
 _TOO_MANY_ROWS = resp.error(f"ERR KG.WRITE takes at most {ROWS_MAX} rows at once; write the others with another")
-REPLACE: Final = b"REPLACE"
-KEEP: Final = b"KEEP"
-FAIL: Final = b"FAIL"
 _BAD_SCHEMA = resp.error("ERR the number of the schema is an integer, 0 for the current one")
 _BAD_MODE = resp.error("ERR what to do with existing records is REPLACE, KEEP or FAIL")
 
@@ -51,44 +48,12 @@ def write(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
             return _BAD_SCHEMA
         if schema not in (0, table.schema):
             raise SchemaChanged(table.name, table.schema, schema)
-        if mode not in (REPLACE, KEEP, FAIL):
+        if mode not in row_batches.MODES:
             return _BAD_MODE
         rows, keys, values = table.codec.admit_many(args[4:])
-        there = record_writes.held(keyspace, keys)
-        if there is None:
-            return resp.error(f"MOVED {next(slot for slot in map(slot_of, keys) if keyspace.slots[slot] is None)}")
-        if not set(map(type, there[1])) <= record_writes.RECORD_OR_NONE:
-            for key in keys:
-                record_changes.record_at(keyspace, key)
-            there = None
-        if mode != REPLACE:
-            rows, keys, values = _new_ones(keyspace, mode, rows, keys, values)
-            there = None
+        return row_batches.write(keyspace, table, mode, rows, keys, values)
     except TableError as error:
         return refusal(error)
-    kept = len(args) - 4 - len(keys)
-    first = 0
-    if keys:
-        at_ms = record_changes.lives_until(keyspace, table)
-        first = record_writes.put(keyspace, table, keys, rows, values, at_ms, there)
-    return b"*3\r\n:%d\r\n:%d\r\n:%d\r\n" % (first, len(keys), kept)
-
-
-def _new_ones(
-    keyspace: Keyspace, mode: bytes, rows: list[bytes], keys: list[bytes], values: list[Any]
-) -> tuple[list[bytes], list[bytes], list[Any]]:
-    """Those whose keys are free, the first of each. Raises Exists if there are others and that is to fail."""
-    chosen: dict[bytes, int] = {}
-    for i, key in enumerate(keys):
-        if key in chosen or keyspace.find(key) is not None:
-            if mode == FAIL:
-                raise Exists(f"{_text(key)} exists already; nothing was written")
-        else:
-            chosen[key] = i
-    if len(chosen) == len(keys):
-        return rows, keys, values
-    kept = list(chosen.values())
-    return [rows[i] for i in kept], list(chosen), [values[i] for i in kept]
 
 
 # -- KG.READ, KG.VERSION ---------------------------------------------------------------------------------------------

@@ -29,10 +29,12 @@ Held = tuple[list[dict[bytes, Any]], list[Any], bool]
 of these slots."""
 
 
-def held(keyspace: "Keyspace", keys: list[bytes]) -> Held | None:
-    """Where the keys belong and what is there; None if the slot of one is not owned."""
+def held(keyspace: "Keyspace", keys: list[bytes], slots: list[int] | None = None) -> Held | None:
+    """Where the keys belong (`slots`, if they are known) and what is there; None if the slot of one is not owned."""
     crc = crc_hqx
-    if b"{" in b"".join(keys):
+    if slots is not None:
+        places = slots
+    elif b"{" in b"".join(keys):
         places = [slot_of(key) if b"{" in key else crc(key, 0) & 16383 for key in keys]
     else:
         places = [crc(key, 0) & 16383 for key in keys]
@@ -44,8 +46,8 @@ def held(keyspace: "Keyspace", keys: list[bytes]) -> Held | None:
         used_ms[slot] = now_ms
     nothing_expires = set(map(type, tables)) == _DICT
     if not nothing_expires:
-        slots = keyspace.slots
-        tables = [slots[slot] for slot in places]  # type: ignore[misc]
+        all_slots = keyspace.slots
+        tables = [all_slots[slot] for slot in places]  # type: ignore[misc]
         if None in tables:
             return None
     return tables, [table.get(key) for table, key in zip(tables, keys, strict=True)], nothing_expires
@@ -56,11 +58,11 @@ def put(
     table: "Table",
     keys: list[bytes],
     rows: list[bytes],
-    values: Sequence[Sequence[Any]],
+    values: Sequence[Sequence[Any]] | None,
     at_ms: int | None,
     there: Held | None = None,
 ) -> int:
-    """Put these rows, recorded as one effect; the version of the first. `values` are the rows decoded."""
+    """Put these rows, recorded as one effect; the version of the first. `values` are the rows decoded, if they are."""
     first = keyspace.record_version + 1
     if keyspace.recording:
         pairs: list[Any] = [b""] * (2 * len(keys))

@@ -1,0 +1,221 @@
+"""The serving loop's side of bulk writes: prepared rows become entries of the log, one batch a turn.
+
+Rows were read, checked and keyed in a thread (`sql_ingest`); what is left is asking whether this member may write now, which
+it is asked as KG.WRITE would be, and putting the records. A batch is one entry, and one turn has one batch: `BATCH_ROWS` of
+them keep the loop for some milliseconds, and between two turns everybody else is served.
+
+A batch carries a request id, as a write within KG.ONCE does: sent again, it is answered with what it was answered first.
+Its answer leaves when its entry is confirmed, and waits for that as a reply does, in the turn's `pending`. While requests are
+held (a hand-over, backups that have to catch up, CLIENT PAUSE) batches wait, too. Next: `store.row_batches`.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, NamedTuple, cast
+
+from kubegrid.base.table_errors import SchemaChanged, TableError, UnknownTable
+from kubegrid.base.tables import TableDefinition
+from kubegrid.node import routing
+from kubegrid.node.context import NodeContext, Session
+from kubegrid.node.turn import Turn
+from kubegrid.replication import Gate
+from kubegrid.store import row_batches
+from kubegrid.store.record_changes import refusal
+from kubegrid.store.requests import NEW, Refusal
+from kubegrid.wire import resp
+
+BATCH_ROWS = 2048
+"""Rows of one entry: 5 to 10 ms of the serving loop with twenty columns and an index."""
+BATCH_BYTES = 1024 * 1024
+"""Bytes of one entry, as far as rows can be cut: a backup stages and acknowledges it whole."""
+HELD_PAUSE_S = 0.002
+"""How soon to look again while requests are held."""
+WAITING_MAX = 256
+"""Batches that wait for the loop; whoever has more waits for room before it prepares them."""
+
+UNKNOWN = "UNKNOWN"
+"""Begins the reply to what was executed, or may have been, and will not be confirmed: ask again with the same id."""
+BEHIND = resp.error("TRYAGAIN a batch before this one was refused")
+_numbers = count(1 << 41)
+
+
+class Identity(NamedTuple):
+    """The request id of a batch, as in `KG.ONCE client seq acked`."""
+
+    client: bytes
+    seq: int
+    acked: int
+
+
+@dataclass(slots=True)
+class Lane:
+    """Batches that keep their order: once one of them was refused (`over`), none after it is executed."""
+
+    over: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Prepared rows on their way, and, once `done` is set, the reply that may be given: RESP, as KG.WRITE has it.
+
+    Stands in `Turn.pending` in the place of a connection.
+    """
+
+    definition: TableDefinition
+    mode: bytes
+    rows: list[bytes]
+    keys: list[bytes]
+    slots: list[int]
+    identity: Identity
+    lane: Lane
+    id: int = field(default_factory=_numbers.__next__)
+    pending_groups: int = 0
+    reply: bytes = b""
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def send(self, data: bytes) -> None:
+        """It is confirmed, or was refused."""
+        if data[:1] == b"-":
+            self.lane.over = True
+        self.reply = data
+        self.done.set()
+
+    def abort(self, reason: str) -> None:
+        self.send(resp.error(f"{UNKNOWN} {reason}"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """As much of a client's session as `routing` looks at."""
+
+    node: NodeContext
+    turn: Turn
+    readonly: bool = False
+
+
+class IngestTurns:
+    """Invariant: every batch that was handed in is waiting, in `turn.pending`, or `done`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, turn: Turn, node: NodeContext) -> None:
+        self._loop = loop
+        self._turn = turn
+        self._node = node
+        self._asking = cast(Session, _Asking(node, turn))
+        self._waiting: deque[Batch] = deque()
+        self._scheduled = False
+        self._closed = False
+        self.room = threading.Semaphore(WAITING_MAX)
+        self.batches = 0
+        self.rows = 0
+        """Written since the start."""
+
+    def hand_in(self, batch: Batch) -> None:
+        """From any thread. Those of one thread are executed in the order in which it hands them in."""
+        self.room.acquire()
+        try:
+            self._loop.call_soon_threadsafe(self._accept, batch)
+        except RuntimeError:  # the loop is closed
+            self.room.release()
+            batch.send(resp.ERR_CLUSTERDOWN)
+
+    def close(self) -> None:
+        """In the loop: nothing is executed any more."""
+        self._closed = True
+        while self._waiting:
+            self.room.release()
+            self._waiting.popleft().send(resp.ERR_CLUSTERDOWN)
+
+    def _accept(self, batch: Batch) -> None:
+        if self._closed:
+            self.room.release()
+            batch.send(resp.ERR_CLUSTERDOWN)
+            return
+        self._waiting.append(batch)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        """One batch; the next one has a turn of its own."""
+        self._scheduled = False
+        if not self._waiting:
+            return
+        held = False
+
+        def work() -> None:
+            nonlocal held
+            held = self._turn.stopped or self._node.writes_paused_until_ms > 0
+            if not held:
+                batch = self._waiting.popleft()
+                self.room.release()
+                self._answer(batch)
+
+        self._turn.work(work)
+        if self._waiting:
+            self._scheduled = True
+            if held:
+                self._loop.call_later(HELD_PAUSE_S, self._next)
+            else:
+                self._loop.call_soon(self._next)
+
+    def _answer(self, batch: Batch) -> None:
+        """Execute it inside of the turn, or say why not."""
+        turn = self._turn
+        if batch.lane.over:
+            batch.send(BEHIND)
+            return
+        if turn.gate is not Gate.OPEN:
+            batch.send(routing.refuse_partition(self._asking, [], False) or resp.ERR_CLUSTERDOWN)
+            return
+        keyspace = self._node.keyspace
+        known = keyspace.requests.begin(*batch.identity, keyspace.now_ms)
+        if isinstance(known, Refusal):
+            batch.send(known)
+            return
+        if known is not NEW:
+            self._confirm(batch, cast(bytes, known), wrote=False)
+            return
+        refusal_now = self._not_now()
+        if refusal_now is not None:
+            batch.send(refusal_now)
+            return
+        reply = self._write(batch)
+        if reply.startswith(b"-MOVED "):
+            batch.send(routing.with_address(self._asking, reply))
+            return
+        keyspace.requests.finish(*batch.identity, keyspace.now_ms, reply)
+        if self._node.waiters:
+            self._node.takers.look()
+        self.batches += 1
+        self.rows += len(batch.rows)
+        self._confirm(batch, reply, wrote=True)
+
+    def _not_now(self) -> bytes | None:
+        """Why nothing may be written at this moment: no execution, and not remembered as one."""
+        keyspace = self._node.keyspace
+        if not self._turn.member.writable:
+            return resp.ERR_NOREPLICAS
+        return resp.ERR_OOM if keyspace.used_bytes >= keyspace.limit_bytes else None
+
+    def _write(self, batch: Batch) -> bytes:
+        keyspace = self._node.keyspace
+        try:
+            table = keyspace.tables.by_id.get(batch.definition.id)
+            if table is None:
+                raise UnknownTable(batch.definition.name, keyspace.catalog.by_name)
+            if table.schema != batch.definition.schema:
+                raise SchemaChanged(table.name, table.schema, batch.definition.schema)
+            return row_batches.write(keyspace, table, batch.mode, batch.rows, batch.keys, None, batch.slots)
+        except TableError as error:
+            return refusal(error)
+
+    def _confirm(self, batch: Batch, reply: bytes, *, wrote: bool) -> None:
+        """Let the reply leave when everything that was executed until now is confirmed."""
+        if reply[:1] == b"-":
+            batch.lane.over = True
+        turn = self._turn
+        batch.pending_groups += 1
+        turn.pending.append((turn.cut(), wrote, turn.started, 1, [(cast(Any, batch), reply)]))

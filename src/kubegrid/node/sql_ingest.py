@@ -1,0 +1,238 @@
+"""Bulk writes of Arrow batches, as Flight brings them: in a thread of gRPC from bytes to prepared rows, then to the loop.
+
+Two ways in:
+
+* `write`: rows of whatever partitions, from anybody. They are encoded here and written as our client writes: each partition's
+  primary gets its part, asked again through a failover, applied once.
+* `serve`: a stream of batches for this partition, each with a request id, as `kubegrid load` sends them. Each is one entry of
+  the log (`ingest_turns`). While one is executed and confirmed the next is read and prepared; answers leave in order, from a
+  thread of their own. After a batch that was refused nothing of its stream is executed, so that batches that are sent again
+  cannot change places with later ones.
+
+An answer is MessagePack: `[seq, the reply of KG.WRITE]`, an error as there; `-UNKNOWN`: send it again with the same id.
+Next on the path of the data: `wire.arrow_rows`, `ingest_turns`.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from kubegrid.base.table_errors import SchemaChanged, TableError, UnknownTable
+from kubegrid.base.tables import TableDefinition
+from kubegrid.client.batch import Request, run_batch
+from kubegrid.client.caller import Caller
+from kubegrid.client.errors import ClientError
+from kubegrid.node.context import NodeContext
+from kubegrid.node.ingest_turns import BATCH_BYTES, BATCH_ROWS, Batch, Identity, IngestTurns, Lane
+from kubegrid.node.turn import Turn
+from kubegrid.sql.errors import Cancelled, NotSupported, PartlyDone, SqlError, Unavailable, WriteRefused
+from kubegrid.store.record_changes import refusal
+from kubegrid.store.row_batches import MODES
+from kubegrid.wire import resp
+from kubegrid.wire.arrow_rows import ArrowRows
+
+AHEAD_MAX = 4
+"""Batches of one stream that are prepared or executed and not answered yet."""
+LOOK_S = 0.05
+"""How often a thread that waits for the loop looks whether it still should."""
+SLICE_ROWS = 8 * BATCH_ROWS
+"""Rows of a batch of `write` that are prepared at once: bounds what is in memory beside it."""
+COMMAND_ROWS = 1000
+COMMAND_BYTES = 256 * 1024
+"""Of one KG.WRITE, by which `write` carries rows to their partitions."""
+_MODES = {mode.decode().lower(): mode for mode in MODES}
+_identity = msgspec.msgpack.Decoder(tuple[bytes, int, int]).decode
+
+
+class Ingest:
+    """One for a pod. Every method but `close` is called from gRPC's threads."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, turn: Turn, node: NodeContext, caller: Callable[[], Caller]
+    ) -> None:
+        self.turns = IngestTurns(loop, turn, node)
+        self._loop = loop
+        self._node = node
+        self._caller = caller
+        self._encoders: dict[int, ArrowRows] = {}
+        self._closed = False
+
+    def close(self) -> None:
+        """From any thread. What waits is refused."""
+        self._closed = True
+        try:
+            self._loop.call_soon_threadsafe(self.turns.close)
+        except RuntimeError:  # the loop is closed, and nobody waits for it any more
+            return
+
+    # -- anybody's rows --------------------------------------------------------------------------------------------
+
+    def write(self, table: str, batch: Any, options: dict[str, Any]) -> int:
+        """Write the rows of one batch, each to its partition; how many were written. Raises SqlError.
+
+        `options`: `mode` is replace (the default), keep or fail. What is wrong with a row is found before any is sent.
+        """
+        mode = _MODES.get(str(options.get("mode", "replace")).lower())
+        if mode is None:
+            raise NotSupported(f"mode {options['mode']!r}: it is one of {', '.join(_MODES)}")
+        try:
+            encoder = self._encoder(self._definition(table))
+            parts = [encoder.admit(batch.slice(start, SLICE_ROWS)) for start in range(0, len(batch), SLICE_ROWS)]
+        except TableError as error:
+            raise WriteRefused(error.message) from error
+        rows = [row for part in parts for row in part.rows]
+        slots = [slot for part in parts for slot in part.slots]
+        return self._send(encoder.definition, mode, rows, slots)
+
+    def _send(self, definition: TableDefinition, mode: bytes, rows: list[bytes], slots: list[int]) -> int:
+        caller = self._caller()
+        of_partition: dict[int, list[int]] = {}
+        for i, slot in enumerate(slots):
+            of_partition.setdefault(caller.of_slot[slot].first_slot, []).append(i)
+        requests = []
+        for places in of_partition.values():
+            mean = sum([len(rows[i]) for i in places]) // len(places) + 1
+            step = max(1, min(COMMAND_ROWS, COMMAND_BYTES // mean))
+            for start in range(0, len(places), step):
+                chosen = [rows[i] for i in places[start : start + step]]
+                requests.append(
+                    Request(
+                        (b"KG.WRITE", definition.name, definition.schema, mode, *chosen), slots[places[start]], True
+                    )
+                )
+        replies = run_batch(caller, requests) if requests else []
+        written: int = sum([int(reply[1]) for reply in replies if not isinstance(reply, ClientError)])
+        errors = [reply for reply in replies if isinstance(reply, ClientError)]
+        if errors:
+            raise _failed(errors, len(replies), written)
+        return written
+
+    # -- a stream of one partition's rows ----------------------------------------------------------------------------
+
+    def serve(self, words: list[str], reader: Any, writer: Any, cancelled: Callable[[], bool]) -> None:
+        """Take batches until the stream ends. `words`: table, mode, number of its schema. Raises SqlError."""
+        try:
+            table, mode_word, schema = words
+            mode = _MODES[mode_word.lower()]
+            definition = self._definition(table)
+            if definition.schema != int(schema):
+                raise SchemaChanged(table, definition.schema, int(schema))
+        except (ValueError, KeyError):
+            raise NotSupported(f"rows are put to (table, mode, number of the schema), not to {tuple(words)}") from None
+        except TableError as error:
+            raise WriteRefused(error.message) from error
+        stream = _Stream(self, self._encoder(definition), mode, writer, cancelled)
+        try:
+            while True:
+                try:
+                    chunk = reader.read_chunk()
+                except StopIteration:
+                    break
+                if chunk.data is not None and not stream.lane.over:
+                    stream.take(chunk.data, chunk.app_metadata)
+        finally:
+            stream.finish()
+
+    def check(self, cancelled: Callable[[], bool]) -> None:
+        """Whoever waits asks now and then whether it still should."""
+        if self._closed:
+            raise Unavailable("this member is stopping")
+        if cancelled():
+            raise Cancelled("the client went away")
+
+    def _definition(self, table: str) -> TableDefinition:
+        """As the store has it now. Raises UnknownTable."""
+        definition = self._node.keyspace.catalog.by_name.get(table)
+        if definition is None:
+            raise UnknownTable(table, self._node.keyspace.catalog.by_name)
+        return definition
+
+    def _encoder(self, definition: TableDefinition) -> ArrowRows:
+        encoder = self._encoders.get(definition.id)
+        if encoder is None or encoder.definition != definition:
+            known = self._node.keyspace.catalog.by_id
+            self._encoders = {number: kept for number, kept in self._encoders.items() if number in known}
+            encoder = self._encoders[definition.id] = ArrowRows(definition)
+        return encoder
+
+
+class _Stream:
+    """One call of `serve`. Its second thread answers."""
+
+    def __init__(
+        self, ingest: Ingest, encoder: ArrowRows, mode: bytes, writer: Any, cancelled: Callable[[], bool]
+    ) -> None:
+        self.lane = Lane()
+        self._ingest = ingest
+        self._encoder = encoder
+        self._mode = mode
+        self._writer = writer
+        self._cancelled = cancelled
+        self._ahead: queue.Queue[Batch | None] = queue.Queue(AHEAD_MAX)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._answer_all, name="kubegrid-ingest", daemon=True)
+        self._thread.start()
+
+    def take(self, data: Any, metadata: Any) -> None:
+        """Prepare one batch and hand it in; waits while enough of this stream are on their way."""
+        try:
+            identity = Identity(*_identity(b"" if metadata is None else metadata.to_pybytes()))
+        except msgspec.MsgspecError:
+            raise NotSupported("a batch of rows has [client, seq, acked] beside it, as MessagePack") from None
+        batch = Batch(self._encoder.definition, self._mode, [], [], [], identity, self.lane)
+        try:
+            if len(data) > BATCH_ROWS:
+                raise WriteRefused(f"a batch of {len(data)} rows; {BATCH_ROWS} are the most, for each is one log entry")
+            batch.rows, batch.keys, batch.slots = self._encoder.admit(data)
+            if len(data) > 1 and sum(map(len, batch.rows)) > BATCH_BYTES:
+                raise WriteRefused(f"a batch whose records have more than {BATCH_BYTES} bytes; send fewer rows at once")
+        except TableError as error:
+            batch.send(refusal(error))
+        except SqlError as error:
+            batch.send(resp.error(f"ERR {error.message}"))
+        else:
+            self._ingest.turns.hand_in(batch)
+        self._ahead.put(batch)
+
+    def finish(self) -> None:
+        """Answer what is on its way. Raises what ended the answering."""
+        self._ahead.put(None)
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _answer_all(self) -> None:
+        """In its own thread."""
+        while True:
+            batch = self._ahead.get()
+            if batch is None:
+                return
+            try:
+                if self._failure is None:
+                    self._answer(batch)
+            except BaseException as error:
+                self.lane.over = True
+                self._failure = error
+
+    def _answer(self, batch: Batch) -> None:
+        while not batch.done.wait(LOOK_S):
+            self._ingest.check(self._cancelled)
+        self._writer.write(pa.py_buffer(msgspec.msgpack.encode((batch.identity.seq, batch.reply))))
+
+
+def _failed(errors: list[ClientError], count: int, written: int) -> SqlError:
+    """What to say when parts of a batch were not written."""
+    first = errors[0]
+    if written or not all(error.outcome_known for error in errors):
+        failed = PartlyDone(
+            f"{written} rows were written; {len(errors)} of {count} parts were not, or may not have been: {first.message}",
+            remedy="Rows have keys: writing the whole batch again with mode replace or keep does no harm.",
+        )
+        failed.outcome_known = all(error.outcome_known for error in errors)
+        return failed
+    return WriteRefused(first.message, remedy=first.remedy)
