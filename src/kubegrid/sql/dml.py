@@ -25,6 +25,8 @@ from kubegrid.sql.dml_conflicts import VERSION, Cell, Conflict
 from kubegrid.sql.errors import NotSupported, SqlError, TypeProblem, UnknownName, WriteRefused
 from kubegrid.sql.statements import DELETE, INSERT, UPDATE, Statement
 
+AS_TEXT = frozenset(("HUGEINT", "UHUGEINT"))
+"""Types of 128 bits, which Arrow cannot carry: their values are handed over as text."""
 _RETURNING = "Select the rows afterwards, by their keys."
 
 
@@ -146,6 +148,8 @@ def _update(tree: exp.Update, catalog: Catalog) -> Update:
         if column.name in assigned:
             value = assigned[column.name]
             value = assignments.default(column) if value is None else value.copy()
+        if column.type.name in AS_TEXT:
+            value = exp.cast(exp.cast(value, column.type.name, dialect="duckdb"), "VARCHAR")
         chosen.append(exp.alias_(value, f"c{place}"))
     others = tree.args.get("from_")
     return Update(table, tuple(assigned), _matching(tree, name, chosen, [] if others is None else [others.this]))

@@ -12,10 +12,8 @@ from sqlglot import exp
 
 from kubegrid.base.tables import Column
 from kubegrid.sql import dml_assignments
+from kubegrid.sql.dml import AS_TEXT
 from kubegrid.sql.dml_conflicts import Cell
-
-AS_TEXT = frozenset(("HUGEINT", "UHUGEINT"))
-"""Types whose values are handed over as text."""
 
 
 def cast(value: str, column: Column) -> str:
