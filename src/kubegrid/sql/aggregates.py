@@ -19,7 +19,8 @@ from kubegrid.sql.functions import runs_per_row
 from kubegrid.sql.numeric import is_number
 from kubegrid.sql.sources import Sources
 
-Merge = Callable[["Parts"], Any]
+_BIGINT = exp.DataType.build("BIGINT")
+_DOUBLE = exp.DataType.build("DOUBLE")
 
 _SAME: dict[type[Any], str] = {
     exp.Min: "min",
@@ -86,12 +87,10 @@ class Parts:
         kind = type(node)
         argument = node.this
         if kind is exp.Count:
-            return _whole_count(part(node.copy()), "BIGINT")
-        if kind is exp.CountIf:
-            return _whole_count(part(node.copy()), "HUGEINT")
+            return _whole_count(part(node.copy()))
         if argument is None:
             raise NotPushable("an aggregate of nothing")
-        if kind is exp.Sum:
+        if kind in (exp.Sum, exp.CountIf):  # the latter is, in DuckDB, a sum of truths, and NULL over none
             return exp.Sum(this=part(node.copy()))
         if kind in _SAME:
             return exp.Anonymous(this=_SAME[kind], expressions=[part(node.copy())])
@@ -146,7 +145,7 @@ class Parts:
             made: Any = node.copy()
             if condition is not None:
                 made = exp.Filter(this=made, expression=exp.Where(this=condition.copy()))
-            return _whole_count(self.column(made), "BIGINT")
+            return _whole_count(self.column(made))
         if condition is not None:
             value = exp.Case(ifs=[exp.If(this=condition.copy(), true=value.copy())])
         if self.distinct and value not in self.distinct:
@@ -171,14 +170,14 @@ def _arguments(node: Any) -> list[Any]:
     return found
 
 
-def _whole_count(part: Any, kind: str) -> Any:
+def _whole_count(part: Any) -> Any:
     """The sum of counts; of no parts at all it is 0, as the count of no rows is."""
     total = exp.Coalesce(this=exp.Sum(this=part), expressions=[exp.Literal.number(0)])
-    return exp.Cast(this=total, to=exp.DataType.build(kind, dialect="duckdb"))
+    return exp.Cast(this=total, to=_BIGINT.copy())
 
 
 def _double(value: Any) -> Any:
-    return exp.Cast(this=value, to=exp.DataType.build("DOUBLE"))
+    return exp.Cast(this=value, to=_DOUBLE.copy())
 
 
 def _column(name: str) -> exp.Column:

@@ -77,8 +77,8 @@ class Block:
             if source.table is None or source.names is None:
                 raise NotPushable(f"{source.spelt or 'a source'} is no plain table")
         self._using: dict[str, Source] = {}
-        self.joins = [self._joined(source) for source in self.sources.all]
         self._aliases: dict[str, Any] = {}
+        self.joins = [self._joined(source) for source in self.sources.all]
         self.items: list[Item] = []
         for item in select.expressions:
             self._item(item)
@@ -175,6 +175,8 @@ class Block:
     def _resolved(self, node: Any, aliases: bool = False, strict: bool = False) -> Any:
         """The expression with each column under its table's alias and own name. `strict`: no name may be both a
         column and an alias, because then the clause decides which it is."""
+        if node.find(exp.Select, exp.SetOperation) is not None:
+            raise NotPushable("a query inside of it")
         holder = exp.Paren(this=node.copy())
         for column in conjuncts.columns_of(holder):
             if isinstance(column.this, exp.Star):
@@ -212,6 +214,8 @@ class Block:
         for key in keys:
             if isinstance(key, exp.Tuple | exp.GroupingSets | exp.Cube | exp.Rollup) or _has_aggregate(key):
                 raise NotPushable("GROUP BY something else than values")
+            if key.find(exp.Column) is None:  # DuckDB takes constants for no keys, but not always
+                raise NotPushable("GROUP BY a constant")
             if key not in found:
                 found.append(key)
         return found

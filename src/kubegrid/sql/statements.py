@@ -15,13 +15,15 @@ from sqlglot.dialects.dialect import Dialect
 
 from kubegrid.base.nearest import nearest
 from kubegrid.base.table_errors import shown
-from kubegrid.sql.errors import NotSupported, SqlError, SyntaxProblem, TooMuch
+from kubegrid.sql.errors import NotSupported, SqlError, SyntaxProblem, TooMuch, UnknownName
 
 STATEMENT_BYTES_MAX = 2**20
 TOKENS_MAX = 100_000
 """Words and signs; reading so many takes some seconds of a processor."""
 DEPTH_MAX = 30
 """Of brackets, CASE and prefixes within each other; the parser's own recursion ends at about 40 of them."""
+HIDDEN = "__"
+"""What the names begin with that the grid itself adds: columns of versions, relations of plans."""
 
 QUERY, INSERT, UPDATE, DELETE = "query", "insert", "update", "delete"
 CREATE, CTAS, ALTER, DROP, TRUNCATE = "create", "ctas", "alter", "drop", "truncate"
@@ -121,6 +123,9 @@ def tokens_of(text: str, bytes_max: int = STATEMENT_BYTES_MAX, depth_max: int = 
             depth -= 1
         elif kind is TokenType.SEMICOLON:
             raise problem(NotSupported, "one statement at a time; a second one begins here", text, token.end + 1)
+        elif kind in (TokenType.VAR, TokenType.IDENTIFIER) and token.text.startswith(HIDDEN):
+            reason = f"no name {shown(token.text)}: names that begin with {HIDDEN} are not visible"
+            raise problem(UnknownName, reason, text, token.start)
         run = run + 1 if kind in _PREFIXES else run if kind in _OPEN else 0
         if depth + run > depth_max:
             raise problem(TooMuch, f"the statement is nested more than {depth_max} deep", text, token.start)
