@@ -93,6 +93,10 @@ class ColumnarReplica:
         self._building = 0
         """Copies that are being built now."""
         self._built = 0
+        self.applied = 0
+        """Records that came or went and were applied, since the start."""
+        self.used_bytes = 0
+        """Of DuckDB's memory, when it was last looked at."""
 
     # -- the database ---------------------------------------------------------------------------------------------
 
@@ -246,6 +250,7 @@ class ColumnarReplica:
             copy.rows += (added.num_rows if added is not None else 0) - went
             copy.dead += went
             copy.changes += 1
+            self.applied += went + (added.num_rows if added is not None else 0)
             copy.generation = change.generation
 
     def pin(self, copies: Iterable[Copy]) -> Any:
@@ -261,6 +266,23 @@ class ColumnarReplica:
             cursor.close()
             raise
         return cursor
+
+    def measure(self) -> None:
+        """Look how much memory DuckDB uses."""
+        if self._database is None:
+            self.used_bytes = 0
+            return
+        cursor = self.cursor()
+        try:
+            [(used,)] = cursor.execute("SELECT sum(memory_usage_bytes) FROM duckdb_memory()").fetchall()
+            self.used_bytes = int(used or 0)
+        finally:
+            cursor.close()
+
+    @property
+    def builds(self) -> int:
+        """Copies built since the start."""
+        return self._built
 
     def compact(self) -> bool:
         """Free what deleted rows take, if there are many; whether it was tried. Not under `lock`: reading goes on."""

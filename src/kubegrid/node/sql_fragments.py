@@ -132,6 +132,16 @@ class Fragments:
         copies = list(self.replica.copies.values())
         return [{"table": copy.definition.name, "rows": copy.rows, "dead": copy.dead} for copy in copies]
 
+    def statistics(self) -> dict[str, float]:
+        """For metrics; from any thread, at once."""
+        replica = self.replica
+        return {
+            "rows": sum([copy.rows for copy in list(replica.copies.values())]),
+            "bytes": replica.used_bytes,
+            "applied": replica.applied,
+            "builds": replica.builds,
+        }
+
     # -- fresh copies ---------------------------------------------------------------------------------------------
 
     def _fresh(self, request: FragmentRequest, running: Any) -> "_Fresh":
@@ -232,6 +242,7 @@ class Fragments:
             # Not given up on a time-out from here on: the next statement has use for it.
             with replica.lock:
                 replica.enter(copy)
+            self._wake.set()  # for the keeper to look at the memory
             log.info("columns built table=%s rows=%d s=%.2f", definition.name, copy.rows, time.monotonic() - begun)
 
     def _build_lock(self, number: int, running: Any) -> "_Held":
@@ -345,6 +356,7 @@ class Fragments:
             try:
                 self._refresh()
                 self.replica.compact()
+                self.replica.measure()
             except Exception:
                 log.exception("keeping columns fresh failed; the next statement builds what is missing")
 

@@ -280,14 +280,14 @@ class Turn:
         self.executed = 0
         self.wrote = False
 
-    def confirm(self, need: int, answer: Any) -> None:
+    def confirm(self, need: int, answer: Any, wrote: bool = False, data: bytes = b"") -> None:
         """Inside of a turn: let `answer`, which leaves by another way than a connection, wait for the position `need`.
 
-        It is told like a connection that has one reply: `send` when that may leave, `abort` when it never will. It stands
-        behind everything that was executed before, and is a read: no write of this turn is its own.
+        It is told like a connection that has one reply: `send(data)` when that may leave, `abort` when it never will. It
+        stands behind everything that was executed before. `wrote`: it is a write's, which needs enough copies (R9).
         """
         answer.pending_groups += 1
-        self.pending.append((need, False, self.started, 0, [(answer, b"")]))
+        self.pending.append((need, wrote, self.started, 0, [(answer, data)]))
 
     def count_plain(self) -> None:
         """Pass on how many GETs and SETs `batch` executed since the last call."""

@@ -1,0 +1,135 @@
+"""Whatever happens to the store, the columnar replica is the same rows; also if it is dropped at any moment."""
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from tests.unit.node.sql_member import SqlMember
+from tests.unit.store.record_scripts import BOOKS, act, definition
+
+from kubegrid.base.settings import SqlSettings
+from kubegrid.replication import Gate
+
+STEPS = 120
+SETTINGS = SqlSettings(delta_rows_background=5)
+pack = msgspec.msgpack.encode
+
+
+class Script:
+    """Random work on one member. `seen` counts what the comparisons compared, so that none is about nothing."""
+
+    def __init__(self, member: SqlMember, seed: int) -> None:
+        self.member = member
+        self.random = Random(seed)
+        self.rows_compared = 0
+        self.steps = {
+            self.write: 40,
+            self.remove: 20,
+            self.change: 10,
+            self.ask: 30,
+            self.drop_the_replica: 4,
+            self.housekeeping: 6,
+            self.be_deposed: 4,
+            self.flush: 2,
+            self.add_column: 2,
+            self.drop_and_make_again: 2,
+            self.expire: 4,
+        }
+
+    def run(self) -> None:
+        for step in self.random.choices(list(self.steps), list(self.steps.values()), k=STEPS):
+            step()
+        self.ask()
+
+    def act(self, *step: Any) -> None:
+        self.member.in_turn(lambda: act(self.member.keyspace, list(step)))
+
+    def name(self) -> str:
+        return self.random.choice(["trades", "trades", "quotes"])
+
+    def key(self) -> bytes:
+        book = self.random.choice(["a", "b", "FX%3A%7B1%7D"])
+        return f"{self.name()}:{{{book}}}:{self.random.randrange(20)}".encode()
+
+    def write(self) -> None:
+        random = self.random
+        rows = [
+            [random.choice(BOOKS), random.randrange(20), random.choice([None, 0.0, 1.5, -2.0]), random.choice("xyz")]
+            for _ in range(random.choice([1, 3, 30]))
+        ]
+        self.act(b"KG.WRITE", self.name().encode(), b"0", b"REPLACE", *map(pack, rows))
+
+    def remove(self) -> None:
+        for _ in range(self.random.choice([1, 5])):
+            self.act(b"DEL", self.key())
+
+    def change(self) -> None:
+        self.act(b"HINCRBYFLOAT", self.key(), b"price", b"2.5")
+
+    def flush(self) -> None:
+        self.member.in_turn(self.member.keyspace.flush)
+
+    def add_column(self) -> None:
+        self.act("add column", self.name())
+
+    def drop_and_make_again(self) -> None:
+        name = self.name()
+        self.act("drop", name)
+        self.act("create", name, None)
+        self.act("sweep")
+
+    def expire(self) -> None:
+        self.act(b"PEXPIRE", self.key(), b"1")
+        keyspace = self.member.keyspace
+
+        def later() -> None:
+            keyspace.now_ms += 10
+            for _ in range(20):
+                keyspace.expire_slice()
+
+        self.member.in_turn(later)
+
+    def drop_the_replica(self) -> None:
+        self.member.fragments.drop()
+
+    def housekeeping(self) -> None:
+        self.member.in_loop(self.member.capture.tidy)
+
+    def be_deposed(self) -> None:
+        """Take back the last few entries, and become the primary again."""
+        member = self.member
+
+        def deposed() -> None:
+            member.keyspace.primary = False
+            member.replicator.open = Gate.CLOSED
+            member.turn.drop_replies("this member is no longer the primary")
+            for _ in range(min(self.random.randrange(5), len(member.replicator.entries))):
+                member.keyspace.revert(member.replicator.entries.pop()[1])
+            member.replicator.entries.clear()
+            member.capture.role_changed()
+            member.replicator.open = Gate.OPEN
+            member.keyspace.primary = True
+
+        member.in_loop(deposed)
+
+    def ask(self) -> None:
+        for name in self.member.keyspace.catalog.by_name:
+            found, there = self.member.table(name), self.member.stored(name)
+            assert sorted(map(repr, found)) == sorted(map(repr, there)), name
+            self.rows_compared += len(there)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_replica_is_what_the_store_is(tmp_path: Path, seed: int) -> None:
+    member = SqlMember(
+        tmp_path, definition("trades", ttl=None).to_json(), definition("quotes").to_json(), settings=SETTINGS
+    )
+    member.replicator.entries.clear()
+    try:
+        script = Script(member, seed)
+        script.run()
+        assert script.rows_compared > 500
+    finally:
+        member.close()
