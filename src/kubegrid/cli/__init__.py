@@ -9,6 +9,8 @@ module too (`kubegrid node --config FILE`), and they pay for neither Typer nor R
 import sys
 
 INTERRUPTED = 130
+NOT_NEEDED = ("numpy", "pandas")
+"""What pyarrow would load where it is installed, for a second or more, and no command uses."""
 
 
 def main() -> int:
@@ -16,6 +18,8 @@ def main() -> int:
     arguments = sys.argv[1:]
     if len(arguments) == 3 and arguments[0] in ("node", "manager") and arguments[1] == "--config":
         return _run_process(arguments[0], arguments[2])
+    for name in NOT_NEEDED:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     from kubegrid.cli import program
 
     return program.run(arguments)

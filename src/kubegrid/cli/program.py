@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from kubegrid.base.errors import KubegridError
-from kubegrid.cli import options
+from kubegrid.cli import options, sql_command
 from kubegrid.cli.tables import tables_app
 
 app = typer.Typer(
@@ -164,6 +164,9 @@ def load(
     )
     grid = target.find(name, directory, manager)
     _exit(command.load(grid, command.Asked(request, sys.argv[1:], as_json)))
+
+
+app.command()(sql_command.sql)
 
 
 @partition_app.command("hand-over")

@@ -117,6 +117,8 @@ class SqlStream:
         assert attempt is not None
         self.schema = attempt.schema
         """`pyarrow.Schema` of every batch."""
+        self.note = attempt.note
+        """Of a statement that writes: rows changed, and what each partition did. None of a question."""
         self._caller = caller
         self._conversation = conversation
         self._first = first

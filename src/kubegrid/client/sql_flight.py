@@ -71,6 +71,8 @@ class Attempt:
             raise self._told(error) from error
         self._reader = reader
         self.note = sql_tickets.note_of(schema.metadata)
+        if self.note is None and not len(schema):
+            self.note = sql_tickets.Note()  # it defined something: there is no number to tell
         rest = {key: value for key, value in (schema.metadata or {}).items() if key != sql_tickets.NOTE}
         self.schema = schema.with_metadata(rest or None)
         if self._cancelled:

@@ -17,7 +17,7 @@ to_json = msgspec.json.Encoder(decimal_format="number", uuid_format="canonical")
 """What `plain` made, as bytes."""
 NULL = "NULL"
 CELL_CHARS_MAX = 60
-"""A longer value is cut in a table; the other formats have it whole."""
+"""A longer value is cut where a result shows itself."""
 _NUMBERS = ("int", "uint", "float", "double", "halffloat", "decimal")
 
 
@@ -63,11 +63,11 @@ def text(value: Any) -> str:
     return told if isinstance(told, str) else str(to_json(told), "utf-8")
 
 
-def table(schema: Any, rows: Sequence[Sequence[Any]]) -> list[str]:
+def table(schema: Any, rows: Sequence[Sequence[Any]], cell_chars_max: int = CELL_CHARS_MAX) -> list[str]:
     """Lines of an aligned table with a heading; numbers to the right."""
-    names = [_cell(name) for name in schema.names]
+    names = [_cell(name, cell_chars_max) for name in schema.names]
     right = [str(field.type).startswith(_NUMBERS) for field in schema]
-    cells = [[_cell(text(value)) for value in row] for row in rows]
+    cells = [[_cell(text(value), cell_chars_max) for value in row] for row in rows]
     widths = [max([_width(name), *(_width(row[at]) for row in cells)]) for at, name in enumerate(names)]
 
     def line(parts: Sequence[str]) -> str:
@@ -91,10 +91,10 @@ def _instant(value: datetime.datetime) -> str:
     return told
 
 
-def _cell(value: str) -> str:
+def _cell(value: str, chars_max: int) -> str:
     """On one line, without what a terminal would obey, and not too long."""
     shown = "".join(one if one.isprintable() else {"\n": "↵", "\t": " "}.get(one, "·") for one in value)
-    return shown if len(shown) <= CELL_CHARS_MAX else shown[: CELL_CHARS_MAX - 1] + "…"
+    return shown if len(shown) <= chars_max else shown[: chars_max - 1] + "…"
 
 
 def _width(value: str) -> int:

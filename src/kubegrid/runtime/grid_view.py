@@ -32,7 +32,7 @@ class GridView:
         """What keeps the grid from being whole; empty when nothing does."""
         if self._status is None:
             return ["no manager answers yet"]
-        return status.missing(self._status, self._grid.spec.copies)
+        return status.missing(self._status, self._grid.spec.copies) or status.opening(self._status)
 
     @property
     def waiting_for_person(self) -> str:

@@ -1,0 +1,39 @@
+"""What `kubegrid sql` takes; what it does is in `sql`, imported when it runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kubegrid.cli import options
+
+
+def sql(
+    statement: Annotated[
+        str | None, typer.Argument(metavar="STATEMENT", help="One statement; `-` reads it from standard input.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("-f", "--file", metavar="FILE", help="Read the statement from it.")
+    ] = None,
+    output_format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="table|csv|json|ndjson|arrow", help="A table on a terminal, csv else."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there, whole or not at all.")] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Until when it must be done.")] = None,
+    statement_id: Annotated[
+        str | None, typer.Option("--statement-id", metavar="ID", help="Under it a write can be run again safely.")
+    ] = None,
+    name: options.Name = None,
+    directory: options.Folder = None,
+    manager: options.Manager = None,
+    as_json: options.Json = False,
+) -> None:
+    """Run a statement of SQL over all partitions."""
+    from kubegrid.cli import sql as command
+    from kubegrid.cli import target
+
+    if as_json and output_format not in (None, "json"):
+        raise typer.BadParameter(f"--json and --format {output_format} are two formats")
+    asked = command.Asked(statement, file, "json" if as_json else output_format, output, timeout, statement_id)
+    raise typer.Exit(command.sql(target.find(name, directory, manager), asked))
