@@ -19,7 +19,7 @@ AGGREGATES = frozenset(_AGGREGATES.split())
 """Aggregates that sqlglot does not know as such. DuckDB's macros that are made of aggregates are among them."""
 
 _ROW_FUNCTIONS = """
-    add age bar base64 bin bit_count bit_position century damerau_levenshtein date_part date_sub datepart datesub
+    add bar base64 bin bit_count bit_position century damerau_levenshtein date_part date_sub datepart datesub
     days_in_month decade divide epoch_ns epoch_us era even fdiv fmod format_bytes formatreadabledecimalsize
     formatreadablesize from_binary from_hex gamma gcd greatest_common_divisor hamming hash isfinite isoyear jaccard
     jaro_similarity json_array_length json_contains json_exists json_quote json_structure json_valid json_value julian
