@@ -59,8 +59,7 @@ class OneEngine:
         if text == "SLEEP":
             return self._sleep(cancelled)
         with self._told(), self._guard:
-            found = self._duckdb.execute(text, list(parameters))
-            table = found.to_arrow_table()
+            table = self._table(text, list(parameters))
         writes = text.upper().startswith(WRITES)
         changed = table.column(0)[0].as_py() if writes and table.num_columns and table.num_rows else 0
         return Result(
@@ -78,8 +77,12 @@ class OneEngine:
             count = len(statement.named_parameters)
             if text.upper().startswith(WRITES):
                 return Description(None, count, writes=True)
-            schema = self._duckdb.execute(f"SELECT * FROM ({text}) LIMIT 0", [None] * count).to_arrow_table().schema
+            schema = self._table(f"SELECT * FROM ({text}) LIMIT 0", [None] * count).schema
             return Description(schema, count, writes=False)
+
+    def _table(self, text: str, parameters: list[Any]) -> Any:
+        found = self._duckdb.sql(text, params=parameters)
+        return pa.table({}) if found is None else found.to_arrow_table()
 
     def _batches(self, batches: Sequence[Any]) -> Iterator[Any]:
         try:

@@ -22,6 +22,7 @@ from kubegrid.flight.access import Access, Door, NoQuestions
 from kubegrid.flight.calls import Calls
 from kubegrid.flight.failures import outgoing
 from kubegrid.flight.fragments import FragmentCalls
+from kubegrid.flight.prepared import PreparedStatements
 from kubegrid.flight.puts import Puts
 from kubegrid.flight.service import Service
 from kubegrid.flight.sql_commands import SqlCommands
@@ -61,6 +62,10 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc] # pyarrow shi
         super().__init__(
             f"grpc://{place}:{port}", auth_handler=NoQuestions(), middleware={"access": Door(self._access)}
         )
+
+    @property
+    def prepared(self) -> PreparedStatements:
+        return self._sql.prepared
 
     # -- calls -----------------------------------------------------------------------------------------------------
 

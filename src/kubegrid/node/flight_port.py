@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kubegrid.flight.calls import Calls
     from kubegrid.flight.server import FlightServer
     from kubegrid.node.sql_service import SqlService
 
@@ -46,6 +47,11 @@ class FlightPort:
     def settled(self) -> bool:
         """Whether it listens, or never will."""
         return self._tried.is_set() or self._closed
+
+    @property
+    def calls(self) -> "Calls | None":
+        """What it counts of the calls; None while it does not listen."""
+        return None if self._server is None else self._server.calls
 
     def begin(self) -> None:
         """Open it, unless that was begun before."""

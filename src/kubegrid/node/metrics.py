@@ -10,14 +10,17 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from kubegrid.node import metrics_sql
 from kubegrid.node.turn import LATENCY_BOUNDS_MS
 from kubegrid.replication import Role
 
 if TYPE_CHECKING:
     from kubegrid.node.context import NodeContext
+    from kubegrid.node.flight_port import FlightPort
     from kubegrid.node.housekeeping import Housekeeping
     from kubegrid.node.member import MemberDriver
     from kubegrid.node.server import RespServer
+    from kubegrid.node.sql_service import SqlService
     from kubegrid.node.turn import Turn
 
 
@@ -31,12 +34,16 @@ class NodeMetrics(Collector):
         node: "NodeContext",
         server: "RespServer",
         housekeeping: "Housekeeping",
+        flight: "FlightPort",
+        sql: "SqlService",
     ) -> None:
         self.member = member
         self.turn = turn
         self.node = node
         self.server = server
         self.housekeeping = housekeeping
+        self.flight = flight
+        self.sql = sql
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
 
@@ -66,6 +73,7 @@ class NodeMetrics(Collector):
         yield from self._tables()
         yield from self._replication()
         yield from self._process()
+        yield from metrics_sql.metrics(self.flight, self.sql)
 
     def _operations(self) -> Iterable[Metric]:
         turn = self.turn

@@ -83,6 +83,7 @@ class DataPod:
             preferred=config.preferred and config.failback,
         )
         self.member = MemberDriver(config, self.replica, self.me, self.keyspace)
+        self.loop: asyncio.AbstractEventLoop
         self.turn: Turn
         self.topology: Topology
         self.context: NodeContext
@@ -107,7 +108,7 @@ class DataPod:
     async def start(self) -> None:
         """Listen everywhere, register, begin. Raises OSError or TransportError when an address cannot be had."""
         config = self.config
-        loop = asyncio.get_running_loop()
+        loop = self.loop = asyncio.get_running_loop()
         hello = Hello(kind="member", grid=config.grid_id, name=config.name, incarnation=self.me.incarnation)
         member = self.member
         self.turn = Turn(loop, self.keyspace, member, config.clients)
@@ -146,7 +147,9 @@ class DataPod:
         self.topology = Topology(config.grid_id, config.partitions, description.member_record(self))
         self.context = self._make_context()
         self.server = RespServer(self.turn, self.context)
-        self.metrics = NodeMetrics(member, self.turn, self.context, self.server, self.housekeeping)
+        self.metrics = NodeMetrics(
+            member, self.turn, self.context, self.server, self.housekeeping, self.flight, self.sql
+        )
         try:
             self.resp_port = await self.server.listen(config.bind, config.resp_port)
             if self._embedded is None:

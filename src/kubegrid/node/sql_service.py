@@ -86,6 +86,10 @@ class SqlService:
             return None
         return Place(primary.name, None if primary.flight is None else f"{primary.host}:{primary.flight}")
 
+    def made(self, name: str) -> Any:
+        """A part, if there is one: `engine`, `fragments`, `ingest`."""
+        return self._parts.get(name)
+
     # -- parts -----------------------------------------------------------------------------------------------------
 
     def _part(self, name: str, make: Callable[[], Part]) -> Part:
@@ -123,7 +127,10 @@ class SqlService:
         return Fragments(self._pod.capture, config.sql, config.memory_bytes, self.partition, config.state_dir, fetch)
 
     def _make_ingest(self) -> "Ingest":
-        raise NotImplementedError
+        from kubegrid.node.sql_ingest import Ingest
+
+        pod = self._pod
+        return Ingest(pod.loop, pod.turn, pod.context, self._caller)
 
     def _partitions(self) -> "GridPartitions":
         from kubegrid.flight.access import Access
