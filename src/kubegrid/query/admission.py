@@ -19,6 +19,7 @@ class Places:
         self._lock = threading.Lock()
         self._taken = 0
         self._waiting: deque[threading.Event] = deque()
+        self._empty = threading.Event()
 
     @property
     def taken(self) -> int:
@@ -48,6 +49,14 @@ class Places:
             self._give_up(turn)
             raise
 
+    def wait_empty(self, seconds: float) -> bool:
+        """Whether nobody has a place any more, now or before so long."""
+        with self._lock:
+            if not self._taken:
+                return True
+            empty = self._empty = threading.Event()
+        return empty.wait(seconds)
+
     def leave(self) -> None:
         with self._lock:
             self._pass_on()
@@ -66,3 +75,5 @@ class Places:
             self._waiting.popleft().set()
         else:
             self._taken -= 1
+            if not self._taken:
+                self._empty.set()

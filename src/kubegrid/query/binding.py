@@ -8,6 +8,7 @@ only the tables that a statement names are made, and all of them when it asks fo
 what fragments see: `__version`, and `t__all` for all rows of a broadcast table.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -106,7 +107,7 @@ class Binding:
             return pa.schema([pa.field(name, self._arrow_types[kind]) for name, kind in columns])
 
     def close(self) -> None:
-        with self._lock:
+        with self._lock, contextlib.suppress(Exception):  # busy with a result that nobody reads: it closes with that
             self._seen.connection.close()
             self._hidden.connection.close()
 

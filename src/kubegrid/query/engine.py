@@ -26,6 +26,9 @@ from kubegrid.sql import statements
 from kubegrid.sql.errors import TooMuch
 
 
+CLOSE_WAIT_S = 2.0
+
+
 def never() -> bool:
     return False
 
@@ -113,8 +116,10 @@ class Engine:
         return Description(written_schema(statement.kind), statement.parameters, True)
 
     def close(self) -> None:
-        """End what runs and give the memory back."""
+        """End what runs and give the memory back. Blocks until what runs has ended, for `CLOSE_WAIT_S` at most: a result
+        that somebody holds and does not read ends when he reads on."""
         self._closed.set()
+        self._places.wait_empty(CLOSE_WAIT_S)
         self._means.querying.close()
         self._binding.close()
         self._spill.remove()

@@ -133,7 +133,8 @@ class Execution:
                 raise NotSupported("EXPLAIN ANALYZE runs the statement, and this one would write")
             prepared = self._source(inner)
             return self._told(explain.explained(prepared, count))
-        prepared = self._prepared(inner)
+        with self._trace.step("plan"):
+            prepared = self._prepared(inner)
         if not statement.analyze:
             return self._told(explain.explained(prepared, count))
         rows = size = 0

@@ -20,7 +20,6 @@ from kubegrid.query.binding import Binding, Columns
 from kubegrid.query.partitions import Partitions
 from kubegrid.query.plain_types import passable
 from kubegrid.sql import parameters, planner, statements
-from kubegrid.sql.errors import NotSupported
 from kubegrid.sql.plans import Fragment, Plan
 from kubegrid.sql.statements import Statement
 
@@ -122,11 +121,6 @@ class Preparing:
         tables = _tables(expression, catalog)
         about_catalog = _ABOUT_CATALOG.search(sql) is not None
         columns = self._binding.columns(sql, catalog, None if about_catalog else tables)
-        if tables and about_catalog and _reads_catalog(expression):
-            raise NotSupported(
-                "one statement reads either tables of the grid or the catalog (information_schema), not both",
-                remedy="Ask one after the other.",
-            )
         plan = self._planned(expression, catalog, columns) if tables else None
         return Prepared(sql, catalog, columns, self._binding.schema(columns), plan, about_catalog)
 
@@ -151,7 +145,3 @@ def blank(text: str, start: int) -> str:
 def _tables(expression: Any, catalog: Catalog) -> set[str]:
     names = {table.name.lower() for table in catalog.tables}
     return {table.name for table in expression.find_all(exp.Table) if table.name.lower() in names and not table.db}
-
-
-def _reads_catalog(expression: Any) -> bool:
-    return any(_ABOUT_CATALOG.match(table.sql("duckdb")) for table in expression.find_all(exp.Table))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from kubegrid.query.duck_errors import sql_error
+from kubegrid.query.plain_types import plain
 from kubegrid.query.running import Running
 from kubegrid.sql.errors import SqlError, TooMuch
 
@@ -81,10 +82,7 @@ class Stream:
         schema = self._schema
         if batch.schema.equals(schema, check_metadata=True):
             return batch
-        columns = [
-            column if column.type == field.type else column.cast(field.type)
-            for column, field in zip(batch.columns, schema, strict=True)
-        ]
+        columns = [plain(column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
     def _end(self) -> None:

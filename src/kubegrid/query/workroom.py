@@ -1,5 +1,6 @@
 """The DuckDB in which a pod puts answers together: bounded in memory, spilling to disk, closed to the outside."""
 
+import contextlib
 import threading
 from typing import Any
 
@@ -38,7 +39,8 @@ class Workroom:
     def close(self) -> None:
         with self._lock:
             if self._connection is not None:
-                self._connection.close()
+                with contextlib.suppress(Exception):  # busy with a result that nobody reads: it closes with that
+                    self._connection.close()
                 self._connection = None
 
     def _run(self, sql: str) -> None:

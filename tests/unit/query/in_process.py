@@ -93,6 +93,7 @@ class InProcess:
             rows = pa.table(
                 [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema
             )
+        rows = rows.cast(arrow_schema(definition))
         keys = RecordKeys(definition)
         values = zip(*(rows.column(name).to_pylist() for name in definition.key), strict=True)
         owners = [partition_of_slot(slot_of(keys.key(each)), self.count) for each in values]

@@ -1,0 +1,353 @@
+"""Statements through the engine: what they answer, how they are bound, kept, refused, ended."""
+
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.query.conftest import TRADES_COUNT, rows
+from tests.unit.query.in_process import InProcess, engine_over
+
+from kubegrid.base.tables import Catalog
+from kubegrid.query.engine import Engine
+from kubegrid.sql.errors import (
+    Cancelled,
+    NotSupported,
+    SqlError,
+    SyntaxProblem,
+    TimedOut,
+    TooMuch,
+    TypeProblem,
+    Unavailable,
+    UnknownName,
+)
+
+
+def test_a_lookup_by_key_asks_one_partition(grid: InProcess, engine: Engine) -> None:
+    assert rows(engine, "SELECT id, price FROM trades WHERE id = 42") == [(42, Decimal("10.50"))]
+    assert len(grid.asked) == 1
+
+
+def test_a_key_given_as_a_parameter_asks_one_partition_too(grid: InProcess, engine: Engine) -> None:
+    assert rows(engine, "SELECT desk FROM trades WHERE id = ?", [1]) == [("IR",)]
+    assert rows(engine, "SELECT desk FROM trades WHERE id = $1", [2]) == [("EQ",)]
+    assert len(grid.asked) == 2
+
+
+def test_values_of_parameters_keep_their_types(engine: Engine) -> None:
+    text = "SELECT count(*) FROM trades WHERE id < ? AND desk = ? AND price < ?"
+    assert rows(engine, text, [100, "FX", Decimal("20.5")]) == [(21,)]
+
+
+def test_an_aggregate_is_merged_and_named_as_duckdb_names_it(grid: InProcess, engine: Engine) -> None:
+    text = "SELECT desk, count(*), avg(price), max(id) AS last FROM trades GROUP BY desk ORDER BY desk NULLS LAST"
+    answer = engine.execute(text).table()
+    assert answer.equals(grid.expected(text))
+
+
+def test_a_join_with_a_broadcast_table_runs_in_the_partitions(grid: InProcess, engine: Engine) -> None:
+    text = "SELECT city, sum(price) AS s FROM trades JOIN desks USING (desk) GROUP BY city ORDER BY city"
+    assert engine.execute(text).table().equals(grid.expected(text))
+    assert all(request.broadcast for _, request in grid.asked)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1 AS one, 'x' AS x, NULL AS nothing",
+        "VALUES (1, 'a'), (2, 'b')",
+        "SELECT * FROM range(3)",
+        "SELECT 1 / 0, 'nan'::DOUBLE, 'infinity'::DOUBLE, 0.1 + 0.2",
+        "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT sum(n) FROM r",
+    ],
+)
+def test_a_statement_without_tables_asks_no_partition(grid: InProcess, engine: Engine, text: str) -> None:
+    assert repr(engine.execute(text).table().to_pylist()) == repr(grid.expected(text).to_pylist())
+    assert grid.asked == []
+
+
+def test_information_schema_has_the_catalogs_tables_and_nothing_hidden(engine: Engine) -> None:
+    assert rows(engine, "SELECT table_name FROM information_schema.tables ORDER BY 1") == [("desks",), ("trades",)]
+    columns = "SELECT column_name, data_type, is_nullable FROM information_schema.columns WHERE table_name = 'trades'"
+    assert rows(engine, columns) == [
+        ("id", "BIGINT", "NO"),
+        ("desk", "VARCHAR", "YES"),
+        ("price", "DECIMAL(10,2)", "YES"),
+        ("tag", "UUID", "YES"),
+    ]
+    assert rows(engine, "SELECT count(*) FROM duckdb_tables()") == [(2,)]
+
+
+def test_show_tables_has_what_is_kubegrids_own(engine: Engine) -> None:
+    answer = engine.execute("SHOW TABLES").table().to_pylist()
+    assert [(each["name"], each["key"], each["broadcast"], each["ttl"]) for each in answer] == [
+        ("desks", "desk", True, None),
+        ("trades", "id", False, None),
+    ]
+
+
+def test_describe_tells_columns_of_tables_and_of_queries(engine: Engine) -> None:
+    assert rows(engine, "DESCRIBE desks") == [
+        ("desk", "VARCHAR", "NO", "PRI", None, None),
+        ("city", "VARCHAR", "YES", None, None, None),
+    ]
+    assert [row[:2] for row in rows(engine, "DESCRIBE SELECT id + 1 AS next, price FROM trades")] == [
+        ("next", "BIGINT"),
+        ("price", "DECIMAL(10,2)"),
+    ]
+    with pytest.raises(UnknownName, match="Did you mean 'desks'"):
+        engine.execute("DESCRIBE deks")
+
+
+def test_explain_says_what_runs_where(grid: InProcess, engine: Engine) -> None:
+    told = rows(engine, "EXPLAIN SELECT desk, count(*) FROM trades GROUP BY desk")
+    assert [row[1:3] for row in told] == [("partial aggregate", "all 3 partitions"), ("final", "this pod")]
+    one = rows(engine, "EXPLAIN SELECT * FROM trades WHERE id = 42")
+    assert one[0][2].startswith("partition ")
+    assert rows(engine, "EXPLAIN SELECT 1") == [("final", "no tables", "this pod", "SELECT 1")]
+    assert grid.asked == []
+
+
+def test_explain_analyze_counts_rows_and_bytes_for_each_partition(engine: Engine) -> None:
+    told = engine.execute("EXPLAIN ANALYZE SELECT id FROM trades ORDER BY price LIMIT 5").table().to_pylist()
+    steps = [(each["kind"], each["runs_on"], each["rows"]) for each in told]
+    assert ("top-k", "all 3 partitions", 15) in steps
+    assert [rows for _, where, rows in steps if where.startswith("partition ")] == [5, 5, 5]
+    final = next(each for each in told if each["step"] == "final")
+    assert final["rows"] == 5
+    assert final["ms"] > 0
+    assert all(each["ms"] is None or each["ms"] >= 0 for each in told)
+
+
+def test_explain_analyze_of_a_writing_statement_is_refused(engine: Engine) -> None:
+    with pytest.raises(NotSupported, match="would write"):
+        engine.execute("EXPLAIN ANALYZE DELETE FROM trades")
+
+
+def test_a_place_is_shown_in_the_text_that_the_user_wrote_also_behind_explain(engine: Engine) -> None:
+    with pytest.raises(UnknownName) as failed:
+        engine.execute("EXPLAIN ANALYZE\nSELECT id FROM trades\nWHERE prize > 1")
+    assert (failed.value.line, failed.value.column) == (3, 7)
+    assert failed.value.where == "    WHERE prize > 1\n          ^"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("SELEC 1", SyntaxProblem),
+        ("SELECT nothing FROM trades", UnknownName),
+        ("SELECT * FROM trdes", UnknownName),
+        ("SELECT __version FROM trades", UnknownName),
+        ("SELECT * FROM desks__all", UnknownName),
+        ("SELECT desk + 1 FROM trades", TypeProblem),
+        ("SELECT desk::INTEGER FROM trades WHERE id = 1", TypeProblem),
+        ("SELECT 9223372036854775807 + id FROM trades", TypeProblem),
+        ("SELECT * FROM read_csv('/etc/passwd')", NotSupported),
+        ("SELECT * FROM '/etc/passwd'", SqlError),
+        ("SELECT * FROM 'https://example.com/a.parquet'", SqlError),
+        ("SELECT * FROM query('SELECT * FROM trades')", NotSupported),
+        ("SELECT * FROM query_table('trades')", NotSupported),
+        ("SELECT current_setting('secret_directory')", NotSupported),
+        ("COPY trades TO '/tmp/x.csv'", NotSupported),
+        ("ATTACH '/tmp/x.db'", NotSupported),
+        ("SET threads = 8", NotSupported),
+        ("INSTALL httpfs", NotSupported),
+        ("SELECT 1; SELECT 2", NotSupported),
+        ("SELECT ?", TypeProblem),
+    ],
+)
+def test_what_is_wrong_or_closed_is_refused_and_changes_nothing(
+    engine: Engine, text: str, kind: type[SqlError]
+) -> None:
+    with pytest.raises(kind):
+        engine.execute(text).table()
+    assert engine.running == 0
+    assert rows(engine, "SELECT count(*) FROM trades") == [(TRADES_COUNT,)]
+
+
+def test_pythons_variables_are_no_tables(engine: Engine) -> None:
+    import pyarrow as pa
+
+    secrets = pa.table({"secret": [1]})
+    assert secrets.num_rows
+    with pytest.raises(UnknownName, match="no table 'secrets'"):
+        engine.execute("SELECT * FROM secrets")
+
+
+def test_numbers_go_out_of_range_as_in_duckdb(grid: InProcess, engine: Engine) -> None:
+    text = "SELECT id, id / 0 AS infinite, price / 3 AS third FROM trades WHERE id IN (0, 1, 2) ORDER BY id"
+    assert repr(engine.execute(text).table().to_pylist()) == repr(grid.expected(text).to_pylist())
+
+
+def test_a_plan_is_kept_by_text_and_values_until_the_catalog_changes(grid: InProcess, engine: Engine) -> None:
+    text = "SELECT * FROM desks WHERE desk = ?"
+    assert rows(engine, text, ["FX"]) == [("FX", "London")]
+    assert rows(engine, text, ["IR"]) == [("IR", "Paris")]
+    grid.drop("desks")
+    with pytest.raises(UnknownName):
+        engine.execute(text, ["FX"])
+    grid.create({"name": "desks", "columns": [{"name": "desk", "type": "INTEGER", "nullable": False}], "key": ["desk"]})
+    grid.insert("desks", [(7,)])
+    assert rows(engine, "SELECT * FROM desks WHERE desk = ?", [7]) == [(7,)]
+
+
+def test_a_statement_planned_under_an_older_catalog_is_planned_anew(grid: InProcess) -> None:
+    """This pod hears of a change last: the partitions refuse its fragments until it has."""
+    old = grid.catalog
+    seen: list[Catalog] = []
+
+    def catalog() -> Catalog:
+        seen.append(old if len(seen) < 3 else grid.catalog)
+        return seen[-1]
+
+    engine = engine_over(grid)
+    engine.close()
+    late = Engine(catalog, grid, engine._means.writer, engine._settings)
+    grid.drop("desks")
+    grid.create({"name": "desks", "columns": [{"name": "desk", "type": "VARCHAR", "nullable": False}], "key": ["desk"]})
+    grid.insert("desks", [("XX",)])
+    assert rows(late, "SELECT desk FROM desks") == [("XX",)]
+    assert len(seen) == 4
+    late.close()
+
+
+def test_a_thousand_tables_cost_a_statement_only_those_it_names(grid: InProcess, engine: Engine) -> None:
+    for number in range(300):
+        grid.catalog = grid.catalog.create(_wide(f"wide{number}"))
+    assert rows(engine, "SELECT count(*) FROM trades") == [(TRADES_COUNT,)]
+    made = engine._binding._seen._made
+    assert set(made) == {"trades"}
+    assert rows(engine, "SELECT count(*) FROM information_schema.tables") == [(302,)]
+
+
+def _wide(name: str) -> Any:
+    from kubegrid.base.table_definitions import parse_definition
+
+    columns = [{"name": f"c{number}", "type": "DOUBLE"} for number in range(5)]
+    return parse_definition(
+        name, {"columns": [{"name": "k", "type": "BIGINT", "nullable": False}, *columns], "key": ["k"]}
+    )
+
+
+def test_describing_a_prepared_statement_tells_its_columns_and_parameters(engine: Engine) -> None:
+    described = engine.describe("SELECT id, price * 2 AS double FROM trades WHERE desk = ? AND id > ?")
+    assert described.parameters == 2
+    assert described.schema.names == ["id", "double"]
+    assert not described.writes
+    assert engine.describe("SHOW TABLES").schema.names[0] == "name"
+    assert engine.describe("EXPLAIN ANALYZE SELECT 1").schema.names[-1] == "attempts"
+    writing = engine.describe("INSERT INTO desks VALUES (?, ?)")
+    assert (writing.schema.names, writing.parameters, writing.writes) == (["Count"], 2, True)
+
+
+def test_a_place_is_held_until_the_rows_are_read_or_the_result_is_closed(engine: Engine) -> None:
+    read = engine.execute("SELECT id FROM trades")
+    closed = engine.execute("SELECT id FROM trades")
+    assert engine.running == 2
+    read.table()
+    closed.close()
+    closed.close()
+    assert engine.running == 0
+
+
+def test_a_result_that_is_forgotten_gives_its_place_back(engine: Engine) -> None:
+    result = engine.execute("SELECT id FROM trades")
+    assert engine.running == 1
+    del result
+    assert engine.running == 0
+
+
+@pytest.fixture
+def narrow(grid: InProcess) -> Iterator[Engine]:
+    engine = engine_over(grid, queries_max=1, queue_max=1, statement_timeout_ms=200, statement_bytes_max=1000)
+    yield engine
+    engine.close()
+
+
+def test_more_statements_than_places_wait_for_their_time_and_more_than_the_queue_are_refused(narrow: Engine) -> None:
+    first = narrow.execute("SELECT id FROM trades")
+    with pytest.raises(TimedOut):
+        narrow.execute("SELECT 1")
+    waiting = threading.Thread(target=_ignoring, args=(narrow,))
+    waiting.start()
+    while not narrow.waiting:
+        pass
+    with pytest.raises(TooMuch, match="1 statements are running here"):
+        narrow.execute("SELECT 1")
+    waiting.join(10)
+    first.close()
+    assert rows(narrow, "SELECT 1") == [(1,)]
+
+
+def _ignoring(engine: Engine) -> None:
+    with pytest.raises(TimedOut):
+        engine.execute("SELECT 1")
+
+
+def test_a_client_may_ask_for_less_time_and_not_for_more(narrow: Engine) -> None:
+    endless = "SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b"
+    with pytest.raises(TimedOut, match="the 50 ms"):
+        narrow.execute(endless, timeout_s=0.05)
+    with pytest.raises(TimedOut, match="the 200 ms"):
+        narrow.execute(endless, timeout_s=1000)
+
+
+def test_a_client_that_is_gone_ends_its_statement(engine: Engine) -> None:
+    gone = threading.Event()
+    threading.Timer(0.1, gone.set).start()
+    with pytest.raises(Cancelled):
+        engine.execute("SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b", cancelled=gone.is_set)
+    assert engine.running == 0
+
+
+def test_a_statement_too_large_or_too_deep_or_with_too_many_values_is_refused(narrow: Engine) -> None:
+    with pytest.raises(TooMuch, match="1000 are the most"):
+        narrow.execute(f"SELECT {'1 + ' * 500}1")
+    with pytest.raises(TooMuch, match="nested"):
+        narrow.execute(f"SELECT {'(' * 200}1{')' * 200}")
+    with pytest.raises(TooMuch, match="parameters"):
+        narrow.execute("SELECT 1", range(20_000))
+
+
+def test_a_partition_without_a_primary_is_waited_for_and_then_told(grid: InProcess, narrow: Engine) -> None:
+    def before(partition: int, request: Any) -> None:
+        raise Unavailable("no primary is known")
+
+    grid.before = before
+    with pytest.raises(Unavailable, match="did not answer within the statement's 200 ms"):
+        narrow.execute("SELECT count(*) FROM trades")
+    grid.before = lambda partition, request: None
+    assert rows(narrow, "SELECT count(*) FROM trades") == [(TRADES_COUNT,)]
+
+
+def test_statements_of_many_threads_do_not_mix(grid: InProcess, tmp_path: Path) -> None:
+    engine = engine_over(grid, queries_max=4)
+    failures: list[BaseException] = []
+
+    def ask(number: int) -> None:
+        try:
+            for turn in range(5):
+                limit = number * 10 + turn
+                text = f"SELECT count(*), min(id) FROM trades WHERE id >= {limit}"
+                assert rows(engine, text) == [(TRADES_COUNT - limit, limit)]
+                assert len(rows(engine, f"SELECT id FROM trades WHERE id < {limit}")) == limit
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert (engine.running, engine.waiting) == (0, 0)
+    engine.close()
+
+
+def test_closing_the_engine_ends_what_runs(grid: InProcess) -> None:
+    engine = engine_over(grid)
+    threading.Timer(0.1, engine.close).start()
+    with pytest.raises(SqlError):
+        engine.execute("SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b")
