@@ -25,7 +25,6 @@ from kubegrid.query.writer import Writer
 from kubegrid.sql import statements
 from kubegrid.sql.errors import TooMuch
 
-
 CLOSE_WAIT_S = 2.0
 
 
