@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 from kubegrid.client.sql import SqlStream
-from kubegrid.client.sql_result import rows_of
 from kubegrid.client.sql_text import counted, plain, table, text, to_json
 
 FORMATS = ("table", "csv", "json", "ndjson", "arrow")
+FEW_ROWS = 1000
+"""So many are text sooner than `pyarrow.compute` is imported."""
 ROWS_AT_ONCE = 10_000
 """Rows that are text at a time."""
 CELL_CHARS_MAX = 10_000
@@ -60,7 +61,7 @@ def _count(changed: int | None) -> tuple[Any, Iterator[Any]]:
 
 
 def _table(schema: Any, batches: Iterator[Any], out: BinaryIO) -> int:
-    rows = [row for batch in batches for row in rows_of(batch)]
+    rows = [row for batch in batches for row in zip(*map(_values, batch.columns), strict=True)]
     if len(schema) == 1 and any(isinstance(row[0], str) and "\n" in row[0] for row in rows):
         # one column of texts of several lines (a plan): nothing has to be aligned
         lines = [str(schema.names[0]), *(text(row[0]) for row in rows)]
@@ -72,12 +73,12 @@ def _table(schema: Any, batches: Iterator[Any], out: BinaryIO) -> int:
 
 def _csv(schema: Any, batches: Iterator[Any], out: BinaryIO) -> int:
     alone = len(schema) == 1
-    lines_of = _csv_columns if all(_is_plain(field.type) for field in schema) else _csv_rows
+    in_columns = all(_is_plain(field.type) for field in schema)
     out.write((",".join(map(_quoted, schema.names)) + "\n").encode())
     count = 0
     for batch in batches:
         count += batch.num_rows
-        lines = lines_of(batch)
+        lines = _csv_columns(batch) if in_columns and batch.num_rows > FEW_ROWS else _csv_rows(batch)
         if alone:  # an empty line would be no row to most readers
             lines = [line or '""' for line in lines]
         out.write(("\n".join(lines) + "\n").encode())
@@ -120,6 +121,8 @@ def _column_text(column: Any) -> Any:
             column = column.cast(pa.timestamp(kind.unit, "UTC"))
         whole = pc.replace_substring_regex(column.cast(pa.string()), r"\.0+(Z?)$", r"\1")
         return pc.replace_substring_regex(whole, r"(\.\d*[1-9])0+(Z?)$", r"\1\2")
+    if pa.types.is_floating(kind):  # 1498.0, by which it can be told from an integer
+        return pc.replace_substring_regex(column.cast(pa.string()), r"^(-?\d+)$", r"\1.0")
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return column.cast(pa.string())
     column = column.cast(pa.string())
@@ -128,7 +131,10 @@ def _column_text(column: Any) -> Any:
 
 
 def _csv_rows(batch: Any) -> list[str]:
-    return [",".join("" if one is None else _quoted(text(one)) for one in row) for row in rows_of(batch)]
+    return [
+        ",".join("" if one is None else _quoted(text(one)) for one in row)
+        for row in zip(*map(_values, batch.columns), strict=True)
+    ]
 
 
 def _quoted(value: str) -> str:
@@ -157,13 +163,23 @@ def _ndjson(schema: Any, batches: Iterator[Any], out: BinaryIO) -> int:
 def _objects(schema: Any, batches: Iterator[Any]) -> Iterator[bytes]:
     names = _distinct(schema.names)
     for batch in batches:
-        columns = [column.to_pylist() for column in batch.columns]
+        columns = [_values(column) for column in batch.columns]
         columns = [
             column if _is_json(field.type) else [*map(plain, column)]
             for column, field in zip(columns, schema, strict=True)
         ]
         for row in zip(*columns, strict=True):
             yield to_json(dict(zip(names, row, strict=True)))
+
+
+def _values(column: Any) -> list[Any]:
+    """Python's values of a column; of REAL those with the fewest digits that mean the same, not all that a double shows."""
+    import pyarrow as pa
+
+    if not pa.types.is_float32(column.type):
+        values: list[Any] = column.to_pylist()
+        return values
+    return [None if one is None else float(one) for one in column.cast(pa.string()).to_pylist()]
 
 
 def _is_json(kind: Any) -> bool:

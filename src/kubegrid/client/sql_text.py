@@ -55,6 +55,8 @@ def text(value: Any) -> str:
         return _instant(value).replace("T", " ")
     if isinstance(value, bytes):
         return "\\x" + value.hex()
+    if isinstance(value, float):
+        return repr(value)
     if isinstance(value, decimal.Decimal):
         return f"{value:f}"
     if isinstance(value, uuid.UUID):
@@ -85,10 +87,9 @@ def counted(number: int, noun: str) -> str:
 
 
 def _instant(value: datetime.datetime) -> str:
-    told = value.isoformat()
-    if value.tzinfo is not None:
-        told = value.astimezone(datetime.UTC).replace(tzinfo=None).isoformat() + "Z"
-    return told
+    told = value.astimezone(datetime.UTC).replace(tzinfo=None) if value.tzinfo is not None else value
+    digits = told.isoformat()
+    return (digits.rstrip("0") if told.microsecond else digits) + ("Z" if value.tzinfo is not None else "")
 
 
 def _cell(value: str, chars_max: int) -> str:
