@@ -13,14 +13,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from kubegrid.client import clock
+from hiredis import ReplyError
+
+from kubegrid.client import clock, parcel, refusals
 from kubegrid.client.async_members import AsyncMembers, closed_error
 from kubegrid.client.batch import Request
-from kubegrid.client.caller import ONCE
 from kubegrid.client.connection import pack_command, reason_of
 from kubegrid.client.deadline import CURRENT
 from kubegrid.client.errors import ClientError, GridNotReachableError, OverloadedError
-from kubegrid.client.link import Call, Link
+from kubegrid.client.link import Call, Link, Parcel, Unit
 from kubegrid.client.options import ClientOptions
 from kubegrid.client.routes import Route, Routes
 from kubegrid.client.trial import Again, ForgottenError, Trial
@@ -43,7 +44,7 @@ class AsyncRoute:
     def __init__(self, route: Route) -> None:
         self.route = route
         self.link: Link | None = None
-        self.again: deque[Call] = deque()
+        self.again: deque[Unit] = deque()
         self.waiting: deque[Call] = deque()
         self.repair: asyncio.Task[None] | None = None
         self.moved: str | None = None
@@ -93,7 +94,7 @@ class AsyncCaller:
         at = self._of_slot[slot]
         link = at.link
         idle = not at.again and not at.waiting
-        if link is not None and idle and len(link.pending) < self.options.in_flight:
+        if link is not None and idle and link.in_flight < self.options.in_flight:
             self._send(call, at, link, now)
         else:
             if self.waiting >= self.options.waiting:
@@ -159,16 +160,11 @@ class AsyncCaller:
         return self._of_slot[slot].route.backups
 
     def _send(self, call: Call, at: AsyncRoute, link: Link, now: float) -> None:
-        packed = call.packed
-        if packed is None:
-            if call.once and call.write:
-                ids, call.seq, acked = at.route.take()
-                call.ids = ids
-                packed = pack_command((ONCE, ids.client, call.seq, acked, *call.args))
-            else:
-                packed = pack_command(call.args)
-            call.packed = packed
-        link.send(call, packed, now)
+        packed = pack_command(call.args)
+        if call.once and call.write:
+            link.send_write(call, packed, at.route, now)
+        else:
+            link.send(call, packed, now)
 
     def _wait(self, call: Call, at: AsyncRoute) -> None:
         at.waiting.append(call)
@@ -180,10 +176,6 @@ class AsyncCaller:
 
     def settle(self, call: Call, reply: Any) -> None:
         """The reply came, or the request is given up with an error."""
-        ids = call.ids
-        if ids is not None:
-            ids.done(call.seq)
-            call.ids = None
         future = call.future
         if not future.done():
             if isinstance(reply, BaseException):
@@ -196,6 +188,27 @@ class AsyncCaller:
                 except Exception as error:
                     future.set_exception(error)
 
+    def unpack(self, unit: Parcel, reply: Any, address: str) -> None:
+        """Each write of a parcel has its reply. An error in the place of one says that this one was not done."""
+        unit.give_back()
+        calls = unit.calls
+        if len(calls) == 1:
+            self.settle(calls[0], reply)
+            return
+        for call, each in zip(calls, reply, strict=True):
+            if type(each) is ReplyError:
+                call.alone = True
+                self.refused(call, str(each), address)
+            else:
+                self.settle(call, each)
+
+    def _give_up(self, unit: Unit, error: ClientError) -> None:
+        """The end of all that is not answered in it."""
+        if type(unit) is Parcel:
+            unit.give_back()
+        for call in unit.calls:
+            self.settle(call, error)
+
     def answered(self, link: Link) -> None:
         if not self.waiting:
             return
@@ -205,73 +218,112 @@ class AsyncCaller:
 
     def _drain(self, at: AsyncRoute, link: Link) -> None:
         now = clock.now()
-        room = self.options.in_flight - len(link.pending)
+        room = self.options.in_flight - link.in_flight
         while room > 0 and (at.again or at.waiting):
-            call = (at.again or at.waiting).popleft()
-            self.waiting -= 1
-            if call.future.done():
-                self.settle(call, None)
+            unit = at.again.popleft() if at.again else at.waiting.popleft()
+            count = len(unit.calls)
+            self.waiting -= count
+            if not self._still_wanted(unit, now):
                 continue
-            if call.deadline <= now:  # the machine was suspended: nothing is sent again so late
-                self.settle(call, self.trial(call).give_up())
-                continue
-            self._send(call, at, link, now)
-            room -= 1
+            if type(unit) is Parcel:
+                link.send_again(unit, now)
+            else:
+                self._send(unit, at, link, now)  # type: ignore[arg-type]
+            room -= count
 
-    def refused(self, call: Call, text: str, address: str) -> None:
-        self._decide(call, lambda trial: trial.refused(text, address, clock.now()))
+    def _still_wanted(self, unit: Unit, now: float) -> bool:
+        """Whether somebody waits for it; those whose deadline has passed end here (the machine was suspended, perhaps)."""
+        wanted = False
+        for call in unit.calls:
+            if not call.future.done():
+                if call.deadline > now:
+                    wanted = True
+                else:
+                    self.settle(call, self.trial(unit).give_up())
+        if not wanted and type(unit) is Parcel:
+            unit.give_back()
+        return wanted
 
-    def link_lost(self, link: Link, calls: list[Call], reason: str) -> None:
+    def refused(self, unit: Unit, text: str, address: str) -> None:
+        """An error is the reply. A member that knows no parcels gets each write by itself."""
+        if type(unit) is Parcel and len(unit.calls) > 1 and not refusals.passes(text) and not self.trial(unit).doubtful:
+            unit.give_back()
+            for call in unit.calls:
+                call.alone = True
+            at = self._of_slot[unit.calls[0].slot]
+            self._queue_again(at, unit.calls, Again(0.0, at.route.address))
+            return
+        self._decide(unit, lambda trial: trial.refused(text, address, clock.now()))
+
+    def link_lost(self, link: Link, units: list[Unit], reason: str) -> None:
         self.members.forget(link)
         for at in self._of.values():
             if at.link is link:
                 at.link = None
         now = clock.now()
-        for call in calls:
-            since = call.sent_at
-            self._decide(call, lambda trial: trial.lost(reason, link.address, now, sent=True, since=since))  # noqa: B023
+        for unit in units:
+            since = unit.sent_at
+            self._decide(unit, lambda trial: trial.lost(reason, link.address, now, sent=True, since=since))  # noqa: B023
 
-    def _decide(self, call: Call, ask: Callable[[Trial], Again]) -> None:
-        """Let the request's trial decide what follows from what happened to it."""
-        at = self._of_slot[call.slot]
+    def _decide(self, unit: Unit, ask: Callable[[Trial], Again]) -> None:
+        """Let the trial decide what follows from what happened to a request, or to a parcel of them."""
+        at = self._of_slot[unit.calls[0].slot]
+        kept: Sequence[Unit] = (unit,)
+        calls = [call for call in unit.calls if not call.future.done()]
         try:
-            if call.future.done():
-                self.settle(call, None)
+            if not calls:
+                if type(unit) is Parcel:
+                    unit.give_back()
                 return
             if self.closed:
                 raise closed_error()
-            trial = self.trial(call)
+            trial = self.trial(unit)
             again = ask(trial)
-            call.deadline = trial.deadline
         except ForgottenError:
-            ids = call.ids
-            if ids is not None:
-                ids.done(call.seq)
-                at.route.forget(ids)
-            call.ids, call.packed = None, None
-            again = Again(0.0, at.route.address)
+            assert type(unit) is Parcel and unit.ids is not None  # nothing else has an identity
+            at.route.forget(unit.ids)
+            unit.give_back()
+            kept, again = calls, Again(0.0, at.route.address)
         except ClientError as error:
-            self.settle(call, error)
+            self._give_up(unit, error)
             return
-        at.again.append(call)
-        self.waiting += 1
+        else:
+            for call in calls:
+                call.deadline = min(call.deadline, trial.deadline)
+            if type(unit) is Parcel and not trial.doubtful:
+                # Not executed, nor will it be: its writes need not stay together, and may end one by one.
+                unit.give_back()
+                for call in calls:
+                    call.trial = trial.of_one(call.deadline)
+                kept = calls
+        self._queue_again(at, kept, again)
+
+    def _queue_again(self, at: AsyncRoute, units: Sequence[Unit], again: Again) -> None:
+        at.again.extend(units)
+        self.waiting += sum([len(unit.calls) for unit in units])
         if again.moved_to is not None:
             at.moved = again.moved_to
         if at.repair is None:
             self._repair(at, again.delay)
 
-    def trial(self, call: Call) -> Trial:
-        trial = call.trial
+    def trial(self, unit: Unit) -> Trial:
+        trial = unit.trial
         if trial is None:
-            name = call.args[0].decode(errors="replace")
-            trial = call.trial = Trial(
-                self.options,
-                name,
-                write=call.write,
-                identified=call.once,
-                started=clock.now(),
-                deadline=call.deadline,
-            )
+            first = unit.calls[0]
+            deadline = max([call.deadline for call in unit.calls])
+            if first.trial is not None:
+                trial = first.trial.of_one(deadline)
+            else:
+                name = parcel.name_of([call.args for call in unit.calls])
+                trial = Trial(
+                    self.options,
+                    name,
+                    write=first.write,
+                    identified=first.once,
+                    started=clock.now(),
+                    deadline=deadline,
+                )
+            unit.trial = trial
         return trial
 
     # -- repair ------------------------------------------------------------------------------------------------------
@@ -311,16 +363,17 @@ class AsyncCaller:
                 break
         except ClientError as error:  # the password is wrong now, or the client was closed
             while at.again or at.waiting:
-                self.waiting -= 1
-                self.settle((at.again or at.waiting).popleft(), error)
+                unit = at.again.popleft() if at.again else at.waiting.popleft()
+                self.waiting -= len(unit.calls)
+                self._give_up(unit, error)
         finally:
             at.repair = None
         if at.link is not None:
             self._drain(at, at.link)
 
     def _note(self, at: AsyncRoute, where: str, reason: str, unreachable: dict[str, str]) -> None:
-        for call in (*at.again, *at.waiting):
-            trial = self.trial(call)
+        for unit in (*at.again, *at.waiting):
+            trial = self.trial(unit)
             trial.reasons[where] = reason
             trial.unreachable = unreachable
 
@@ -331,35 +384,33 @@ class AsyncCaller:
         awake = self._loop.time()
         busy = bool(self.waiting)
         for at in self._of.values():
-            at.again = self._without_late(at.again, now)
-            at.waiting = self._without_late(at.waiting, now)
+            self._drop_late(at, now)
         for link in self.members.links():
             if not link.pending:
                 continue
             busy = True
-            for call in link.pending:
-                if call.deadline <= now and not call.future.done():
-                    self._expire(call, link.address)
-            head = link.pending[0]
-            if awake - link.progress_at > self.options.silence and not head.long:
+            for unit in link.pending:
+                for call in unit.calls:
+                    if call.deadline <= now and not call.future.done():
+                        self._expire(call, link.address)
+            head = link.pending[0].calls
+            if awake - link.progress_at > self.options.silence and not any(call.long for call in head):
                 link.lose(f"was silent for {self.options.silence:g} s")
-            elif head.future.done() and head.deadline + self.options.silence < now:
+            elif all(call.future.done() and call.deadline + self.options.silence < now for call in head):
                 link.lose("did not answer in time")
         if busy and not self.closed:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
-    def _without_late(self, calls: deque[Call], now: float) -> deque[Call]:
-        """The requests whose deadline has not passed; the others end here."""
-        if all(call.deadline > now for call in calls):
-            return calls
-        keep: deque[Call] = deque()
-        for call in calls:
-            if call.deadline > now and not call.future.done():
-                keep.append(call)
-            else:
-                self.settle(call, self.trial(call).give_up())
-        self.waiting -= len(calls) - len(keep)
-        return keep
+    def _drop_late(self, at: AsyncRoute, now: float) -> None:
+        """Requests that wait end when their deadline has passed."""
+        if not all(call.deadline > now for unit in at.again for call in unit.calls):
+            count = sum([len(unit.calls) for unit in at.again])
+            at.again = deque([unit for unit in at.again if self._still_wanted(unit, now)])
+            self.waiting -= count - sum([len(unit.calls) for unit in at.again])
+        if not all(call.deadline > now for call in at.waiting):
+            count = len(at.waiting)
+            at.waiting = deque([call for call in at.waiting if self._still_wanted(call, now)])
+            self.waiting -= count - len(at.waiting)
 
     def _expire(self, call: Call, address: str) -> None:
         """Its deadline passed with the reply owed. The number stays in use until the reply or the link's end comes."""
@@ -401,26 +452,26 @@ class AsyncCaller:
         for at in self._of.values():
             if at.repair is not None:
                 at.repair.cancel()
-            for call in (*at.again, *at.waiting):
-                self.settle(call, self._ended(call))
+            for unit in (*at.again, *at.waiting):
+                self._give_up(unit, self._ended(unit))
             at.again.clear()
             at.waiting.clear()
         for link in self.members.links():
-            for call in list(link.pending):
-                if call.write and not call.future.done():
-                    self.trial(call).doubtful = True
-                    call.future.set_exception(self._ended(call))
+            for unit in list(link.pending):
+                if unit.calls[0].write:
+                    self.trial(unit).doubtful = True
+                    self._give_up(unit, self._ended(unit))
             link.lose("the client was closed")
         while self._apart:
             await self._apart.pop().close()
         await asyncio.sleep(0)
 
-    def _ended(self, call: Call) -> ClientError:
+    def _ended(self, unit: Unit) -> ClientError:
         """What becomes of a request when the client is closed before its reply came."""
-        if call.trial is None or not call.trial.doubtful:
+        if unit.trial is None or not unit.trial.doubtful:
             return closed_error()
-        call.trial.reasons["this client"] = "was closed"
-        return call.trial.give_up()
+        unit.trial.reasons["this client"] = "was closed"
+        return unit.trial.give_up()
 
 
 async def open_caller(seeds: list[str], options: ClientOptions) -> AsyncCaller:

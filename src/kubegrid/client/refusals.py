@@ -63,6 +63,12 @@ def code_of(text: str) -> str:
     return text.partition(" ")[0]
 
 
+def passes(text: str) -> bool:
+    """Whether the member says nothing about the request itself: later, elsewhere, under another identity, or done before."""
+    code = code_of(text)
+    return code in LATER or code in ELSEWHERE or code in (FORGOTTEN, DONE_BEFORE)
+
+
 def moved_to(text: str) -> str | None:
     """The address in `MOVED slot host:port`; None when it names none (an empty host: ask for the map)."""
     words = text.split()

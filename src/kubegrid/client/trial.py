@@ -7,6 +7,7 @@ execution clears the doubt. A write without a request id is not asked again once
 the members apply it once. Next on the path of the data: `connection`.
 """
 
+import copy
 import random
 from dataclasses import dataclass
 
@@ -64,6 +65,13 @@ class Trial:
         """Address → reason, when the last reading of the slot map found nobody who answers."""
         self.reasons: dict[str, str] = {}
         """Address → the last thing that went wrong there."""
+
+    def of_one(self, deadline: float) -> "Trial":
+        """The same attempts for one of several requests that went together, or for several that go together from now on."""
+        one = copy.copy(self)
+        one.deadline = deadline
+        one.reasons = dict(self.reasons)
+        return one
 
     def refused(self, text: str, address: str, now: float) -> Again:
         """A member answered with an error. Raises ClientError when that is the end."""

@@ -20,7 +20,6 @@ expires, over hashes or records.
 Next on the path of the data: `turn`.
 """
 
-from binascii import crc_hqx
 from collections.abc import Iterator
 from itertools import chain
 from operator import itemgetter
@@ -28,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import hiredis
 
-from kubegrid.store import KEY_OVERHEAD_BYTES, slot_of
+from kubegrid.node import plain_columns
 from kubegrid.wire import resp
 from kubegrid.wire.requests import SENTINEL, SENTINEL_REQUEST
 
@@ -57,8 +56,6 @@ _value = itemgetter(2)
 _flatten = chain.from_iterable
 _BYTES = {bytes}
 _BYTES_OR_NONE = {bytes, type(None)}
-_DICT = {dict}
-_BRACE = ord("{")
 _LINE_END = ord("\n")
 _CRLF = b"\r\n"
 _OTHER_BRACKETS = tuple(map(ord, ">~%|"))
@@ -135,11 +132,7 @@ class PlainBatch:
 
     def _slots(self, keys: list[bytes], reads: list[Read]) -> list[int]:
         """The slot of each key. TypeError: a key that is none (`$-1`)."""
-        crc = crc_hqx
-        for _, data, _ in reads:
-            if _BRACE in data:
-                return [slot_of(key) if _BRACE in key else crc(key, 0) & 16383 for key in keys]
-        return [crc(key, 0) & 16383 for key in keys]
+        return plain_columns.slots_of(keys, [data for _, data, _ in reads])
 
     # -- GET -----------------------------------------------------------------------------------------------------
 
@@ -210,57 +203,23 @@ class PlainBatch:
     def _execute_sets(self, reads: list[Read]) -> None:
         turn = self.turn
         keyspace = self.keyspace
-        if not turn.member.writable or keyspace.used_bytes >= keyspace.limit_bytes or keyspace.watched:
+        if not turn.member.writable or keyspace.used_bytes >= keyspace.limit_bytes:
             self._alone(reads)
             return
         requests = self._parse(reads)
         if requests is None:
             self._alone(reads)
             return
-        plain = keyspace.plain
         try:
             keys = list(map(_key, requests))
             values = list(map(_value, requests))
-            slots = self._slots(keys, reads)
+            done = plain_columns.put(keyspace, keys, values, self._slots(keys, reads))
         except (TypeError, LookupError):
+            done = None
+        if done is None:
             self._alone(reads)
             return
-        tables = [plain[slot] for slot in slots]
-        if set(map(type, values)) != _BYTES or set(map(type, tables)) != _DICT:
-            self._alone(reads)
-            return
-        prefixes = keyspace.prefixes
-        if prefixes and any(key.partition(b":")[0] in prefixes for key in keys):
-            self._alone(reads)  # keys of records, which a plain SET may not touch
-            return
-        olds: list[Any] = []
-        add_old = olds.append
-        created = grown = 0
-        for table, key, value in zip(tables, keys, values, strict=True):
-            old = table.get(key)
-            if type(old) is not bytes:
-                if old is not None:
-                    break
-                created += 1
-                grown += len(key)
-            table[key] = value
-            add_old(old)
-        done = len(olds)
-        if done < len(keys):
-            # Something that is no string: up to here the books are right, and the rest is executed one by one.
-            keys = keys[:done]
-            values = values[:done]
-        grown += sum(map(len, values)) - (sum(map(len, filter(None, olds))) if created else sum(map(len, olds)))
-        keyspace.dirty += done
-        keyspace.key_count += created
-        keyspace.used_bytes += grown + created * KEY_OVERHEAD_BYTES
-        used_ms = keyspace.used_ms
         now_ms = keyspace.now_ms
-        for slot in slots:
-            used_ms[slot] = now_ms
-        if keyspace.recording:
-            keyspace.effects.extend(_flatten(zip(keys, values, strict=True)))
-            keyspace.undo.extend(_flatten(zip(keys, olds, strict=True)))
         turn.executed += done
         turn.sets += done
         items = self.items

@@ -5,6 +5,8 @@ before: the reply of then, whatever may be written now. New: the inner command g
 checks; what it did and what was answered become part of the same turn, thus of the same log entry. A refusal (another
 member's slot, no memory, no copies) is not an execution: nothing is remembered, and the client may send it again.
 
+`KG.BATCH` in the place of the command stands for many under one number (`session_batch`).
+
 Every reply of an execution is remembered, also that of one which changed nothing: were it not, a copy of the request
 that was delayed on its way could be executed after its client had the answer.
 """
@@ -13,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kubegrid.node import session_take
+from kubegrid.node import routing, session_batch, session_take
 from kubegrid.node.context import Session
 from kubegrid.node.session_waiter import Answered, Number
 from kubegrid.store import Keyspace
@@ -28,6 +30,7 @@ INNER_AT = 4
 DIGITS_MAX = 19
 """Longer numbers are no numbers of requests."""
 _NOT_A_NUMBER = b"-ERR the numbers of KG.ONCE are integers: KG.ONCE client seq acked COMMAND [arg ...]\r\n"
+_NO_BATCH = b"-ERR KG.ONCE client seq acked KG.BATCH takes one string: the requests, one behind the other\r\n"
 _NOT_THE_TIME = b"-ERR KG.ONCE cannot repeat a command that takes several turns\r\n"
 
 
@@ -47,6 +50,8 @@ def once(
     inner = args[INNER_AT:]
     command = find(name)
     if command is None or not command.write:
+        if name.upper() == session_batch.NAME:
+            return _batch(session, client, int(first), int(second), inner, find)
         return _complaint(inner)
     if not session.turn.open_gate:
         return dispatch(session, inner)  # refuses it, and says who can
@@ -67,6 +72,35 @@ def once(
     if type(reply) is not bytes:
         reply.close()
         return _NOT_THE_TIME
+    requests.finish(client, seq, acked, keyspace.now_ms, reply)
+    return reply
+
+
+def _batch(
+    session: Session,
+    client: bytes,
+    seq: int,
+    acked: int,
+    inner: list[bytes],
+    find: Callable[[bytes], "Executable | None"],
+) -> bytes:
+    """Many writes under one number: executed together or refused together (`session_batch`)."""
+    node = session.node
+    if len(inner) != 2:
+        return _NO_BATCH
+    if not session.turn.open_gate:
+        return routing.refuse_partition(session, inner, False) or resp.ERR_CLUSTERDOWN
+    keyspace = node.keyspace
+    requests = keyspace.requests
+    known = requests.begin(client, seq, acked, keyspace.now_ms)
+    if known is not NEW:
+        return known  # type: ignore[return-value]
+    if not session.turn.member.writable:
+        return resp.ERR_NOREPLICAS
+    batch = session_batch.read(session, inner[1])
+    if isinstance(batch, bytes):
+        return batch
+    reply = session_batch.execute(session, batch, find)
     requests.finish(client, seq, acked, keyspace.now_ms, reply)
     return reply
 

@@ -83,6 +83,7 @@ class CurrentTurn(Protocol):
 
     open_gate: bool
     paused_until_ms: int
+    units_left: int
     loop: Any
 
     @property

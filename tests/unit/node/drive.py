@@ -95,6 +95,7 @@ class PlainTurn:
         self.writable = True
         self.paused_until_ms = 0
         self.stale_ms: int | None = 0
+        self.units_left = 8000
         self.loop = PlainLoop()
 
     def staleness_ms(self, now: int) -> int | None:
