@@ -13,14 +13,14 @@ from typing import Any
 
 from hiredis import ReplyError
 
-from kubegrid.client import clock
+from kubegrid.client import clock, parcel
 from kubegrid.client.connection import Connection, LostError, SilentError, pack_command
 from kubegrid.client.deadline import CURRENT
 from kubegrid.client.members import Members
-from kubegrid.client.parcel import ONCE
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.trial import Again, ForgottenError, Trial
 
+ONCE = parcel.ONCE
 Arguments = tuple[Any, ...]
 
 
