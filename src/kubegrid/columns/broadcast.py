@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from kubegrid.base.tables import TableDefinition
+from kubegrid.columns.building import HIDDEN
 from kubegrid.columns.conversion import Conversion
 from kubegrid.columns.database import quoted
-from kubegrid.columns.replica import HIDDEN, ColumnarReplica, Copy, insert
+from kubegrid.columns.delta import Copy, insert
 
 MARKS = b"kubegrid.marks"
 """Key in the metadata of a fragment's schema: the marks of the tables whose own rows it read, as JSON."""
@@ -58,8 +59,7 @@ class Part:
 class Parts:
     """Which parts a replica has. Everything is done under the replica's lock."""
 
-    def __init__(self, replica: ColumnarReplica) -> None:
-        self._replica = replica
+    def __init__(self) -> None:
         self._marks: dict[int, dict[int, str]] = {}
         self._views: dict[int, TableDefinition] = {}
         """The tables that have a view, as they were when it was made."""

@@ -102,9 +102,10 @@ class Conversion:
         arrays = [maker(column) for maker, column in zip(self._makers, columns, strict=True)]
         return pa.RecordBatch.from_arrays([*arrays, versions(records)], self._arrow_names)
 
-    def default(self, place: int) -> pa.Array:
-        """The default of a column that has one, as `convert` would make it."""
-        return self._makers[place]([_decoded_default(self.columns[place], self._wires[place])])
+    def default(self, place: int) -> pa.Table:
+        """One row with nothing but the default of a column that has one, as `convert` would make it."""
+        value = _decoded_default(self.columns[place], self._wires[place])
+        return pa.table({f"c{place}": self._makers[place]([value])})
 
     @cached_property
     def _decode_padded(self) -> Callable[[bytes], Any]:

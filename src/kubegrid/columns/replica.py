@@ -15,69 +15,32 @@ Here that is done between statements (`compact`). Next on the path of the data: 
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
-
-import pyarrow as pa
 
 from kubegrid.base.settings import SqlSettings
 from kubegrid.base.tables import TableDefinition
-from kubegrid.columns.conversion import VERSION, Conversion, versions
+from kubegrid.columns.building import HIDDEN, build, compact
+from kubegrid.columns.conversion import Conversion
 from kubegrid.columns.database import SpillFolder, open_database, quoted
+from kubegrid.columns.delta import Change, Copy, insert
+from kubegrid.columns.room import Room
+from kubegrid.sql.errors import Unavailable
 from kubegrid.store.changes import Captured
 from kubegrid.store.records import Record
 
-INSERT_BYTES = 8 * 2**20
-"""Of Arrow that one INSERT takes while a table is built: DuckDB has a row group in about as much."""
 DEAD_ROWS_MIN = 50_000
 DEAD_PART = 4
 """A table is compacted when more than a quarter of its rows are dead, and at least so many."""
-HIDDEN = "hidden"
-"""The DuckDB schema of what no statement names: rows on their way into a table, and rows that other partitions own."""
-POP_ROWS = 1000
-"""Of a set of records are taken out in one go: freeing a large one at once would hold the GIL for too long."""
-
-
-class Copy:
-    """One table's rows, at the moment when its changes were last taken."""
-
-    def __init__(self, definition: TableDefinition, generation: int, rows: int, number: int, database: int) -> None:
-        self.definition = definition
-        self.conversion = Conversion(definition)
-        self.generation = generation
-        """Of the store's changes: another one means that all rows went."""
-        self.rows = rows
-        self.dead = 0
-        """Rows deleted since the last compaction."""
-        self.number = number
-        """Of this copy among all that the member ever built."""
-        self.database = database
-        """Number of the database that it is in."""
-        self.changes = 0
-        """How often it changed."""
-
-
-class Change:
-    """What was taken of one table's changes: `gone` first, then `added`. The sets are emptied on the way."""
-
-    __slots__ = ("added", "anew", "copy", "generation", "gone")
-
-    def __init__(self, copy: Copy, captured: Captured) -> None:
-        self.copy = copy
-        self.added = captured.added
-        self.gone = captured.gone
-        self.generation = captured.generation
-        self.anew = captured.generation != copy.generation
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.gone or self.anew)
 
 
 class ColumnarReplica:
-    def __init__(self, settings: SqlSettings, memory_bytes: int, state_dir: str) -> None:
-        """`memory_bytes`: of the member. Nothing is opened before the first table is built."""
+    def __init__(self, settings: SqlSettings, memory_bytes: int, state_dir: str, room: Room | None) -> None:
+        """`memory_bytes`: of the member. Nothing is opened before the first table is built. `room`: what DuckDB may have
+        of the process's memory; None: it is somebody else's process, whose size says nothing."""
         self.settings = settings
         self.memory_bytes = settings.replica_bytes(memory_bytes)
+        self.room = room
         self.lock = threading.Lock()
         """Held while changes are taken and applied, and while a statement's transaction begins."""
         self.copies: dict[int, Copy] = {}
@@ -92,7 +55,8 @@ class ColumnarReplica:
         """Databases so far."""
         self._building = 0
         """Copies that are being built now."""
-        self._built = 0
+        self.builds = 0
+        """Copies built since the start."""
         self.applied = 0
         """Records that came or went and were applied, since the start."""
         self.used_bytes = 0
@@ -101,15 +65,16 @@ class ColumnarReplica:
     # -- the database ---------------------------------------------------------------------------------------------
 
     def cursor(self) -> Any:
-        """A connection of its own to the replica. Raises what DuckDB raises when it cannot be opened."""
+        """A connection of its own to the replica. Raises TooMuch, Unavailable, and what DuckDB raises."""
         with self._opening:
             if self.closed:
-                raise ValueError("the replica is closed")
+                raise Unavailable("this member is stopping")
             if self._database is None:
                 self._spill = self._spill or SpillFolder(self._folder, "replica")
                 settings = self.settings
+                memory_bytes = self.memory_bytes if self.room is None else self.room.granted(self.memory_bytes)
                 self._database = open_database(
-                    self.memory_bytes, self._spill.path, settings.spill_bytes_max, settings.threads
+                    memory_bytes, self._spill.path, settings.spill_bytes_max, settings.threads
                 )
                 self._database.execute(f"CREATE SCHEMA {HIDDEN}").fetchall()
                 self._writer = self._database.cursor()
@@ -150,35 +115,17 @@ class ColumnarReplica:
         with self._opening:
             self._building += 1
         try:
-            return self._build(definition, generation, slices)
+            cursor = self.cursor()
+            database = self._opened
+            try:
+                rows = build(cursor, Conversion(definition), slices)
+            finally:
+                cursor.close()
         finally:
             with self._opening:
                 self._building -= 1
-
-    def _build(self, definition: TableDefinition, generation: int, slices: Iterable[list[Record]]) -> Copy:
-        conversion = Conversion(definition)
-        table = quoted(definition.name)
-        staging = f"{HIDDEN}.build_{definition.id}"
-        rows = 0
-        cursor = self.cursor()
-        database = self._opened
-        try:
-            cursor.execute(f"CREATE OR REPLACE TABLE {staging} ({conversion.declared})").fetchall()
-            records = _counted(slices)
-            for incoming in _gathered(conversion, records):
-                rows += incoming.num_rows
-                insert(cursor, incoming, f"INSERT INTO {staging} SELECT {conversion.selected} FROM incoming")
-            cursor.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM {staging} ORDER BY {VERSION}").fetchall()
-            cursor.execute(f"DROP TABLE {staging}").fetchall()
-            _compact(cursor)
-        except BaseException:
-            with contextlib.suppress(Exception):
-                cursor.execute(f"DROP TABLE IF EXISTS {staging}").fetchall()
-            raise
-        finally:
-            cursor.close()
-        self._built += 1
-        return Copy(definition, generation, rows, self._built, database)
+        self.builds += 1
+        return Copy(definition, generation, rows, self.builds, database)
 
     def give_up(self, number: int) -> None:
         """Under `lock`: forget a table's copy, if there is one."""
@@ -199,7 +146,7 @@ class ColumnarReplica:
             name = quoted(column.name)
             writer.execute(f"ALTER TABLE {table} ADD COLUMN {name} {column.type.name}").fetchall()
             if column.default is not None and copy.rows:
-                default = pa.table({f"c{place}": conversion.default(place)})
+                default = conversion.default(place)
                 value = conversion.selected_of(place)
                 insert(writer, default, f"UPDATE {table} SET {name} = (SELECT {value} FROM incoming)")
         copy.definition = definition
@@ -222,21 +169,12 @@ class ColumnarReplica:
         if not changes and not more:
             return
         # Converted before the transaction, slice by slice.
-        prepared = [(change, _versions_of(change.gone), _rows_of(change)) for change in changes]
+        prepared = [change.prepare() for change in changes]
         writer = self._writer
         writer.execute("BEGIN").fetchall()
         try:
-            for change, gone, added in prepared:
-                copy = change.copy
-                table = quoted(copy.definition.name)
-                if change.anew:
-                    writer.execute(f"DELETE FROM {table}").fetchall()
-                elif gone is not None:
-                    insert(writer, gone, f"DELETE FROM {table} WHERE {VERSION} IN (SELECT v FROM incoming)")
-                if added is not None:
-                    selected = copy.conversion.selected
-                    into = f"{table} ({copy.conversion.names}, {VERSION})"
-                    insert(writer, added, f"INSERT INTO {into} SELECT {selected} FROM incoming ORDER BY {VERSION}")
+            for each in prepared:
+                each.carry_out(writer)
             for step in more:
                 step(writer)
             writer.execute("COMMIT").fetchall()
@@ -244,14 +182,7 @@ class ColumnarReplica:
             with contextlib.suppress(Exception):
                 writer.execute("ROLLBACK").fetchall()
             raise
-        for change, gone, added in prepared:
-            copy = change.copy
-            went = copy.rows if change.anew else gone.num_rows if gone is not None else 0
-            copy.rows += (added.num_rows if added is not None else 0) - went
-            copy.dead += went
-            copy.changes += 1
-            self.applied += went + (added.num_rows if added is not None else 0)
-            copy.generation = change.generation
+        self.applied += sum([each.done() for each in prepared])
 
     def pin(self, copies: Iterable[Copy]) -> Any:
         """Under `lock`: a connection in a transaction that sees these tables as they are now, and may only read."""
@@ -279,11 +210,6 @@ class ColumnarReplica:
         finally:
             cursor.close()
 
-    @property
-    def builds(self) -> int:
-        """Copies built since the start."""
-        return self._built
-
     def compact(self) -> bool:
         """Free what deleted rows take, if there are many; whether it was tried. Not under `lock`: reading goes on."""
         worn = [copy for copy in self.copies.values() if copy.dead > max(DEAD_ROWS_MIN, copy.rows // DEAD_PART)]
@@ -293,62 +219,7 @@ class ColumnarReplica:
             copy.dead = 0
         cursor = self.cursor()
         try:
-            _compact(cursor)
+            compact(cursor)
         finally:
             cursor.close()
         return True
-
-
-def insert(cursor: Any, incoming: Any, statement: str) -> None:
-    """Run a statement that reads the Arrow table `incoming`."""
-    cursor.register("incoming", incoming)
-    try:
-        cursor.execute(statement).fetchall()
-    finally:
-        cursor.unregister("incoming")
-
-
-def _compact(cursor: Any) -> None:
-    """Also compresses, which makes scans faster. Refused while others write: then the next one does it."""
-    try:
-        cursor.execute("CHECKPOINT").fetchall()
-    except Exception as error:
-        if type(error).__name__ != "TransactionException":
-            raise
-
-
-def _gathered(conversion: Conversion, records: Iterator[Record]) -> Iterator[Any]:
-    """Slices put together to Arrow tables of a size that is worth an INSERT."""
-    batches: list[Any] = []
-    size = 0
-    for batch in conversion.slices(records):
-        batches.append(batch)
-        size += batch.nbytes
-        if size >= INSERT_BYTES:
-            yield pa.Table.from_batches(batches)
-            batches, size = [], 0
-    if batches:
-        yield pa.Table.from_batches(batches)
-
-
-def _counted(slices: Iterable[list[Record]]) -> Iterator[Record]:
-    for records in slices:
-        yield from records
-
-
-def _popped(records: set[Record]) -> Iterator[list[Record]]:
-    """All of a set, which is empty afterwards."""
-    while records:
-        yield [records.pop() for _ in range(min(POP_ROWS, len(records)))]
-
-
-def _versions_of(gone: set[Record]) -> Any:
-    if not gone:
-        return None
-    return pa.table({"v": pa.chunked_array([versions(records) for records in _popped(gone)])})
-
-
-def _rows_of(change: Change) -> Any:
-    if not change.added:
-        return None
-    return pa.Table.from_batches(list(change.copy.conversion.slices(_counted(_popped(change.added)))))

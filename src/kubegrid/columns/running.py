@@ -26,7 +26,9 @@ class Running:
         self._deadline = time.monotonic() + timeout_ms / 1000
         self._cancelled = cancelled
         self._cursor: Any = None
-        self._guard = threading.Lock()
+        self._guard = (
+            threading.RLock()
+        )  # a statement may end when the collector finds its rows, in the middle of anything
         self._ended = False
         self._at_end: list[Callable[[], None]] = []
         self.refusal: SqlError | None = None
@@ -54,6 +56,7 @@ class Running:
             self.check()
         if self.refusal is not None:
             self._interrupt()
+            self._release()  # whoever has to read the rest may have gone to sleep
         return self.refusal is not None
 
     def stop(self, why: str) -> None:
@@ -72,7 +75,14 @@ class Running:
             self._cursor = cursor
 
     def at_end(self, function: Callable[[], None]) -> None:
+        """Do this, once, when it is over or has to be."""
         self._at_end.append(function)
+
+    def _release(self) -> None:
+        with self._guard:
+            functions, self._at_end = self._at_end, []
+        for function in functions:
+            function()
 
     def end(self) -> None:
         """It is over, for whatever reason. May be called twice."""
@@ -82,8 +92,7 @@ class Running:
             self._ended = True
             cursor, self._cursor = self._cursor, None
         self._watch.forget(self)
-        for function in self._at_end:
-            function()
+        self._release()
         if cursor is not None:
             with contextlib.suppress(Exception):  # a transaction that only read has nothing to lose
                 cursor.close()

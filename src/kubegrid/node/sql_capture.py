@@ -11,16 +11,15 @@ Next on the path of the data: `sql_fragments`.
 """
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any, TypeVar
 
 from kubegrid.base.settings import SqlSettings
 from kubegrid.base.tables import TableDefinition
+from kubegrid.node.confirmation import WAIT_S, Check, Confirmation
 from kubegrid.node.turn import Turn
 from kubegrid.replication import Gate
 from kubegrid.sql.errors import SchemaMoved, Unavailable
@@ -32,42 +31,9 @@ WALK_KEYS = 10_000
 """Keys looked at in one slice of the loop: about a millisecond."""
 RETRY_S = 0.005
 """How soon to look again during a hand-over, or at a catalog that is about to come."""
-WAIT_S = 0.02
-"""How often a thread that waits for the loop looks whether it still should."""
 
 DEFAULTS = SqlSettings()
 Answer = TypeVar("Answer")
-Check = Callable[[], None]
-"""Raises when nobody wants the answer any more."""
-_numbers = count(1 << 40)
-
-
-class Confirmation:
-    """Stands in `Turn.pending` for an answer that leaves by another way than a client's connection."""
-
-    __slots__ = ("_done", "_refusal", "id", "pending_groups")
-
-    def __init__(self) -> None:
-        self.id = next(_numbers)
-        self.pending_groups = 0
-        self._done = threading.Event()
-        self._refusal = ""
-
-    def send(self, data: bytes) -> None:
-        """The position is confirmed, under a valid lease."""
-        self._done.set()
-
-    def abort(self, reason: str) -> None:
-        """It never will be, as far as this member knows."""
-        self._refusal = reason
-        self._done.set()
-
-    def wait(self, check: Check) -> None:
-        """Until it is confirmed. Raises Unavailable if it will not be, and what `check` raises."""
-        while not self._done.wait(WAIT_S):
-            check()
-        if self._refusal:
-            raise Unavailable(f"what the statement read was not confirmed: {self._refusal}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +46,28 @@ class Taken:
     """Those whose changes are not kept: their copies have to be built anew first, and nothing was taken."""
     changes: dict[int, Captured] = field(default_factory=dict)
     confirmation: Confirmation | None = None
+
+
+class Walking:
+    """A way through the keyspace for one table; iterating, in a thread, gives its records slice by slice."""
+
+    def __init__(self, capture: "SqlCapture", walk: Walk, number: int, roles: int, check: Check) -> None:
+        self.generation = walk.generations[number]
+        self._capture = capture
+        self._walk = walk
+        self._number = number
+        self._roles = roles
+        self._check = check
+
+    def __iter__(self) -> Iterator[list[Record]]:
+        def step() -> list[Record]:
+            return self._capture.step(self._walk, self._number, self._roles)
+
+        while not self._walk.done:
+            self._check()
+            records = self._capture.in_loop(step, self._check)
+            if records:
+                yield records
 
 
 class SqlCapture:
@@ -121,13 +109,13 @@ class SqlCapture:
 
     def take_ripe(self, numbers: Sequence[int], check: Check) -> dict[int, Captured]:
         """What changed, for copies that are kept fresh while nobody asks. No answer depends on it."""
-        return self._in_loop(lambda: self.keyspace.tables.changes.take(numbers), check)
+        return self.in_loop(lambda: self.keyspace.tables.changes.take(numbers), check)
 
     def kept(self, numbers: Sequence[int], check: Check) -> set[int]:
         """Which of these tables are kept track of."""
-        return self._in_loop(lambda: set(numbers).intersection(self.keyspace.tables.changes.deltas), check)
+        return self.in_loop(lambda: set(numbers).intersection(self.keyspace.tables.changes.deltas), check)
 
-    def walk(self, definition: TableDefinition, check: Check) -> "Walking":
+    def walk(self, definition: TableDefinition, check: Check) -> Walking:
         """Begin to keep track of a table, and go through what is there. Raises Unavailable."""
 
         def begin() -> Walking:
@@ -165,7 +153,7 @@ class SqlCapture:
             return found
 
         while True:
-            found = self._in_loop(inside, check)
+            found = self.in_loop(inside, check)
             if found:
                 return found[0]
             check()
@@ -177,7 +165,7 @@ class SqlCapture:
                 )
             time.sleep(RETRY_S)
 
-    def _in_loop(self, function: Callable[[], Answer], check: Check) -> Answer:
+    def in_loop(self, function: Callable[[], Answer], check: Check) -> Answer:
         """Run it in the loop. If it was begun, its answer is given, whatever `check` says meanwhile."""
         future: Future[Answer] = Future()
 
@@ -279,28 +267,6 @@ class SqlCapture:
         """Whoever waits, and whoever comes, is told that this member stops."""
         self.closed = True
         self.keyspace.tables.changes.stop(self.keyspace)
-
-
-class Walking:
-    """A walk through the keyspace for one table; iterating gives its records slice by slice."""
-
-    def __init__(self, capture: SqlCapture, walk: Walk, number: int, roles: int, check: Check) -> None:
-        self.generation = walk.generations[number]
-        self._capture = capture
-        self._walk = walk
-        self._number = number
-        self._roles = roles
-        self._check = check
-
-    def __iter__(self) -> Iterator[list[Record]]:
-        def step() -> list[Record]:
-            return self._capture.step(self._walk, self._number, self._roles)
-
-        while not self._walk.done:
-            self._check()
-            records = self._capture._in_loop(step, self._check)
-            if records:
-                yield records
 
 
 def _closed() -> Unavailable:
