@@ -64,7 +64,8 @@ class Work:
                 f"the statement changes {count:,} records ({bytes_text(size)}) of table {table}, all in partition "
                 f"{self.partition}; {PART_RECORDS_MAX:,} records or {bytes_text(PART_BYTES_MAX)} of one partition are the most "
                 "that can be changed in one step, all or nothing",
-                remedy="Divide it into several statements, for example by ranges of the key.",
+                remedy="Divide it into several statements, for example by ranges of the key in WHERE. Files of any size are "
+                "written by kubegrid load, and CREATE TABLE … AS makes a table of any size.",
             )
         parts = max(2, math.ceil(1.1 * count / PART_RECORDS_MAX), math.ceil(1.1 * size / PART_BYTES_MAX))
         while not all(map(_fits, self._divided(parts))):
