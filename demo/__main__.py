@@ -24,6 +24,7 @@ from rich.table import Table
 
 import kubegrid
 from demo import flights as flights_source
+from demo import joined
 from demo.flights import INDEX, INDEXES, KEY, TABLE, Flight, Source
 from demo.writers import Writer, connect, lost_writes, outage_ms
 from kubegrid.base.record_keys import RecordKeys
@@ -54,6 +55,8 @@ class Result:
     acknowledged: int = 0
     unknown: int = 0
     outage_ms: float | None = None
+    joined_ms: list[float] = field(default_factory=list)
+    """Of the join: the first time, while the writers write, and after the failover."""
     lost: list[str] = field(default_factory=list)
     killed: str = ""
     new_primary: str = ""
@@ -73,6 +76,8 @@ class Demo:
         self.flights: kubegrid.Table[Flight]
         self.writers: list[Writer] = []
         self.changed: dict[Any, Flight] = {}
+        self.others = joined.others()
+        self.answer: list[tuple[Any, ...]] = []
 
     def say(self, text: str) -> None:
         self.console.print(f"[bold]>[/bold] {text}", highlight=False)
@@ -88,6 +93,46 @@ class Demo:
         self.result.loaded = outcome.counts.written
         self.result.load_rate = outcome.rate
         self.say(f"{outcome.counts.written:,} flights loaded, {outcome.rate:,.0f} a second")
+
+    def load_others(self) -> None:
+        """Airlines and planes are declared in SQL, as broadcast tables; the table of the weather is made from its file."""
+        for declaration in joined.DECLARED:
+            self.kubegrid.sql(declaration)
+        for other in self.others:
+            path = other.write_parquet(self.file.parent)
+            key = list(other.key)
+            outcome = prepare(self.kubegrid.caller, self.grid.status()["id"], Request(other.name, path, key)).load.run()
+            if outcome.failure is not None:
+                raise DemoFailure(f"{other.name} could not be loaded: {outcome.failure}") from outcome.failure
+        counts = ", ".join(f"{len(other.rows):,} of {other.name}" for other in self.others)
+        self.say(f"loaded beside the flights: {counts}; airlines and planes have a copy in every partition")
+
+    def join(self, when: str) -> None:
+        """One question over all four tables; DuckDB on the same files says what is right."""
+        if not self.answer:
+            self.answer = joined.expected(self._flights_now(), self.others)
+            if not self.answer:
+                raise DemoFailure("the join has no answer on these flights: load more of them")
+        started = time.monotonic()
+        found = self.kubegrid.sql(joined.QUESTION).rows()
+        self.result.joined_ms.append((time.monotonic() - started) * 1000)
+        if not joined.equal(found, self.answer):
+            raise DemoFailure(f"the join gives {found} in the grid and {self.answer} on the source")
+        airline, maker, flights, delay, _ = found[0]
+        self.say(
+            f"SQL join of flights, airlines, planes and weather {when}: {self.result.joined_ms[-1]:.0f} ms, "
+            f"{len(found)} rows as in the source; first {airline} with {maker}: {flights:,} late flights, {delay:.0f} min"
+        )
+
+    def _flights_now(self) -> Any:
+        """The source, with what the demo has changed."""
+        rows = self.source.rows
+        numbers = {key: number for number, key in enumerate(self.source.keys()) if key in self.changed}
+        delays = rows["arr_delay"].to_pylist()
+        for key, flight in self.changed.items():
+            delays[numbers[key]] = flight.arr_delay
+        column = rows.schema.get_field_index("arr_delay")
+        return rows.set_column(column, "arr_delay", [delays])
 
     def read_points(self) -> None:
         count = len(self.source)
@@ -219,11 +264,17 @@ class Demo:
             ("operations with unknown outcome", f"{result.unknown:,}"),
             ("killed", f"{result.killed}, replaced by {result.new_primary}"),
             ("outage", "none seen" if result.outage_ms is None else f"{result.outage_ms:.0f} ms"),
+            ("SQL join of 4 tables", self._joined()),
             ("acknowledged writes lost", f"{len(result.lost):,}"),
         ]
         for row in rows:
             table.add_row(*row)
         return table
+
+    def _joined(self) -> str:
+        first, *later = self.result.joined_ms or [0.0]
+        times = ", ".join(f"{one:.0f} ms" for one in later)
+        return f"{first:.0f} ms the first time, {times} while the writers wrote; each as DuckDB on the source"
 
 
 def run(demo: Demo, before_check: Callable[[Demo], None] = lambda demo: None) -> int:
@@ -234,8 +285,12 @@ def run(demo: Demo, before_check: Callable[[Demo], None] = lambda demo: None) ->
         demo.change_conditionally()
         demo.find()
         demo.count()
+        demo.load_others()
         demo.start_writers()
+        demo.join("while the writers write")
+        demo.join("again")
         demo.kill_a_primary()
+        demo.join("after the failover")
         demo.stop_writers()
         before_check(demo)
         demo.check()
@@ -263,7 +318,7 @@ def read_source(count: int, folder: Path) -> Source:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m demo", description="Load, read, change, count, kill, lose nothing."
+        prog="python -m demo", description="Load, read, change, count, join, kill, lose nothing."
     )
     parser.add_argument("--rows", type=int, default=flights_source.ROWS, help="load only the first N flights")
     args = parser.parse_args()

@@ -20,8 +20,8 @@ import kubegrid
 from kubegrid.base.tables import TableDefinition
 from kubegrid.client.batch import Request, run_batch
 from kubegrid.client.slots import slot_of
+from kubegrid.client.table_plan import HEADER_BYTES
 from kubegrid.load.encoding import RowEncoder
-from kubegrid.load.sending import HEADER_BYTES
 
 ROWS = 336_776
 COLUMNS = 19

@@ -3,9 +3,10 @@
 import io
 from pathlib import Path
 
+import pytest
 from bench.local_grid import LocalGrid
 from demo import flights
-from demo.__main__ import Demo, read_source, run
+from demo.__main__ import Demo, DemoFailure, read_source, run
 from rich.console import Console
 from tests.e2e.live_grid import live_grid
 
@@ -37,6 +38,9 @@ def test_the_demo_loads_kills_a_primary_and_loses_nothing(tmp_path: Path) -> Non
         for promised in ("records loaded", "load rate", "operations acknowledged", "outage", "killed"):
             assert promised in printed.getvalue()
         assert "late flights to ANC found by the index on dest" in printed.getvalue()
+        for when in ("while the writers write", "again", "after the failover"):
+            assert f"SQL join of flights, airlines, planes and weather {when}" in printed.getvalue()
+        assert "SQL join of 4 tables" in printed.getvalue()
         # The flights are looked up as well as what the writers wrote.
         demo, printed = again(demo)
         (gone,) = demo.source.flights([100])
@@ -63,6 +67,21 @@ def test_the_demo_fails_when_an_acknowledged_write_is_gone(tmp_path: Path) -> No
         demo, printed = demo_of(grid.directory, grid.port)
         assert run(demo, before_check=take_one_away) == 1
         assert last_line(printed) == "acknowledged writes lost: 1"
+
+
+def test_the_demo_fails_when_the_join_is_not_as_on_the_source(tmp_path: Path) -> None:
+    with live_grid(tmp_path) as grid:
+        demo, _ = demo_of(grid.directory, grid.port)
+        demo.load()
+        demo.load_others()
+        demo.join("while nothing is wrong")
+        demo.kubegrid.sql(
+            "UPDATE airlines SET name = 'Nobody' WHERE carrier = (SELECT carrier FROM airlines WHERE name = ?)",
+            [demo.answer[0][0]],
+        )
+        with pytest.raises(DemoFailure, match="Nobody"):
+            demo.join("with an airline of another name")
+        demo.kubegrid.close()
 
 
 def test_the_flights_of_the_package_are_all_there_with_all_columns() -> None:
