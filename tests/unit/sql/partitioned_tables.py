@@ -1,0 +1,106 @@
+"""The same rows twice: in one DuckDB database, and spread over the partitions of a grid; and plans run over the latter.
+
+All are databases of one process and connection, so an answer loses no type on the way. Rows lie where the grid would
+have them: by the slot of their key.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import duckdb
+
+from kubegrid.base.ids import slots_of_partition
+from kubegrid.base.record_keys import RecordKeys
+from kubegrid.base.tables import Catalog, TableDefinition
+from kubegrid.sql.parameters import bind
+from kubegrid.sql.planner import plan
+from kubegrid.sql.plans import Fragment, Plan
+from kubegrid.sql.statements import parse
+from kubegrid.store.slots import slot_of
+
+Rows = list[tuple[Any, ...]]
+
+
+class PartitionedTables:
+    def __init__(self, catalog: Catalog, rows: dict[str, Rows], partitions: int) -> None:
+        self.catalog = catalog
+        self.partitions = partitions
+        self.rows_moved = 0
+        self._connection = duckdb.connect(config={"threads": "1"})
+        self._run("SET TimeZone = 'UTC'")
+        for name in ("whole", "final", *(f"p{number}" for number in range(partitions))):
+            self._run(f"ATTACH ':memory:' AS {name}")
+        for table in catalog.tables:
+            self._fill(table, rows.get(table.name, []))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def expected(self, statement: str) -> tuple[list[str], Rows]:
+        """Types and rows, of the one database with all rows."""
+        self._run("USE whole")
+        return self._answer(statement)
+
+    def planned(self, statement: str, values: Iterable[Any] = ()) -> tuple[Plan, list[str], Rows]:
+        """The plan, and types and rows of running it."""
+        made = plan(bind(parse(statement), list(values)).expression, self.catalog, self.partitions)
+        self._run("USE final")
+        for (name,) in self._run("SELECT table_name FROM duckdb_tables() WHERE database_name = 'final'").fetchall():
+            self._run(f'DROP TABLE "{name}"')
+        for fragment in made.fragments:
+            self._gather(fragment)
+        self._run("USE final")
+        types, rows = self._answer(made.final or f'SELECT * FROM "{made.fragments[0].name}"')
+        return made, types, rows
+
+    def _gather(self, fragment: Fragment) -> None:
+        relation = f'final.main."{fragment.name}"'
+        self._run("USE p0")
+        self._run(f"CREATE TABLE {relation} AS SELECT * FROM ({fragment.sql}) LIMIT 0")
+        for number in range(self.partitions) if fragment.partitions is None else fragment.partitions:
+            self._run(f"USE p{number}")
+            self._run(f"INSERT INTO {relation} {fragment.sql}")
+        self.rows_moved += self._run(f"SELECT count(*) FROM {relation}").fetchone()[0]
+
+    def _answer(self, statement: str) -> tuple[list[str], Rows]:
+        result = self._run(statement)
+        return [str(column[1]) for column in result.description], result.fetchall()
+
+    def _fill(self, table: TableDefinition, rows: Rows) -> None:
+        columns = ", ".join(f'"{column.name}" {column.type.name}' for column in table.columns)
+        keys = RecordKeys(table)
+        parts: list[Rows] = [[] for _ in range(self.partitions)]
+        for version, row in enumerate(rows, 1):
+            slot = slot_of(keys.key_of_row(row))
+            for number in range(self.partitions):
+                first, last = slots_of_partition(number, self.partitions)
+                if first <= slot <= last:
+                    parts[number].append((*row, version))
+        self._run("USE whole")
+        self._run(f'CREATE TABLE "{table.name}" ({columns})')
+        self._insert(table.name, rows)
+        for number in range(self.partitions):
+            self._run(f"USE p{number}")
+            self._run(f'CREATE TABLE "{table.name}" ({columns}, "__version" UBIGINT)')
+            self._insert(table.name, parts[number])
+            if table.broadcast:
+                self._run(f'CREATE TABLE "{table.name}__all" ({columns}, "__version" UBIGINT)')
+                self._insert(f"{table.name}__all", [row for part in parts for row in part])
+
+    def _insert(self, name: str, rows: Rows) -> None:
+        if rows:
+            values = ", ".join(f"({', '.join(map(literal, row))})" for row in rows)
+            self._run(f'INSERT INTO "{name}" VALUES {values}')
+
+    def _run(self, statement: str) -> Any:
+        return self._connection.execute(statement)
+
+
+def literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool | int):
+        return str(value)
+    if isinstance(value, float):
+        return f"'{value!r}'::DOUBLE"
+    return "'" + str(value).replace("'", "''") + "'"

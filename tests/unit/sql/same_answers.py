@@ -1,0 +1,86 @@
+"""Whether a plan gives the answer that one DuckDB with all rows gives: types, rows, order.
+
+Rows without an order are compared as a multiset, floating-point numbers to 1e-9 of their size. With LIMIT the keys of
+the order decide, and which of the rows with equal keys stand at the end of it is free, as it is in DuckDB: every row
+must be one of the answer without LIMIT. A query over whose rows DuckDB itself fails (overflow) may fail here too.
+"""
+
+import math
+from collections import Counter
+from typing import Any
+
+import duckdb
+from tests.unit.sql.partitioned_tables import PartitionedTables, Rows
+from tests.unit.sql.random_queries import Query
+
+CLOSE = 1e-9
+
+
+class Comparison:
+    """Counts what it has compared: a test over statements that all fail or find nothing proves nothing."""
+
+    def __init__(self) -> None:
+        self.statements = self.refused = self.answered = 0
+        self.kinds: Counter[str] = Counter()
+
+    def compare(self, tables: PartitionedTables, query: Query) -> None:
+        self.statements += 1
+        try:
+            types, rows = tables.expected(query.whole)
+        except duckdb.Error:
+            self.refused += 1
+            return
+        try:
+            plan, found_types, found = tables.planned(query.whole)
+        except (duckdb.OutOfRangeException, duckdb.ConversionException):
+            if not query.limit:
+                raise
+            _must_fail(tables, query.text)  # DuckDB happened not to reach the row
+            return
+        self.kinds.update(fragment.kind for fragment in plan.fragments)
+        self.answered += bool(rows)
+        assert found_types == types
+        assert len(found) == len(rows), (found, rows)
+        if query.limit:
+            rest = tables.expected(query.text)[1]
+            for row in found:
+                place = next((place for place, other in enumerate(rest) if same(row, other)), None)
+                assert place is not None, (row, "is no row of the answer")
+                del rest[place]
+        else:
+            for one, other in zip(_sorted(found), _sorted(rows), strict=True):
+                assert same(one, other), (one, other)
+        for one, other in zip(found, rows, strict=True):
+            keys = [tuple(row[place] for place in query.ordered_by) for row in (one, other)]
+            assert same(*keys), (keys, "is the order")
+
+
+def same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return all(map(_same, one, other))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        both = math.isnan(one) and math.isnan(other)
+        return both or one == other or math.isclose(one, other, rel_tol=CLOSE, abs_tol=CLOSE)
+    return bool(one == other)
+
+
+def _sorted(rows: Rows) -> Rows:
+    return sorted(rows, key=lambda row: [_place(value) for value in row])
+
+
+def _place(value: Any) -> tuple[int, Any]:
+    if value is None:
+        return (2, 0)
+    if isinstance(value, float):
+        return (1, 0) if math.isnan(value) else (0, round(value, 6) + 0.0)
+    return (0, value)
+
+
+def _must_fail(tables: PartitionedTables, statement: str) -> None:
+    try:
+        tables.expected(statement)
+    except duckdb.Error:
+        return
+    raise AssertionError("it fails only in partitions")
