@@ -18,6 +18,10 @@ class RowEncoder:
         self.arrow_rows = ArrowRows(definition)
         self.wanted = self.arrow_rows.schema
 
+    def prepare(self, table: pa.Table) -> tuple[pa.RecordBatch, list[int]]:
+        """Columns as a member takes them in bulk, and the slots of the rows. Raises one of `arrow_rows.FAULTS`."""
+        return self.arrow_rows.prepare(table)
+
     def encode(self, table: pa.Table) -> Rows:
         """Columns are matched by name; one that is missing is the column's default. Raises one of `arrow_rows.FAULTS`."""
         return self.arrow_rows.encode(table)

@@ -11,26 +11,32 @@ checkpoint says from where `--resume` goes on.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from itertools import zip_longest
 
 import pyarrow as pa
 
 from kubegrid.base.table_errors import BadValue
 from kubegrid.base.tables import TableDefinition
 from kubegrid.client.caller import Caller
-from kubegrid.load import checkpoint
+from kubegrid.load import batches, checkpoint
 from kubegrid.load.bad_rows import BAD_ROWS_MAX, BadRow, BadRows
+from kubegrid.load.batches import Batch, BlockState
 from kubegrid.load.blocks import Block, Position, Source
 from kubegrid.load.checkpoint import Checkpoint, CheckpointFile, Counts
+from kubegrid.load.command_carrier import CommandCarrier
 from kubegrid.load.encoding import RowEncoder
 from kubegrid.load.errors import BadRowError
-from kubegrid.load.sending import BATCH_BYTES, BATCH_ROWS, Batch, BlockState, Sending
+from kubegrid.load.flight_carrier import FlightCarrier
+from kubegrid.load.flight_streams import FlightStreams
+from kubegrid.load.sending import Carrier, Sending
 from kubegrid.load.sifting import sift
-from kubegrid.wire.arrow_rows import FAULTS, Rows
+from kubegrid.wire.arrow_rows import FAULTS
 
 REPLACE, KEEP, FAIL = "replace", "keep", "fail"
 SKIP = "skip"
 Advance = Callable[[int, float], None]
+Prepared = tuple[pa.RecordBatch, list[int]]
+"""Rows of a block that can be sent, and their slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +96,16 @@ class Load:
         """Load; never raises for what a load can meet: that is in the outcome's `failure`."""
         plan = self.plan
         mode = plan.on_duplicate.upper()
-        head: tuple[Any, ...] = (b"KG.WRITE", plan.table.name, plan.table.schema, mode)
         started = time.monotonic()
-        sending = Sending(self.caller, head, advance)
+        streams = FlightStreams(self.caller, (plan.table.name, mode, str(plan.table.schema)))
+        sending = Sending(self.caller, self._carriers(streams, mode), advance)
         failure: BaseException | None = None
         try:
             self._read(sending)
         except BaseException as error:
             failure = error
         failure = self._finish(sending, failure)
+        streams.close()
         self._remember(sending)
         self._bad_rows.close()
         if failure is None:
@@ -106,6 +113,11 @@ class Load:
         bad = str(self._bad_rows.path) if self._bad_rows.path.exists() else None
         seconds = time.monotonic() - started
         return Outcome(self.state.counts, self.state.position.line, seconds, self.resumed_at, bad, failure)
+
+    def _carriers(self, streams: FlightStreams, mode: str) -> Callable[[int], Carrier]:
+        if streams.there():
+            return lambda slot: FlightCarrier(self.caller, self._encoder, mode, slot, streams.open)
+        return lambda slot: CommandCarrier(self.caller, self._encoder, mode, slot)
 
     def _finish(self, sending: Sending, failure: BaseException | None) -> BaseException | None:
         """Wait for what is under way; a second Ctrl-C ends the waiting."""
@@ -139,7 +151,7 @@ class Load:
             failure = self._bad_row_error(block, bad)
             parts = _before(parts, bad[0][0])
             end, bad = block.position(bad[0][0]), []
-        counts = Counts(read=sum(len(part.rows) for part in parts) + len(bad), bad=len(bad))
+        counts = Counts(read=sum(len(part) for part, _ in parts) + len(bad), bad=len(bad))
         state = BlockState(end, counts, maybe_there)
         sending.begin_block(state)
         self._queue(sending, state, parts, size)
@@ -147,33 +159,24 @@ class Load:
         if failure is not None:
             raise failure
 
-    def _convert(self, block: Block) -> tuple[list[Rows], list[tuple[int, Exception]]]:
+    def _convert(self, block: Block) -> tuple[list[Prepared], list[tuple[int, Exception]]]:
         """The whole block at once, or, when a row of it does not fit, its good rows and its bad ones."""
-        encode = self._encoder.encode
+        prepare = self._encoder.prepare
         try:
-            return [encode(block.table())], []
+            return [prepare(block.table())], []
         except FAULTS:
-            return sift(len(block), lambda start, stop: encode(block.table(start, stop)))
+            return sift(len(block), lambda start, stop: prepare(block.table(start, stop)))
 
-    def _queue(self, sending: Sending, state: BlockState, parts: list[Rows], size: int) -> None:
+    def _queue(self, sending: Sending, state: BlockState, parts: list[Prepared], size: int) -> None:
         """Deal the rows out by partition and cut them into batches."""
-        of_slot = sending.queue_of_slot
-        total = sum(len(part.rows) for part in parts) or 1
-        for part in parts:
-            rows: list[list[bytes]] = [[] for _ in range(sending.partitions)]
-            keys: list[list[bytes]] = [[] for _ in range(sending.partitions)]
-            for row, key, slot in zip(*part, strict=True):
-                number = of_slot[slot]
-                rows[number].append(row)
-                keys[number].append(key)
-            mean = sum(map(len, part.rows)) // (len(part.rows) or 1) + 1
-            step = max(1, min(BATCH_ROWS, BATCH_BYTES // mean))
-            for start in range(0, max(map(len, rows)), step):
-                for number in range(sending.partitions):
-                    some = rows[number][start : start + step]
-                    if some:
-                        batch = Batch(state, some, keys[number][start : start + step], size * len(some) / total)
-                        sending.put(number, batch)
+        total = sum(len(part) for part, _ in parts) or 1
+        for part, slots in parts:
+            of_partitions = batches.dealt(part, slots, sending.queue_of_slot, sending.partitions)
+            streams = [iter(batches.pieces(rows)) if rows is not None else iter(()) for rows in of_partitions]
+            for some in zip_longest(*streams):
+                for number, rows in enumerate(some):
+                    if rows is not None:
+                        sending.put(number, Batch(state, rows, size * len(rows) / total))
 
     # -- bad rows ----------------------------------------------------------------------------------------------------
 
@@ -207,12 +210,12 @@ class Load:
         self.file.write(self.state)
 
 
-def _before(parts: list[Rows], row: int) -> list[Rows]:
+def _before(parts: list[Prepared], row: int) -> list[Prepared]:
     """The parts that end before the first bad row: parts are in order, and none holds a bad one."""
-    before: list[Rows] = []
+    before: list[Prepared] = []
     count = 0
     for part in parts:
-        count += len(part.rows)
+        count += len(part[0])
         if count > row:
             break
         before.append(part)

@@ -1,118 +1,73 @@
-"""Carry encoded rows to the partitions: one thread for each, a bounded queue before it, a few batches in flight.
+"""Carry batches to the partitions: one thread for each, a bounded queue before it.
 
-A batch is one KG.WRITE, which the partition writes as one log entry. What waits in a queue is sent together and answered
-together; the client package finds the primary, asks again through a failover, and marks each batch with a request id so
-that it is applied once.
-
-Order: within a partition batches are sent in the order of the file, so that of two rows with one key the later one wins.
-Batches that are under way together may change places in a failover; therefore those that share a key are not sent together.
+How a batch travels is its carrier's business: over Arrow Flight (`flight_carrier`), or, where members do not have it, as
+KG.WRITE (`command_carrier`). Both find the primary, ask again through a failover, mark each batch with a request id so that it
+is applied once, and keep the order.
 
 Invariant: a block counts as confirmed when every batch of it, and of all blocks before it, has been answered.
-Next on the path of the data: `kubegrid.client.batch`.
 """
 
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
-from kubegrid.client import clock
-from kubegrid.client.batch import Request, run_batch
 from kubegrid.client.caller import Caller
 from kubegrid.client.errors import ClientError, RecordExistsError
+from kubegrid.load.batches import Batch, BlockState
 from kubegrid.load.blocks import Position
 from kubegrid.load.checkpoint import Counts
 from kubegrid.load.errors import DuplicateError, LoadStopped
 
-BATCH_ROWS = 1000
-BATCH_BYTES = 256 * 1024
-"""A batch is closed at the first of both: the member's loop is busy with one for a few milliseconds."""
 QUEUE_BATCHES = 8
 """Batches that wait for one partition: some MiB at most, and work enough while the next block is converted."""
-TOGETHER_MAX = 3
-"""Batches of one partition that are under way together."""
-PATIENCE_S = 60.0
-"""How long a batch is tried: a failover takes a second, a restart some; longer is not the load's to wait for."""
 LOOK_S = 0.2
 """How often who waits for a queue looks whether the load has failed meanwhile."""
-HEADER_BYTES = 12
-"""Before the row in what KG.READ answers: the table's id and the record's version."""
 
 
-@dataclass(slots=True)
-class BlockState:
-    """A block on its way. `waiting` counts batches without an answer, and one more until all are queued."""
-
-    end: Position
-    counts: Counts
-    maybe_there: bool
-    """An earlier run may have sent it already."""
-    waiting: int = 1
+class Carrier(Protocol):
+    def run(self, batches: "BatchQueue", sending: "Sending") -> None:
+        """Carry until the queue has ended and everything is answered, or the load has failed. Raises what ends it."""
 
 
-@dataclass(slots=True)
-class Batch:
-    block: BlockState
-    rows: list[bytes]
-    keys: list[bytes]
-    share: float
-    """Its part of the source's size, for the progress."""
-
-
-class _Queue:
+class BatchQueue:
     """The batches for one partition, and the thread that carries them there. None in the queue is its end."""
 
-    def __init__(self, sending: "Sending", slot: int) -> None:
+    def __init__(self, sending: "Sending", slot: int, carrier: Carrier) -> None:
         self.slot = slot
+        self.ended = False
         self.batches: queue.Queue[Batch | None] = queue.Queue(QUEUE_BATCHES)
         self._sending = sending
-        self._held: list[Batch | None] = []
+        self._carrier = carrier
         self.thread = threading.Thread(target=self._run, daemon=True, name=f"load-{slot}")
 
-    def _run(self) -> None:
-        while self._sending.failure is None:
-            together = self._together()
-            if together is None:
-                return
-            try:
-                if together:
-                    self._sending.send(together, self.slot)
-            except BaseException as error:
-                self._sending.fail(error)
-
-    def _together(self) -> list[Batch] | None:
-        """The next batches that may be under way at the same time; empty when none came yet, None at the end."""
-        try:
-            first = self._held.pop() if self._held else self.batches.get(timeout=LOOK_S)
-        except queue.Empty:
-            return []
-        if first is None:
+    def next(self, *, wait: bool) -> Batch | None:
+        """The next batch; None when none came yet, or, with `ended`, none will come."""
+        if self.ended:
             return None
-        found = [first]
-        seen = set(first.keys)
-        while len(found) < TOGETHER_MAX:
-            try:
-                following = self.batches.get_nowait()
-            except queue.Empty:
-                break
-            if following is None or not seen.isdisjoint(following.keys):
-                self._held.append(following)
-                break
-            seen.update(following.keys)
-            found.append(following)
-        return found
+        try:
+            batch = self.batches.get(timeout=LOOK_S) if wait else self.batches.get_nowait()
+        except queue.Empty:
+            return None
+        self.ended = batch is None
+        return batch
+
+    def _run(self) -> None:
+        try:
+            self._carrier.run(self, self._sending)
+        except BaseException as error:
+            self._sending.fail(error)
 
 
 class Sending:
     """All threads of one load. `advance(rows, share)` is called by them: rows acknowledged, part of the source's size."""
 
-    def __init__(self, caller: Caller, head: tuple[Any, ...], advance: Callable[[int, float], None]) -> None:
-        """`head`: KG.WRITE, the table, its schema's number, the mode."""
+    def __init__(
+        self, caller: Caller, carrier: Callable[[int], Carrier], advance: Callable[[int, float], None]
+    ) -> None:
+        """`carrier(slot)` is asked once for each partition."""
         self.failure: BaseException | None = None
-        self._caller = caller
-        self._head = head
         self._advance = advance
         self._lock = threading.Lock()
         self._blocks: deque[BlockState] = deque()
@@ -121,7 +76,7 @@ class Sending:
         routes = list(caller.routes.all)
         numbers = {id(route): number for number, route in enumerate(routes)}
         self.queue_of_slot = [numbers[id(route)] for route in caller.of_slot]
-        self._queues = [_Queue(self, route.first_slot) for route in routes]
+        self._queues = [BatchQueue(self, route.first_slot, carrier(route.first_slot)) for route in routes]
         for one in self._queues:
             one.thread.start()
 
@@ -173,41 +128,15 @@ class Sending:
         with self._lock:
             return self._position, self._confirmed.copied()
 
-    # -- the threads' side -------------------------------------------------------------------------------------------
-
-    def send(self, batches: list[Batch], slot: int) -> None:
-        requests = [Request((*self._head, *batch.rows), slot, True) for batch in batches]
-        replies = run_batch(self._caller, requests, clock.now() + PATIENCE_S)
-        for batch, reply in zip(batches, replies, strict=True):
-            if isinstance(reply, RecordExistsError) and batch.block.maybe_there:
-                reply = self._written_by_us(batch, slot, reply)
-            if isinstance(reply, ClientError):
-                self.fail(_stopped(reply))
-            else:
-                self._answered(batch, written=reply[1], kept=reply[2])
-
-    def _written_by_us(self, batch: Batch, slot: int, error: RecordExistsError) -> Any:
-        """Mode FAIL met existing records in a block that an interrupted run may have sent: equal ones are its own."""
-        deadline = clock.now() + PATIENCE_S
-        (found,) = run_batch(self._caller, [Request((b"KG.READ", self._head[1], *batch.keys), slot, False)], deadline)
-        if isinstance(found, ClientError):
-            return found
-        pairs = list(zip(found, batch.rows, strict=True))
-        if any(record is not None and record[HEADER_BYTES:] != row for record, row in pairs):
-            return error
-        rest = [row for record, row in pairs if record is None]
-        if rest:
-            (reply,) = run_batch(self._caller, [Request((*self._head, *rest), slot, True)], deadline)
-            if isinstance(reply, ClientError):
-                return reply
-        return [0, len(batch.rows), 0]
+    # -- the carriers' side ------------------------------------------------------------------------------------------
 
     def fail(self, error: BaseException) -> None:
+        """What happened first is what ended the load."""
         with self._lock:
             if self.failure is None:
-                self.failure = error
+                self.failure = _stopped(error) if isinstance(error, ClientError) else error
 
-    def _answered(self, batch: Batch, written: int, kept: int) -> None:
+    def answered(self, batch: Batch, written: int, kept: int) -> None:
         with self._lock:
             block = batch.block
             block.counts.written += written

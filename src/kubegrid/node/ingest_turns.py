@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from kubegrid.base.table_errors import SchemaChanged, TableError, UnknownTable
 from kubegrid.base.tables import TableDefinition
@@ -216,6 +216,4 @@ class IngestTurns:
         """Let the reply leave when everything that was executed until now is confirmed."""
         if reply[:1] == b"-":
             batch.lane.over = True
-        turn = self._turn
-        batch.pending_groups += 1
-        turn.pending.append((turn.cut(), wrote, turn.started, 1, [(cast(Any, batch), reply)]))
+        self._turn.confirm(self._turn.cut(), batch, wrote, reply)

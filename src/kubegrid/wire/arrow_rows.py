@@ -16,7 +16,7 @@ from pyarrow import compute
 
 from kubegrid.base.nearest import hint
 from kubegrid.base.table_errors import BadValue, TableError
-from kubegrid.base.tables import RECORD_BYTES_MAX, TableDefinition
+from kubegrid.base.tables import RECORD_BYTES_MAX, Column, TableDefinition
 from kubegrid.wire import arrow_columns
 from kubegrid.wire.arrow_keys import ArrowKeys, slots_of
 from kubegrid.wire.arrow_packing import NIL, bytes_array, packed
@@ -24,6 +24,9 @@ from kubegrid.wire.rows import packed_value
 
 FAULTS = (pa.ArrowException, TableError, ValueError, OverflowError)
 """What a conversion may raise because of a row. Anything else is a mistake in the program."""
+
+
+_CHECKED_BY_PACKING = {"UUID", "JSON", "HUGEINT", "UHUGEINT", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
 
 
 class Rows(NamedTuple):
@@ -67,11 +70,15 @@ class ArrowRows:
         listed = cut(keys)
         return Rows(cut(rows), listed, slots_of(listed, tags))
 
-    def slots(self, columns: dict[str, pa.Array]) -> tuple[list[bytes], list[int]]:
-        """Keys and slots of settled columns. Raises BadKey."""
+    def prepare(self, given: pa.Table | pa.RecordBatch) -> tuple[pa.RecordBatch, list[int]]:
+        """Settled columns, for a member that makes rows of them, and the slots of the rows: found good by all checks, so
+        that no member refuses what is sent. Raises one of FAULTS."""
+        columns = self.settle(given)
         keys, tags = self._keys.keys(columns)
-        listed = cut(keys)
-        return listed, slots_of(listed, tags)
+        self._check(columns, len(given))
+        arrays = list(columns.values())
+        batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema([self.schema.field(name) for name in columns]))
+        return batch, slots_of(cut(keys), tags)
 
     def admit(self, given: pa.Table | pa.RecordBatch) -> Rows:
         """The same for what somebody sent, whoever it is: nothing about it is believed. Raises TableError."""
@@ -131,20 +138,31 @@ class ArrowRows:
                     default = column.type.pack(default)
                 parts.append(bytes_array([packed_value(default)])[0])
                 continue
-            try:
-                made = packed(array, column.type)
-            except BadValue as error:
-                raise error.at(self.definition.name, column.name) from None
-            if not column.nullable and column.type.name == "JSON" and _has_nil(made):
-                raise BadValue(
-                    f"NULL is no value of a NOT NULL column ({column.type})", self.definition.name, column.name
-                )
+            made = self._packed(array, column)
             parts.append(compute.fill_null(made, self._nil) if made.null_count else made)
         rows = compute.binary_join_element_wise(*parts, self._nothing)
         longest = compute.max(compute.binary_length(rows)).as_py() or 0
         if longest > RECORD_BYTES_MAX:
             raise BadValue(f"a record of {longest} bytes; the most is {RECORD_BYTES_MAX}", self.definition.name)
         return rows
+
+    def _packed(self, array: pa.Array, column: Column) -> pa.Array:
+        try:
+            made = packed(array, column.type)
+        except BadValue as error:
+            raise error.at(self.definition.name, column.name) from None
+        if not column.nullable and column.type.name == "JSON" and NIL in made.to_pylist():
+            raise BadValue(f"NULL is no value of a NOT NULL column ({column.type})", self.definition.name, column.name)
+        return made
+
+    def _check(self, columns: dict[str, pa.Array], count: int) -> None:
+        """What only making the rows would find: text that is no UUID or JSON, dates beyond the years, records too large."""
+        for column in self.definition.columns:
+            array = columns.get(column.name)
+            if array is not None and column.type.name in _CHECKED_BY_PACKING:
+                self._packed(array, column)
+        if sum([array.nbytes for array in columns.values()]) > RECORD_BYTES_MAX // 4:
+            self._pack(columns, count)
 
 
 def cut(array: pa.Array) -> list[bytes]:
@@ -163,7 +181,3 @@ def cut(array: pa.Array) -> list[bytes]:
 def _array_head(count: int) -> bytes:
     """How MessagePack begins an array of so many values."""
     return bytes([0x90 | count]) if count < 16 else b"\xdc%b" % count.to_bytes(2)
-
-
-def _has_nil(made: pa.Array) -> bool:
-    return NIL in made.to_pylist()

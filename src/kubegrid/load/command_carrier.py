@@ -1,0 +1,73 @@
+"""Batches as KG.WRITE: for members without Arrow Flight, and to look again at what an interrupted load may have written.
+
+One batch is under way at a time: two could change places in a failover. Next on the path of the data: `client.batch`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from kubegrid.client import clock
+from kubegrid.client.batch import Request, run_batch
+from kubegrid.client.caller import Caller
+from kubegrid.client.errors import ClientError, RecordExistsError
+from kubegrid.load.batches import Batch
+from kubegrid.load.encoding import RowEncoder
+
+if TYPE_CHECKING:
+    from kubegrid.load.sending import BatchQueue, Sending
+
+PATIENCE_S = 60.0
+"""How long a batch is tried: a failover takes a second, a restart some; longer is not the load's to wait for."""
+HEADER_BYTES = 12
+"""Before the row in what KG.READ answers: the table's id and the record's version."""
+
+
+class CommandCarrier:
+    """For one partition, named by one of its slots."""
+
+    def __init__(self, caller: Caller, encoder: RowEncoder, mode: str, slot: int) -> None:
+        self._caller = caller
+        self._encoder = encoder
+        self._table = encoder.definition.name
+        self._head: tuple[Any, ...] = (b"KG.WRITE", self._table, encoder.definition.schema, mode)
+        self._slot = slot
+
+    def run(self, batches: "BatchQueue", sending: "Sending") -> None:
+        """Raises ClientError."""
+        while sending.failure is None:
+            batch = batches.next(wait=True)
+            if batch is not None:
+                sending.answered(batch, *self.write(batch))
+            elif batches.ended:
+                return
+
+    def write(self, batch: Batch) -> tuple[int, int]:
+        """Rows written and rows kept as they were. Raises ClientError."""
+        rows = self._encoder.encode(batch.rows).rows
+        try:
+            reply = self._ask((*self._head, *rows), True)
+        except RecordExistsError as error:
+            if not batch.block.maybe_there:
+                raise
+            return self.write_rest(batch, error)
+        return reply[1], reply[2]
+
+    def write_rest(self, batch: Batch, error: RecordExistsError) -> tuple[int, int]:
+        """Mode FAIL met existing records in a block that an interrupted run may have sent: equal ones are its own.
+
+        The others are written. Raises ClientError, `error` when a record is another one.
+        """
+        encoded = self._encoder.encode(batch.rows)
+        found = self._ask((b"KG.READ", self._table, *encoded.keys), False)
+        pairs = list(zip(found, encoded.rows, strict=True))
+        if any(record is not None and record[HEADER_BYTES:] != row for record, row in pairs):
+            raise error
+        rest = [row for record, row in pairs if record is None]
+        if rest:
+            self._ask((*self._head, *rest), True)
+        return len(batch.rows), 0
+
+    def _ask(self, words: tuple[Any, ...], write: bool) -> Any:
+        (reply,) = run_batch(self._caller, [Request(words, self._slot, write)], clock.now() + PATIENCE_S)
+        if isinstance(reply, ClientError):
+            raise reply
+        return reply

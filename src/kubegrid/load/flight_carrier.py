@@ -1,0 +1,176 @@
+"""Batches over Arrow Flight: one stream of DoPut to the primary of a partition, a few batches on their way in it.
+
+The member executes the batches of a stream in order and answers each when it is confirmed, with what KG.WRITE would answer.
+After one that it refused it executes nothing of the stream any more; so whatever happens, everything without an answer is
+sent again, in order, to whoever is the primary then, under the same request ids: what was executed before is answered from
+memory. No two batches can change places.
+
+A stream has a deadline, by which a member that stands still is found out, and is replaced by a new one well before it.
+`trial` decides after each trouble whether and when to go on. Next on the path of the data: `node.sql_ingest`.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from kubegrid.client import clock
+from kubegrid.client.caller import Caller
+from kubegrid.client.errors import RecordExistsError
+from kubegrid.client.request_ids import RequestIds
+from kubegrid.client.trial import Again, ForgottenError, Trial
+from kubegrid.load.batches import Batch
+from kubegrid.load.command_carrier import PATIENCE_S, CommandCarrier
+from kubegrid.load.encoding import RowEncoder
+from kubegrid.load.flight_streams import Stream, StreamLost
+
+if TYPE_CHECKING:
+    from kubegrid.load.sending import BatchQueue, Sending
+
+AHEAD_MAX = 4
+"""Batches in a stream without an answer: the member prepares one while it writes another and confirms a third."""
+UNKNOWN = "UNKNOWN"
+"""Begins the answer to a batch that was executed, or may have been, and could not be confirmed."""
+
+Open = Callable[[str, float], Stream]
+"""A stream to the member with this RESP address. Raises StreamLost."""
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A batch without an answer, under its request id."""
+
+    batch: Batch
+    ids: RequestIds
+    seq: int
+    acked: int
+    trial: Trial
+
+    @property
+    def metadata(self) -> bytes:
+        return msgspec.msgpack.encode((self.ids.client, self.seq, self.acked))
+
+
+class FlightCarrier:
+    """For one partition, named by one of its slots. Invariant: all of `_unanswered` was written to `_stream`, or that is
+    None."""
+
+    def __init__(self, caller: Caller, encoder: RowEncoder, mode: str, slot: int, open_stream: Open) -> None:
+        self._caller = caller
+        self._slot = slot
+        self._open = open_stream
+        self._by_command = CommandCarrier(caller, encoder, mode, slot)
+        self._unanswered: deque[_Sent] = deque()
+        self._stream: Stream | None = None
+
+    def run(self, batches: "BatchQueue", sending: "Sending") -> None:
+        """Raises ClientError, LoadStopped."""
+        try:
+            while sending.failure is None:
+                self._fill(batches)
+                if self._unanswered:
+                    self._take_answer(sending)
+                elif batches.ended:
+                    return
+        finally:
+            self._close()
+            for sent in self._unanswered:
+                sent.ids.done(sent.seq)
+
+    def _fill(self, batches: "BatchQueue") -> None:
+        """Write what may be on its way; a stream that is old gets nothing more and is closed when all is answered."""
+        if self._stream is not None and self._stream.old and not self._unanswered:
+            self._close()
+        while len(self._unanswered) < AHEAD_MAX and not (self._stream is not None and self._stream.old):
+            batch = batches.next(wait=not self._unanswered)
+            if batch is None:
+                return
+            sent = self._numbered(batch)
+            self._unanswered.append(sent)
+            self._attempt(lambda: self._write([sent]))  # noqa: B023 (called before the next round)
+
+    def _numbered(self, batch: Batch) -> _Sent:
+        ids, seq, acked = self._caller.of_slot[self._slot].take()
+        trial = self._caller.trial((b"loading a batch",), True, clock.now() + PATIENCE_S)
+        return _Sent(batch, ids, seq, acked, trial)
+
+    def _take_answer(self, sending: "Sending") -> None:
+        def read() -> None:
+            if self._stream is None:
+                self._write(list(self._unanswered))
+            assert self._stream is not None
+            self._settle(self._stream.read(), sending)
+
+        self._attempt(read)
+
+    def _settle(self, answer: tuple[int, bytes], sending: "Sending") -> None:
+        """Raises ClientError for what no retry can help."""
+        sent = self._unanswered[0]
+        seq, reply = answer
+        if seq != sent.seq:
+            raise StreamLost(f"answered number {seq} instead of {sent.seq}", sent=True)
+        if reply.startswith(b"*"):
+            _, _, written, kept, _ = reply.split(b"\r\n")  # *3, first version, rows written, rows kept
+            self._done(sending, int(written[1:]), int(kept[1:]))
+            return
+        self._close()  # the member executes nothing more of this stream
+        text = reply[1:].decode(errors="replace").strip()
+        address = self._address()
+        if text.startswith(UNKNOWN):
+            self._again(sent.trial.lost(text.removeprefix(UNKNOWN).strip(), address, clock.now(), sent=True))
+            return
+        try:
+            self._again(sent.trial.refused(text, address, clock.now()))
+        except ForgottenError:
+            sent.ids.done(sent.seq)
+            route = self._caller.of_slot[self._slot]
+            route.forget(sent.ids)
+            sent.ids, sent.seq, sent.acked = route.take()
+        except RecordExistsError as error:
+            if not sent.batch.block.maybe_there:
+                raise
+            self._done(sending, *self._by_command.write_rest(sent.batch, error))
+
+    def _done(self, sending: "Sending", written: int, kept: int) -> None:
+        sent = self._unanswered.popleft()
+        sent.ids.done(sent.seq)
+        sending.answered(sent.batch, written, kept)
+
+    # -- the stream --------------------------------------------------------------------------------------------------
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        """Do it; when the stream breaks, wait as `trial` says: everything without an answer is written anew later."""
+        try:
+            work()
+        except StreamLost as lost:
+            address = self._address()
+            self._close()
+            now = clock.now()
+            waits = [sent.trial.lost(lost.reason, address, now, sent=lost.sent) for sent in self._unanswered]
+            if waits:
+                self._again(max(waits, key=lambda again: again.delay))
+
+    def _again(self, again: Again) -> None:
+        self._caller.check_open()
+        self._caller.prepare_again(again, self._slot, self._unanswered[0].trial)
+
+    def _write(self, some: list[_Sent]) -> None:
+        """Raises StreamLost."""
+        if self._stream is None:
+            some = list(self._unanswered)
+            address = self._caller.of_slot[self._slot].address
+            if address is None:
+                raise StreamLost("has no primary", sent=False)
+            self._stream = self._open(address, some[0].trial.deadline)
+        for sent in some:
+            self._stream.write(sent.batch.rows, sent.metadata)
+
+    def _close(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+    def _address(self) -> str:
+        return self._caller.of_slot[self._slot].address or f"the partition of slot {self._slot}"
