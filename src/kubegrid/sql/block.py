@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from kubegrid.base.tables import Catalog
 from kubegrid.sql import conjuncts
-from kubegrid.sql.functions import is_aggregate
+from kubegrid.sql.functions import is_aggregate, runs_per_row
 from kubegrid.sql.sources import VERSION, Known, Source, Sources
 
 LIMIT_MAX = 2**40
@@ -146,9 +146,12 @@ class Block:
             self._aliases[name] = None if name in self._aliases else expression
             self.items.append(Item(expression, item.alias))
             return
-        inner = conjuncts.unwrapped(item)
-        own = inner.name if isinstance(inner, exp.Column) else None
-        self.items.append(Item(self._resolved(item, aliases=True), own))
+        expression = self._resolved(item, aliases=True)
+        asked, found = conjuncts.unwrapped(item), conjuncts.unwrapped(expression)
+        name = asked.name if isinstance(asked, exp.Column) else ""
+        if isinstance(found, exp.Column) and found.name.lower() == name.lower():
+            name = found.name  # as it is spelt in the table
+        self.items.append(Item(expression, name or None))
 
     def _star(self, item: Any, star: exp.Star) -> None:
         if star.args.get("rename"):
@@ -241,8 +244,8 @@ class Block:
             if not isinstance(ordered, exp.Ordered) or ordered.args.get("with_fill"):
                 raise NotPushable("ORDER BY of another kind")
             for expression in self._order_keys(ordered.this):
-                if isinstance(expression, exp.Literal):  # the same in every row, and a number would be a position
-                    continue
+                if expression.find(exp.Column) is None and runs_per_row(expression):
+                    continue  # the same in every row; a number would be taken for a position, a text refused
                 made = ordered.copy()
                 made.set("this", expression)
                 found.append(made)
