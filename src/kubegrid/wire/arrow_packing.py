@@ -59,6 +59,8 @@ def packed(array: pa.Array, wanted: ColumnType) -> pa.Array:
         return _texts(compute.cast(array, pa.string()))
     if name == "TIMESTAMP":
         return _texts(timestamp_texts(array))
+    if name.startswith("TIMESTAMP"):
+        _check_years(array, pa.int64(), _DAY_US, "time")
     if name.startswith("DECIMAL") and array.type.scale <= _SCALE_PLAIN_MAX:
         return _texts(compute.cast(array, pa.string()))
     return by_distinct(array, wanted, lambda value: packed_value(value if wanted.pack is None else wanted.pack(value)))

@@ -151,6 +151,8 @@ class ArrowRows:
             made = packed(array, column.type)
         except BadValue as error:
             raise error.at(self.definition.name, column.name) from None
+        except (ValueError, OverflowError) as error:
+            raise BadValue(str(error), self.definition.name, column.name) from error
         if not column.nullable and column.type.name == "JSON" and NIL in made.to_pylist():
             raise BadValue(f"NULL is no value of a NOT NULL column ({column.type})", self.definition.name, column.name)
         return made
