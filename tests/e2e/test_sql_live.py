@@ -191,7 +191,7 @@ def test_a_partition_without_a_primary_is_told_and_never_left_out(tmp_path: Path
         whole(client)
         grid.signal("p1-0", signal.SIGSTOP)
         try:
-            with pytest.raises(kubegrid.ClientError, match="partition 1|not answered within 3 s"):
+            with pytest.raises(kubegrid.ClientError, match=r"partition 1|not answered within 3 s"):
                 client.sql("SELECT count(*) FROM accounts", timeout=3.0).rows()
         finally:
             grid.signal("p1-0", signal.SIGCONT)
