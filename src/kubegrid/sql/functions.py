@@ -42,7 +42,7 @@ TABLE_FUNCTIONS = frozenset(("range", "generate_series", "unnest", "json_each", 
 _NOT_HERE: tuple[type[Any], ...] = (
     *(exp.AggFunc, exp.Rand, exp.Randn, exp.Uuid, exp.NextValueFor),
     *(exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.CurrentDatetime, exp.Localtime, exp.Localtimestamp),
-    *(exp.CurrentUser, exp.CurrentSchema, exp.CurrentCatalog, exp.SessionUser, exp.CurrentSchemas),
+    *(exp.CurrentUser, exp.CurrentSchema, exp.CurrentCatalog, exp.CurrentDatabase, exp.SessionUser, exp.CurrentSchemas),
     *(exp.Unnest, exp.Explode, exp.Posexplode, exp.GenerateSeries),
     *(exp.Select, exp.SetOperation, exp.Subquery, exp.Exists, exp.Window, exp.Columns, exp.Star),
     *(exp.Lambda, exp.Comprehension, exp.Placeholder, exp.Parameter, exp.Dot, exp.Distinct, exp.Filter),

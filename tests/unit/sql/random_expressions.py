@@ -38,7 +38,7 @@ def expression(random: Random, kind: str, scope: Scope, depth: int = 2) -> str:
     elif kind == DOUBLE:
         choices = (f"{inner(DOUBLE)} * 0.5", f"{inner(INT)} / 4", f"round({inner(DOUBLE)}, 1)", f"abs({inner(DOUBLE)})")
     elif kind == DECIMAL:
-        choices = (f"{inner(DECIMAL)} * 2", f"{inner(DECIMAL)} + 0.5", f"-{inner(DECIMAL)}")
+        choices = (f"{inner(DECIMAL)} * 2", f"{inner(DECIMAL)} + 0.5", f"-({inner(DECIMAL)})")
     elif kind == TEXT:
         choices = (
             f"upper({inner(TEXT)})",

@@ -1,0 +1,71 @@
+"""Values in the place of parameters: DuckDB reads back the value that was given."""
+
+import math
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import pytest
+
+from kubegrid.sql.errors import SyntaxProblem, TypeProblem
+from kubegrid.sql.parameters import bind
+from kubegrid.sql.statements import parse
+
+VALUES: list[Any] = [
+    *(0, 1, -1, 2**31, -(2**63), 2**63, 2**127 - 1, -(2**127), 2**128 - 1, True, False, None),
+    *(0.1, -0.0, 1e300, 5e-324, math.inf, -math.inf, "it's", "", "ä\n\0x", "--", b"\x00\xff'", bytearray(b"ab")),
+    *(Decimal("-1.50"), Decimal("1E+3"), Decimal("0.001"), Decimal(10) ** 37, date(2013, 1, 31), time(5, 30, 0, 1)),
+    *(datetime(2013, 1, 31, 5), datetime(1, 1, 1), UUID(int=7), timedelta(days=1, microseconds=3)),
+]
+
+
+def answer(text: str, *values: Any) -> Any:
+    connection = duckdb.connect()
+    return connection.execute(bind(parse(text), values).expression.sql("duckdb")).fetchone()
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_value_comes_back_as_it_was(value: Any) -> None:
+    (found,) = answer("SELECT ?", value)
+    assert found == value
+    assert type(found) is type(value) or isinstance(value, bytearray)
+
+
+def test_a_moment_keeps_its_instant() -> None:
+    value = datetime(2013, 1, 31, 5, tzinfo=timezone(timedelta(hours=2)))
+    text = bind(parse("SELECT epoch_us(?)"), [value]).expression.sql("duckdb")
+    assert duckdb.connect().execute(text).fetchone() == (int(value.astimezone(UTC).timestamp()) * 1_000_000,)
+
+
+def test_question_marks_take_values_in_the_order_of_the_text() -> None:
+    text = "WITH c AS (SELECT ? AS a) SELECT a, ?, CASE WHEN ? THEN ? END FROM c WHERE ? ORDER BY 1 LIMIT ?"
+    assert answer(text, 1, 2, True, 4, True, 6) == (1, 2, 4)
+
+
+def test_numbered_parameters_may_repeat() -> None:
+    assert answer("SELECT $2, $1, $2", "a", "b") == ("b", "a", "b")
+
+
+def test_binding_leaves_the_statement_as_it_was() -> None:
+    statement = parse("SELECT ?")
+    bind(statement, [1])
+    assert statement.expression.sql("duckdb") == "SELECT $1"
+
+
+@pytest.mark.parametrize("values", [[], [1, 2]])
+def test_the_number_of_values_is_checked(values: list[int]) -> None:
+    with pytest.raises(TypeProblem, match="1 parameter; "):
+        bind(parse("SELECT ?"), values)
+
+
+def test_both_kinds_of_parameters_do_not_mix() -> None:
+    with pytest.raises(SyntaxProblem, match="one of them"):
+        parse("SELECT ?, $1")
+
+
+@pytest.mark.parametrize("value", [object(), {1}, 2**128, Decimal(10) ** 40, "\ud800"], ids=str)
+def test_what_has_no_literal_is_refused(value: Any) -> None:
+    with pytest.raises(TypeProblem, match="parameter 1"):
+        bind(parse("SELECT ?"), [value])
