@@ -11,6 +11,7 @@ from kubegrid.sql.errors import NotSupported, SqlError, SyntaxProblem, TooMuch, 
 
 _PREFIX = re.compile(r"^([A-Z][A-Za-z]*(?: [A-Za-z]+){0,3}) Error: ")
 _HINT = re.compile(r"\n+(Did you mean .*?)\s*(?:\n|$)")
+_FULL = re.compile(r"failed to offload|could not allocate|max_temp_directory_size")
 
 _KINDS: dict[str, type[SqlError]] = {
     "Parser": SyntaxProblem,
@@ -48,8 +49,12 @@ def as_sql_error(error: BaseException) -> SqlError:
 
 def kind_of(error: BaseException) -> str:
     """How DuckDB calls it: `Out of Memory`, `Conversion` and so on; empty if it is none of its errors."""
-    found = _PREFIX.match(str(error).strip())
-    return found[1] if found is not None else ""
+    text = str(error).strip()
+    found = _PREFIX.match(text)
+    if found is None:
+        return ""
+    # Met in a commit, it is called an error of the transaction.
+    return "Out of Memory" if _FULL.search(text) else found[1]
 
 
 def is_fatal(error: BaseException) -> bool:

@@ -7,9 +7,6 @@ then it is tried again. Any error on the way to a fresh copy gives the copy up, 
 Next on the path of the data: `columns.replica`.
 """
 
-import logging
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,11 +23,10 @@ from kubegrid.columns.replica import ColumnarReplica
 from kubegrid.columns.requests import FragmentRequest
 from kubegrid.columns.running import Running
 from kubegrid.node.confirmation import Check, Confirmation
+from kubegrid.node.sql_building import Buildings
 from kubegrid.node.sql_capture import SqlCapture
 from kubegrid.sql.errors import TooMuch, Unavailable
 from kubegrid.store.changes import Captured
-
-log = logging.getLogger("kubegrid.node.sql")
 
 WAIT_S = 0.02
 """How often a thread that waits for a lock looks whether it still should."""
@@ -76,7 +72,7 @@ class FreshCopies:
         self.fetch = fetch
         self.parts = Parts()
         self.when_built: Callable[[], None] = lambda: None
-        self._building: dict[int, threading.Lock] = {}
+        self.buildings = Buildings(capture, replica, self.give_up, lambda: self.when_built())
 
     def fresh(self, request: FragmentRequest, running: Running) -> Fresh:
         """A connection in a transaction that sees the request's tables as they are now."""
@@ -89,7 +85,7 @@ class FreshCopies:
             if isinstance(got, Fresh):
                 return got
             for definition, before in got.copies:
-                self._build(definition, before, running)
+                self.buildings.build(definition, before, running.check)
             fetched = [self._fetched(request, *each, running) for each in got.parts]
         raise Unavailable(
             f"the columns of {', '.join(names)} could not be brought up to date: too much changes", remedy="Ask again."
@@ -156,44 +152,6 @@ class FreshCopies:
         self.give_up(self.replica.copies)
         self.replica.drop_all()
         self.parts.forget_all()
-
-    def _build(self, definition: TableDefinition, before: Copy | None, running: Running) -> None:
-        """A new copy of a table in the place of `before`, unless another thread has made one meanwhile."""
-        replica = self.replica
-        number = definition.id
-        building = self._building.setdefault(number, threading.Lock())
-        acquire(building, running)
-        try:
-            acquire(replica.lock, running)
-            try:
-                if replica.copies.get(number) is not before:
-                    return
-                self.give_up([n for n, copy in replica.copies.items() if copy.definition.name == definition.name])
-            finally:
-                replica.lock.release()
-            begun = time.monotonic()
-            copy = self._built(definition, running)
-            # No time-out from here on: the next statement has use for it.
-            with replica.lock:
-                replica.enter(copy)
-            log.info("columns built table=%s rows=%d s=%.2f", definition.name, copy.rows, time.monotonic() - begun)
-        finally:
-            building.release()
-        self.when_built()
-
-    def _built(self, definition: TableDefinition, running: Running) -> Copy:
-        try:
-            walking = self.capture.walk(definition, running.check)
-            return self.replica.build(definition, walking.generation, walking)
-        except Exception as error:
-            self.capture.give_up(definition.id)
-            if isinstance(running.explained(error), TooMuch):
-                raise TooMuch(
-                    f"the columns of table {definition.name} do not fit into the memory that SQL has in a member, "
-                    f"{self.replica.memory_bytes} bytes at most: {error}",
-                    remedy="Give the members more memory, or the grid more partitions.",
-                ) from error
-            raise
 
     def _fetched(
         self, request: FragmentRequest, definition: TableDefinition, owner: int, wanted: str, running: Running

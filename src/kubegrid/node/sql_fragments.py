@@ -103,6 +103,7 @@ class Fragments:
     def close(self) -> None:
         """End whatever runs and give the memory back. May be called twice, from any thread."""
         self.watch.close()
+        self.copies.buildings.close()
         self.keeper.close()
         self.replica.close()
 

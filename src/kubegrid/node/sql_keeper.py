@@ -38,16 +38,19 @@ class Keeper:
     def _built(self) -> None:
         with self._replica.lock:
             if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._run, name="kubegrid-sql-keeper", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="kubegrid-sql-keeper", daemon=True)
+                thread.start()
+                self._thread = thread
         self._wake.set()
 
     def close(self) -> None:
         """From any thread; the loop need not turn."""
         self._closed = True
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
+        with self._replica.lock:  # so that none is being started
+            thread = self._thread
+        if thread is not None:
+            thread.join()
 
     def _run(self) -> None:
         while not self._closed:

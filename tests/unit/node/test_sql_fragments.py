@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -174,6 +175,19 @@ def test_a_statement_ends_at_its_time_or_when_nobody_wants_it(member: SqlMember)
     assert len(member.fragments.watch) == 0
 
 
+def test_a_copy_is_built_to_its_end_though_who_asked_has_gone(member: SqlMember) -> None:
+    for start in range(0, 60_000, 10_000):
+        member.write("trades", *[("a", number, 1.0) for number in range(start, start + 10_000)])
+    with pytest.raises(TimedOut):
+        member.sql(COUNT, "trades", timeout_ms=1)
+    until = time.monotonic() + 60
+    while not member.fragments.describe() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert member.fragments.describe() == [{"table": "trades", "rows": 60_000, "dead": 0}]
+    assert member.sql(COUNT, "trades") == [{"n": 60_000, "s": 60_000.0}]
+    assert member.fragments.statistics()["builds"] == 1
+
+
 def test_a_reader_that_is_dropped_ends_its_fragment(member: SqlMember) -> None:
     reader = member.fragments.run(member.request("SELECT * FROM range(100000000)"), lambda: False)
     assert reader.read_next_batch().num_rows
@@ -193,6 +207,21 @@ def test_a_statement_that_is_too_large_fails_and_the_next_one_runs(tmp_path: Pat
     finally:
         member.close()
     assert not list(tmp_path.iterdir()), "the temporary files are gone"
+
+
+def test_a_table_that_does_not_fit_is_refused_and_smaller_ones_are_answered(tmp_path: Path) -> None:
+    small = SqlSettings(memory_bytes=24 * 2**20, spill_bytes_max=2**20)
+    member = SqlMember(tmp_path, settings=small)
+    try:
+        random = Random(1)
+        for start in range(0, 12_000, 1000):
+            member.write("desks", *[(str(start + each), random.randbytes(2000).hex()) for each in range(1000)])
+        with pytest.raises(TooMuch, match="the columns of table desks do not fit"):
+            member.sql("SELECT count(*) FROM desks", "desks")
+        member.write("trades", ("a", 1, 1.0))
+        assert member.sql(COUNT, "trades") == [{"n": 1, "s": 1.0}]
+    finally:
+        member.close()
 
 
 def test_errors_while_rows_are_read_say_what_is_wrong(member: SqlMember) -> None:

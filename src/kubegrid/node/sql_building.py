@@ -1,0 +1,126 @@
+"""Builds columnar copies of tables, each in a thread of its own: whoever asked may go before it is ready.
+
+A first copy of millions of rows can take longer than the statement that needs it may. So it is not the statement's work:
+statements wait for it as long as they like, and the next one finds it made, or further on.
+
+Next on the path of the data: `columns.replica`.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from kubegrid.base.tables import TableDefinition
+from kubegrid.columns.delta import Copy
+from kubegrid.columns.errors import as_sql_error
+from kubegrid.columns.replica import ColumnarReplica
+from kubegrid.node.confirmation import WAIT_S, Check
+from kubegrid.node.sql_capture import SqlCapture
+from kubegrid.sql.errors import SqlError, TooMuch, Unavailable
+
+log = logging.getLogger("kubegrid.node.sql")
+
+BUILDS_MAX = 2
+"""Copies that are built at once. More wait: they take each other's time."""
+
+
+class Building:
+    """One copy that is being built."""
+
+    def __init__(self, definition: TableDefinition) -> None:
+        self.definition = definition
+        self.error: SqlError | None = None
+        self.done = threading.Event()
+
+    def wait(self, check: Check) -> None:
+        """Until it is built. Raises why it could not be, and what `check` raises."""
+        while not self.done.wait(WAIT_S):
+            check()
+        if self.error is not None:
+            raise self.error
+
+
+class Buildings:
+    """Invariant: a table is built once at a time, and has no copy meanwhile."""
+
+    def __init__(
+        self,
+        capture: SqlCapture,
+        replica: ColumnarReplica,
+        give_up: Callable[[list[int]], None],
+        built: Callable[[], None],
+    ) -> None:
+        """`give_up` forgets copies, under the replica's lock; `built` is called after each building."""
+        self._capture = capture
+        self._replica = replica
+        self._give_up = give_up
+        self._built = built
+        self._guard = threading.Lock()
+        self._places = threading.Semaphore(BUILDS_MAX)
+        self._buildings: dict[int, Building] = {}
+        self._closed = False
+
+    def build(self, definition: TableDefinition, before: Copy | None, check: Check) -> None:
+        """Wait for a copy in the place of `before`, which is of no use. Raises sql.errors, and what `check` raises."""
+        with self._guard:
+            building = self._buildings.get(definition.id)
+            if building is None:
+                if self._replica.copies.get(definition.id) is not before:
+                    return  # another statement's has been finished meanwhile
+                if self._closed:
+                    raise Unavailable("this member is stopping")
+                building = self._buildings[definition.id] = Building(definition)
+                name = f"kubegrid-sql-build-{definition.name}"
+                threading.Thread(target=self._run, args=(building,), name=name, daemon=True).start()
+        building.wait(check)
+
+    def close(self) -> None:
+        """End what is being built. Blocks."""
+        with self._guard:
+            self._closed = True
+            buildings = list(self._buildings.values())
+        for building in buildings:
+            building.done.wait()
+
+    def _run(self, building: Building) -> None:
+        definition = building.definition
+        try:
+            with self._places:
+                self._make(definition)
+        except Exception as error:
+            self._capture.give_up(definition.id)
+            building.error = self._explained(definition, error)
+        finally:
+            with self._guard:
+                del self._buildings[definition.id]
+            building.done.set()
+        self._built()
+
+    def _make(self, definition: TableDefinition) -> None:
+        replica = self._replica
+        with replica.lock:
+            copies = replica.copies.items()
+            self._give_up([number for number, copy in copies if copy.definition.name == definition.name])
+        begun = time.monotonic()
+        walking = self._capture.walk(definition, self._check)
+        copy = replica.build(definition, walking.generation, walking)
+        with replica.lock:
+            replica.enter(copy)
+        log.info("columns built table=%s rows=%d s=%.2f", definition.name, copy.rows, time.monotonic() - begun)
+
+    def _check(self) -> None:
+        if self._closed:
+            raise Unavailable("this member is stopping")
+
+    def _explained(self, definition: TableDefinition, error: Exception) -> SqlError:
+        explained = as_sql_error(error)
+        if isinstance(explained, TooMuch):
+            return TooMuch(
+                f"the columns of table {definition.name} do not fit into the memory that SQL has in a member, "
+                f"{self._replica.memory_bytes} bytes at most: {explained.message}",
+                remedy="Give the members more memory, or the grid more partitions.",
+            )
+        if not isinstance(error, SqlError):
+            log.error("columns not built table=%s error=%r", definition.name, str(error)[:500])
+        return explained
