@@ -16,7 +16,7 @@ from typing import Any
 from kubegrid.base.tables import Catalog, TableDefinition
 from kubegrid.columns.database import open_database, quoted
 from kubegrid.query.duck_errors import sql_error
-from kubegrid.sql.errors import SqlError
+from kubegrid.sql.errors import NotSupported, SqlError
 
 Columns = tuple[tuple[str, str], ...]
 """Names and DuckDB types, in order."""
@@ -78,6 +78,19 @@ class Binding:
             finally:
                 cursor.close()
 
+    def check_reads_none(self, text: str, catalog: Catalog) -> None:
+        """That a statement which is run here reads no table of the grid after all, in words that the planner does not
+        know: here they have no rows, and the answer would be wrong. Raises NotSupported."""
+        with self._lock:
+            cursor = self._seen.connection.cursor()
+            try:
+                read = {name.lower() for name in cursor.get_table_names(text)}
+            finally:
+                cursor.close()
+        for table in catalog.tables:
+            if table.name.lower() in read:
+                raise NotSupported(f"table {table.name} cannot be read in this way", remedy="Write a SELECT … FROM it.")
+
     def hidden_columns(self, sql: str, catalog: Catalog, tables: Iterable[str]) -> Columns:
         """Of what only runs inside: fragments, and the questions of statements that write."""
         with self._lock:
@@ -90,10 +103,10 @@ class Binding:
             finally:
                 cursor.close()
 
-    def catalog_cursor(self, catalog: Catalog, tables: Iterable[str] | None) -> Any:
+    def catalog_cursor(self, catalog: Catalog) -> Any:
         """A connection to the tables as users see them, to run a question about the catalog in."""
         with self._lock:
-            self._seen.have(catalog, tables)
+            self._seen.have(catalog, None)
             return self._seen.connection.cursor()
 
     def schema(self, columns: Sequence[tuple[str, str]]) -> Any:

@@ -21,6 +21,7 @@ from kubegrid.query.preparing import Preparing
 from kubegrid.query.querying import Ends, Querying
 from kubegrid.query.result import Result
 from kubegrid.query.running import Running
+from kubegrid.query.workroom import Workroom
 from kubegrid.query.writer import Writer
 from kubegrid.sql import statements
 from kubegrid.sql.errors import TooMuch
@@ -30,6 +31,10 @@ CLOSE_WAIT_S = 2.0
 
 def never() -> bool:
     return False
+
+
+def all_of_it(wanted_bytes: int) -> int:
+    return wanted_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +52,21 @@ class Engine:
     """Thread-safe."""
 
     def __init__(
-        self, catalog: Callable[[], Catalog], partitions: Partitions, writer: Writer, settings: SqlSettings
+        self,
+        catalog: Callable[[], Catalog],
+        partitions: Partitions,
+        writer: Writer,
+        settings: SqlSettings,
+        granted: Callable[[int], int] = all_of_it,
     ) -> None:
-        """`settings.memory_bytes` of 0 is the least that there may be: who knows the member's memory says it."""
+        """`settings.memory_bytes` of 0 is the least that there may be: who knows the member's memory says it. `granted`:
+        how much of the memory that is wanted for gathering the process has; may raise TooMuch."""
         self._settings = settings
         self._spill = SpillFolder(settings.spill_folder, "query")
         self._places = Places(settings.queries_max, settings.queue_max)
         self._binding = Binding(self._spill.path, settings.spill_bytes_max)
         preparing = Preparing(self._binding, partitions, settings)
-        querying = Querying(partitions, self._binding, settings, self._spill.path)
+        querying = Querying(partitions, self._binding, settings, Workroom(settings, self._spill.path, granted))
         self._means = Means(catalog, partitions, writer, settings, preparing, querying)
         self._closed = threading.Event()
 

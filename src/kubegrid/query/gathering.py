@@ -1,9 +1,10 @@
 """What the fragments yielded, on its way into the final statement.
 
-Small answers stay Arrow and are read by DuckDB where they lie. A statement that gathers more than `ARROW_BYTES_MAX`
+Small answers stay Arrow and are read by DuckDB where they lie. A statement that gathers more than its share of memory
 puts the rest into tables in the workroom's DuckDB, a schema for each statement, where the memory limit holds and DuckDB
-spills to disk; what is too much for that as well ends in an error of its own. A part is one fragment's rows of one
-partition; it counts when it is whole, and begins anew when the partition failed meanwhile.
+spills to disk; what is too much for that as well ends in an error of its own.
+
+A part is one fragment's rows of one partition; it counts when it is whole, and begins anew when the partition failed.
 """
 
 import threading
@@ -16,8 +17,8 @@ from kubegrid.query.running import Running
 from kubegrid.query.watch import Watch
 from kubegrid.query.workroom import Workroom
 
-ARROW_BYTES_MAX = 32 * 2**20
-"""Of one statement."""
+ARROW_SHARE = 8
+"""A statement may keep an eighth of the workroom's memory limit as Arrow beside it."""
 INSERT_BYTES = 4 * 2**20
 """Batches that go into a table are put together to about this size: an INSERT costs a millisecond however small it is."""
 
@@ -26,6 +27,7 @@ class Gathering:
     """Of one statement. Invariant: every part in it is whole. `close` drops it all, and may be called twice."""
 
     def __init__(self, workroom: Workroom, watch: Watch, number: int) -> None:
+        self._arrow_bytes_max = workroom.memory_bytes // ARROW_SHARE
         self._workroom = workroom
         self._watch = watch
         self._schema = f"statement{number}"
@@ -46,7 +48,7 @@ class Gathering:
                 continue
             kept.append(batch)
             size += batch.nbytes
-            if self._bytes + size > ARROW_BYTES_MAX:
+            if self._bytes + size > self._arrow_bytes_max:
                 self._into_table(fragment, partition, schema, kept, batches, running)
                 return
         with self._lock:

@@ -9,6 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from sqlglot import exp
@@ -16,16 +17,18 @@ from sqlglot import exp
 from kubegrid.base.settings import SqlSettings
 from kubegrid.base.tables import Catalog
 from kubegrid.query import closed
-from kubegrid.query.binding import Binding, Columns
+from kubegrid.query.binding import VERSION_COLUMN, Binding, Columns
 from kubegrid.query.partitions import Partitions
 from kubegrid.query.plain_types import passable
-from kubegrid.sql import parameters, planner, statements
+from kubegrid.sql import moments, parameters, planner, statements
 from kubegrid.sql.plans import Fragment, Plan
 from kubegrid.sql.statements import Statement
 
-KEPT_MAX = 256
-KEPT_CHARS_MAX = 32 * 1024
-"""A longer statement, or one with longer values, is not kept."""
+KEPT_CHARS_MAX = 256 * 1024
+"""Of the texts, with their values, of all statements that are kept parsed, and of all that are kept planned; one takes up
+to some hundred bytes for each character. A statement longer than an eighth of it is not kept."""
+ENTRY_CHARS = 200
+"""What a short one counts as at least."""
 
 _ABOUT_CATALOG = re.compile(r"information_schema|pg_catalog|\b(?:pg|duckdb|pragma|sqlite)_", re.IGNORECASE)
 V = TypeVar("V")
@@ -47,25 +50,31 @@ class Prepared:
 
 
 class Kept(Generic[V]):
-    """The values used last, by key. Thread-safe."""
+    """The values used last, by key, as many as their texts' lengths allow. Thread-safe."""
 
-    def __init__(self, entries_max: int) -> None:
-        self._entries_max = entries_max
+    def __init__(self, chars_max: int) -> None:
+        self._left = chars_max
         self._lock = threading.Lock()
-        self._entries: OrderedDict[Hashable, V] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
 
     def get(self, key: Hashable) -> V | None:
         with self._lock:
-            value = self._entries.get(key)
-            if value is not None:
-                self._entries.move_to_end(key)
-            return value
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            self._entries.move_to_end(key)
+            return entry[0]
 
-    def put(self, key: Hashable, value: V) -> None:
+    def put(self, key: Hashable, value: V, chars: int) -> None:
+        if chars > KEPT_CHARS_MAX // 8:
+            return
         with self._lock:
-            self._entries[key] = value
-            if len(self._entries) > self._entries_max:
-                self._entries.popitem(last=False)
+            old = self._entries.pop(key, None)
+            self._left += old[1] if old is not None else 0
+            self._entries[key] = (value, chars)
+            self._left -= chars
+            while self._left < 0:
+                self._left += self._entries.popitem(last=False)[1][1]
 
 
 class Preparing:
@@ -75,32 +84,31 @@ class Preparing:
         self._binding = binding
         self._partitions = partitions
         self._settings = settings
-        self._parsed: Kept[Statement] = Kept(KEPT_MAX)
-        self._prepared: Kept[Prepared] = Kept(KEPT_MAX)
+        self._parsed: Kept[Statement] = Kept(KEPT_CHARS_MAX)
+        self._prepared: Kept[Prepared] = Kept(KEPT_CHARS_MAX)
 
     def statement(self, text: str) -> Statement:
         """Parsed, its parameters not bound. Raises SqlError."""
         found = self._parsed.get(text)
         if found is None:
             found = statements.parse(text, bytes_max=self._settings.statement_bytes_max)
-            if len(text) <= KEPT_CHARS_MAX:
-                self._parsed.put(text, found)
+            self._parsed.put(text, found, ENTRY_CHARS + len(text))
         return found
 
     def query(self, statement: Statement, values: Sequence[Any], catalog: Catalog) -> Prepared:
         """Raises SqlError."""
-        said = repr(values) if values else ""
+        said = _said(values)
         key = (statement.text, statement.analyze, said, catalog.version, self._partitions.count)
-        found = self._prepared.get(key)
+        found = None if said is None else self._prepared.get(key)
         if found is not None:
             return found
         bound = parameters.bind(statement, values)
-        expression = bound.expression
+        expression = moments.at_moment(bound.expression, datetime.now(UTC))
         prepared = self._query(
             expression, blank(statement.text, statement.tokens[0].start) if not values else "", catalog
         )
-        if expression is bound.expression and len(statement.text) + len(said) <= KEPT_CHARS_MAX:
-            self._prepared.put(key, prepared)
+        if expression is bound.expression and said is not None:
+            self._prepared.put(key, prepared, ENTRY_CHARS + len(statement.text) + len(said))
         return prepared
 
     def made(self, sql: str, catalog: Catalog) -> Prepared:
@@ -110,9 +118,11 @@ class Preparing:
 
     def hidden_query(self, expression: exp.Query, catalog: Catalog) -> Prepared:
         """Of a statement that writes: `__version` may be named in it."""
-        sql = expression.sql("duckdb")
-        columns = self._binding.hidden_columns(sql, catalog, _tables(expression, catalog))
+        expression = moments.at_moment(expression, datetime.now(UTC))
+        tables = _tables(expression, catalog)
+        columns = self._binding.columns(_as_seen(expression).sql("duckdb"), catalog, tables)
         plan = self._planned(expression, catalog, columns)
+        sql = expression.sql("duckdb")
         return Prepared(sql, catalog, columns, self._binding.schema(columns), plan)
 
     def _query(self, expression: Any, text: str, catalog: Catalog) -> Prepared:
@@ -121,11 +131,17 @@ class Preparing:
         tables = _tables(expression, catalog)
         about_catalog = _ABOUT_CATALOG.search(sql) is not None
         columns = self._binding.columns(sql, catalog, None if about_catalog else tables)
-        plan = self._planned(expression, catalog, columns) if tables else None
+        plan = None
+        if tables:
+            plan = self._planned(expression, catalog, columns)
+        else:
+            self._binding.check_reads_none(sql, catalog)
         return Prepared(sql, catalog, columns, self._binding.schema(columns), plan, about_catalog)
 
     def _planned(self, expression: Any, catalog: Catalog, columns: Columns) -> Plan:
         plan = planner.plan(expression, catalog, self._partitions.count)
+        if not plan.fragments and plan.final is not None:
+            self._binding.check_reads_none(plan.final, catalog)
         fragments = tuple(self._unasked(fragment, catalog) for fragment in plan.fragments)
         return passable(dataclasses.replace(plan, fragments=fragments, columns=columns))
 
@@ -137,11 +153,35 @@ class Preparing:
         return dataclasses.replace(fragment, columns=columns)
 
 
+def _said(values: Sequence[Any]) -> str | None:
+    """The values as part of a key, told apart by their types too; None: too long for that."""
+    if sum(len(value) if isinstance(value, str | bytes) else 1 for value in values) > KEPT_CHARS_MAX // 8:
+        return None
+    return repr(list(values))
+
+
 def blank(text: str, start: int) -> str:
     """The text from there on, each character at its place: what stands before it is blank."""
     return "".join(each if each == "\n" else " " for each in text[:start]) + text[start:]
 
 
+def _as_seen(expression: Any) -> Any:
+    """To be bound where tables have no `__version`, so that `*` is what a user means by it: DuckDB's own number of a row,
+    which no `*` includes either, stands for it."""
+    tree = expression.copy()
+    for column in list(tree.find_all(exp.Column)):
+        if column.name == VERSION_COLUMN:
+            number: Any = exp.cast(exp.column("rowid", table=column.args.get("table")), "UBIGINT", dialect="duckdb")
+            if isinstance(column.parent, exp.Select) and column.arg_key == "expressions":
+                number = exp.alias_(number, VERSION_COLUMN)
+            column.replace(number)
+    return tree
+
+
 def _tables(expression: Any, catalog: Catalog) -> set[str]:
     names = {table.name.lower() for table in catalog.tables}
-    return {table.name for table in expression.find_all(exp.Table) if table.name.lower() in names and not table.db}
+    return {
+        table.name
+        for table in expression.find_all(exp.Table)
+        if table.name.lower() in names and table.db.lower() in ("", "main")
+    }

@@ -25,22 +25,22 @@ Ends = list[Callable[[], None]]
 class Querying:
     """Thread-safe; one for an engine."""
 
-    def __init__(self, partitions: Partitions, binding: Binding, settings: SqlSettings, spill_folder: str) -> None:
+    def __init__(self, partitions: Partitions, binding: Binding, settings: SqlSettings, workroom: Workroom) -> None:
         self._partitions = partitions
         self._binding = binding
         self._settings = settings
         self._lanes = Lanes(settings.queries_max)
         self._watch = Watch()
-        self.workroom = Workroom(settings, spill_folder)
+        self.workroom = workroom
         self._numbers = itertools.count(1)
 
     def run(self, prepared: Prepared, running: Running, trace: Trace, ends: Ends) -> Iterator[Any]:
         """The batches. Returns when the first is ready. Raises SqlError; SchemaMoved: prepare it anew."""
         plan = prepared.plan
         if plan is None:
-            tables = None if prepared.about_catalog else ()
-            cursor = self._binding.catalog_cursor(prepared.catalog, tables)
-            return self._final(cursor, prepared.text, prepared.columns, running, trace, ends)
+            about_catalog = prepared.about_catalog
+            cursor = self._binding.catalog_cursor(prepared.catalog) if about_catalog else self.workroom.cursor()
+            return self._final(cursor, prepared.text, prepared.columns, running, trace, ends, prepared.text)
         marks = self._marks(plan, running, trace)
         if plan.final is None:
             return self._passed(plan.fragments[0], prepared, marks, running, trace)
@@ -73,10 +73,10 @@ class Querying:
         self.workroom.close()
 
     def _final(
-        self, cursor: Any, sql: str, columns: Columns, running: Running, trace: Trace, ends: Ends
+        self, cursor: Any, sql: str, columns: Columns, running: Running, trace: Trace, ends: Ends, text: str = ""
     ) -> Iterator[Any]:
         with trace.step("final"):
-            batches, end = final.run(cursor, sql, columns, self._settings.batch_rows, running, self._watch)
+            batches, end = final.run(cursor, sql, columns, self._settings.batch_rows, running, self._watch, text)
         ends.append(end)
         return batches
 

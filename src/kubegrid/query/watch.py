@@ -60,5 +60,8 @@ class Watch:
             while not self._closed:
                 for running, interrupt in self._entries.values():
                     if running.over():
-                        interrupt()
+                        with contextlib.suppress(
+                            Exception
+                        ):  # the others' time must be kept, whatever is wrong with one
+                            interrupt()
                 self._changed.wait(PERIOD_S if self._entries else None)

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from kubegrid.base.settings import SqlSettings
@@ -11,18 +12,21 @@ from kubegrid.columns.database import open_database
 class Workroom:
     """One for an engine; opened by the first statement that needs it. Every user gets a connection of its own."""
 
-    def __init__(self, settings: SqlSettings, spill_folder: str) -> None:
+    def __init__(self, settings: SqlSettings, spill_folder: str, granted: Callable[[int], int]) -> None:
         self._settings = settings
+        self._granted = granted
+        self.memory_bytes = settings.replica_bytes(0)
         self._spill_folder = spill_folder
         self._lock = threading.Lock()
         self._connection: Any = None
 
     def cursor(self) -> Any:
+        """Raises TooMuch when the process has no memory for it."""
         with self._lock:
             if self._connection is None:
                 settings = self._settings
                 self._connection = open_database(
-                    settings.replica_bytes(0),
+                    self._granted(self.memory_bytes),
                     self._spill_folder,
                     settings.spill_bytes_max,
                     settings.threads,

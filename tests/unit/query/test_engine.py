@@ -36,6 +36,11 @@ def test_a_key_given_as_a_parameter_asks_one_partition_too(grid: InProcess, engi
     assert len(grid.asked) == 2
 
 
+@pytest.mark.parametrize("name", ["main.trades", '"Trades"', "TRADES", "memory.main.trades"])
+def test_a_table_is_the_same_however_it_is_spelt(engine: Engine, name: str) -> None:
+    assert rows(engine, f"SELECT count(*) FROM {name}") == [(TRADES_COUNT,)]
+
+
 def test_values_of_parameters_keep_their_types(engine: Engine) -> None:
     text = "SELECT count(*) FROM trades WHERE id < ? AND desk = ? AND price < ?"
     assert rows(engine, text, [100, "FX", Decimal("20.5")]) == [(21,)]
@@ -150,6 +155,8 @@ def test_a_place_is_shown_in_the_text_that_the_user_wrote_also_behind_explain(en
         ("SELECT * FROM query('SELECT * FROM trades')", NotSupported),
         ("SELECT * FROM query_table('trades')", NotSupported),
         ("SELECT current_setting('secret_directory')", NotSupported),
+        ("SELECT * FROM (SUMMARIZE trades)", NotSupported),
+        ("SELECT * FROM other.trades", UnknownName),
         ("COPY trades TO '/tmp/x.csv'", NotSupported),
         ("ATTACH '/tmp/x.db'", NotSupported),
         ("SET threads = 8", NotSupported),
@@ -261,7 +268,7 @@ def test_a_result_that_is_forgotten_gives_its_place_back(engine: Engine) -> None
 
 @pytest.fixture
 def narrow(grid: InProcess) -> Iterator[Engine]:
-    engine = engine_over(grid, queries_max=1, queue_max=1, statement_timeout_ms=200, statement_bytes_max=1000)
+    engine = engine_over(grid, queries_max=1, queue_max=1, statement_timeout_ms=1500, statement_bytes_max=1000)
     yield engine
     engine.close()
 
@@ -269,7 +276,7 @@ def narrow(grid: InProcess) -> Iterator[Engine]:
 def test_more_statements_than_places_wait_for_their_time_and_more_than_the_queue_are_refused(narrow: Engine) -> None:
     first = narrow.execute("SELECT id FROM trades")
     with pytest.raises(TimedOut):
-        narrow.execute("SELECT 1")
+        narrow.execute("SELECT 1", timeout_s=0.05)
     waiting = threading.Thread(target=_ignoring, args=(narrow,))
     waiting.start()
     while not narrow.waiting:
@@ -283,14 +290,14 @@ def test_more_statements_than_places_wait_for_their_time_and_more_than_the_queue
 
 def _ignoring(engine: Engine) -> None:
     with pytest.raises(TimedOut):
-        engine.execute("SELECT 1")
+        engine.execute("SELECT 1", timeout_s=0.5)
 
 
 def test_a_client_may_ask_for_less_time_and_not_for_more(narrow: Engine) -> None:
     endless = "SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b"
     with pytest.raises(TimedOut, match="the 50 ms"):
         narrow.execute(endless, timeout_s=0.05)
-    with pytest.raises(TimedOut, match="the 200 ms"):
+    with pytest.raises(TimedOut, match="the 1500 ms"):
         narrow.execute(endless, timeout_s=1000)
 
 
@@ -317,7 +324,7 @@ def test_a_partition_without_a_primary_is_waited_for_and_then_told(grid: InProce
 
     grid.before = before
     with pytest.raises(Unavailable, match="did not answer within the statement's 200 ms"):
-        narrow.execute("SELECT count(*) FROM trades")
+        narrow.execute("SELECT count(*) FROM trades", timeout_s=0.2)
     grid.before = lambda partition, request: None
     assert rows(narrow, "SELECT count(*) FROM trades") == [(TRADES_COUNT,)]
 
@@ -343,6 +350,19 @@ def test_statements_of_many_threads_do_not_mix(grid: InProcess, tmp_path: Path) 
         thread.join(60)
     assert failures == []
     assert (engine.running, engine.waiting) == (0, 0)
+    engine.close()
+
+
+def test_a_process_full_of_records_gathers_nothing_and_passes_on(grid: InProcess) -> None:
+    def none_left(wanted_bytes: int) -> int:
+        raise TooMuch(f"no {wanted_bytes} bytes are left")
+
+    usual = engine_over(grid)
+    engine = Engine(lambda: grid.catalog, grid, usual._means.writer, usual._settings, none_left)
+    usual.close()
+    with pytest.raises(TooMuch, match="bytes are left"):
+        engine.execute("SELECT count(*) FROM trades")
+    assert len(rows(engine, "SELECT id FROM trades")) == TRADES_COUNT
     engine.close()
 
 

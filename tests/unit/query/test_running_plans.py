@@ -12,12 +12,14 @@ from tests.unit.query.in_process import InProcess
 from kubegrid.base.settings import SqlSettings
 from kubegrid.query import gathering, passing
 from kubegrid.query.binding import Binding, Columns
+from kubegrid.query.engine import all_of_it
 from kubegrid.query.plain_types import passable
 from kubegrid.query.preparing import Prepared
 from kubegrid.query.querying import Ends, Querying
 from kubegrid.query.running import Running
 from kubegrid.query.streaming import Stream
 from kubegrid.query.trace import Trace
+from kubegrid.query.workroom import Workroom
 from kubegrid.sql.errors import Cancelled, SqlError, TimedOut, TooMuch, TypeProblem, Unavailable
 from kubegrid.sql.plans import Fragment, Plan
 
@@ -29,7 +31,7 @@ class Asker:
         self.grid = grid
         self.settings = SqlSettings(**settings)
         self.binding = Binding(str(folder), self.settings.spill_bytes_max)
-        self.querying = Querying(grid, self.binding, self.settings, str(folder))
+        self.querying = Querying(grid, self.binding, self.settings, Workroom(self.settings, str(folder), all_of_it))
         self.trace = Trace()
 
     def stream(self, plan: Plan, timeout_ms: int = 60_000, cancelled: Callable[[], bool] = lambda: False) -> Stream:
@@ -154,7 +156,7 @@ def test_marks_of_broadcast_tables_are_asked_first_and_sent_with_the_fragment(as
 def test_a_large_gathering_goes_into_tables_and_gives_the_same_answer(
     asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "ARROW_BYTES_MAX", 10_000)
+    monkeypatch.setattr(gathering, "ARROW_SHARE", 64 * 2**20 // 10_000)
     monkeypatch.setattr(gathering, "INSERT_BYTES", 2_000)
     asker.grid.batch_rows = 100
     plan = Plan(

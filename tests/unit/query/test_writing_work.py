@@ -5,8 +5,10 @@ from zlib import crc32
 import msgspec
 import pytest
 
+from kubegrid.base.ids import SLOT_COUNT
 from kubegrid.base.tables import TableDefinition
 from kubegrid.client.errors import ConflictError, OutcomeUnknownError, OutOfMemoryError, UnavailableError
+from kubegrid.client.slots import slot_of
 from kubegrid.query import writing_errors, writing_operations
 from kubegrid.query.writing_ids import ATTEMPTS_MAX, StatementId
 from kubegrid.query.writing_operations import ANY, MISSING, Operation, Operations
@@ -166,10 +168,17 @@ def test_ids_of_statements() -> None:
 
 def test_a_statement_has_each_record_once_and_a_limit_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     table = TableDefinition(name="t", columns=(), key=())
-    gathered = Operations(table, lambda key: len(key) % 2)
-    assert gathered.add(Operation(MISSING, b"t:1", b"r")) and gathered.add(Operation(MISSING, b"t:10", b"r"))
-    assert not gathered.add(Operation(MISSING, b"t:1", b"other"))
-    assert {partition: len(found) for partition, found in gathered.by_partition.items()} == {1: 1, 0: 1}
-    monkeypatch.setattr(writing_operations, "STATEMENT_BYTES_MAX", 40)
-    with pytest.raises(TooMuch, match="writes more than 40 of rows to table t"):
-        gathered.add(Operation(MISSING, b"t:2", b"r" * 40))
+    gathered = Operations(table, [slot % 2 for slot in range(SLOT_COUNT)])
+    assert gathered.add([5, 6], [b"t:1", b"t:2"], [b"r", None]) is None
+    assert gathered.add([7, 8, 9, 7], [b"t:3", b"t:4", b"t:3", b"t:4"], [b"a", b"b", b"c", b"d"]) == 2
+    found = [(partition, one) for partition, some in gathered.by_partition.items() for one in some]
+    assert sorted(one for _, one in found) == [
+        (5, b"t:1", b"r"),
+        (6, b"t:2", None),
+        (7, b"t:3", b"a"),
+        (8, b"t:4", b"b"),
+    ]
+    assert all(slot_of(one.key) % 2 == partition for partition, one in found)
+    monkeypatch.setattr(writing_operations, "STATEMENT_BYTES_MAX", 80)
+    with pytest.raises(TooMuch, match="writes more than 80 of rows to table t"):
+        gathered.add([0], [b"t:5"], [b"r" * 40])

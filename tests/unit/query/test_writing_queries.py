@@ -1,0 +1,80 @@
+"""What a writing statement may ask: `__version` by its name, never by a `*`."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlglot
+from tests.unit.query.conftest import TRADES_COUNT
+from tests.unit.query.in_process import InProcess
+
+from kubegrid.base.settings import SqlSettings
+from kubegrid.query.engine import Engine
+from kubegrid.query.writer import Queries, Written
+from kubegrid.sql.errors import TypeProblem
+
+
+class Asking:
+    """A writer that asks, and changes nothing."""
+
+    def __init__(self, ask: Any) -> None:
+        self.ask = ask
+
+    def execute(self, statement: Any, queries: Queries, **_: Any) -> Written:
+        self.answer = self.ask(queries)
+        return Written(0)
+
+
+def asked(grid: InProcess, ask: Any) -> Any:
+    writer = Asking(ask)
+    engine = Engine(lambda: grid.catalog, grid, writer, SqlSettings())
+    try:
+        result = engine.execute("DELETE FROM trades")
+        assert result.table().to_pylist() == [{"Count": 0}]
+        assert engine.running == 0
+    finally:
+        engine.close()
+    return writer.answer
+
+
+def query(text: str) -> Any:
+    return sqlglot.parse_one(text, read="duckdb")
+
+
+def test_the_version_of_records_can_be_asked_for(grid: InProcess) -> None:
+    text = 'SELECT trades.id, trades."__version" AS v, trades."__version" FROM trades WHERE trades.id < 3'
+
+    def ask(queries: Queries) -> Any:
+        rows = [tuple(row.values()) for batch in queries.select(query(text)) for row in batch.to_pylist()]
+        return queries.columns(query(text)), sorted(rows)
+
+    columns, rows = asked(grid, ask)
+    assert columns == (("id", "BIGINT"), ("v", "UBIGINT"), ("__version", "UBIGINT"))
+    assert rows == [(0, 1, 1), (1, 2, 2), (2, 3, 3)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT * FROM desks",
+        "SELECT d.* FROM desks d JOIN (SELECT * FROM trades) t USING (desk)",
+        "SELECT * FROM (SELECT * FROM desks) AS d",
+    ],
+)
+def test_a_star_never_includes_the_version(grid: InProcess, text: str) -> None:
+    names = asked(grid, lambda queries: [name for name, _ in queries.columns(query(text))])
+    assert names == ["desk", "city"]
+    batches = asked(grid, lambda queries: list(queries.select(query(text))))
+    assert batches[0].schema.names == ["desk", "city"]
+
+
+def test_a_small_question_sees_only_the_tables_it_is_given(grid: InProcess, tmp_path: Path) -> None:
+    def ask(queries: Queries) -> Any:
+        rows = next(iter(queries.select(query("SELECT count(*) AS n FROM trades"))))
+        import pyarrow as pa
+
+        return queries.local("SELECT n + 1 AS more FROM given", {"given": pa.Table.from_batches([rows])})
+
+    assert asked(grid, ask).to_pylist() == [{"more": TRADES_COUNT + 1}]
+    with pytest.raises(TypeProblem, match="Could not convert"):
+        asked(grid, lambda queries: queries.local("SELECT 'x'::INTEGER", {}))
