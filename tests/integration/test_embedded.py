@@ -1,6 +1,9 @@
 """The grid in this very process: the real pod, started in no time, closed or ended with the process."""
 
+import contextlib
+import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -159,3 +162,25 @@ def test_it_ends_with_the_process_and_says_nothing() -> None:
 def test_too_little_memory_is_refused() -> None:
     with pytest.raises(EmbeddedError, match="at least"):
         embedded.start(memory_bytes=1000)
+
+
+def test_a_forked_child_neither_keeps_the_port_for_sql_nor_waits_for_its_threads(grid: EmbeddedGrid) -> None:
+    connection = client(grid)
+
+    def port() -> Any:
+        (member,) = json.loads(connection.execute_command("KG.ENDPOINTS"))
+        return member["flight"] and int(member["flight"].split(":")[1])
+
+    while (flight := port()) is None:
+        pass
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            grid._pod.flight._server = None  # what the end of an interpreter does with everything
+            time.sleep(0.5)
+            os._exit(0)
+        os._exit(1)
+    grid.close()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", flight)) != 0, "the child holds the port"
+    assert os.waitpid(child, 0)[1] == 0

@@ -11,6 +11,8 @@ Everything that goes wrong leaves as a `FlightError` (`failures`). Next on the p
 `fragments` (what runs), `sql_commands` (Flight SQL), `puts` (what comes in).
 """
 
+import ctypes
+import weakref
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -135,6 +137,15 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc] # pyarrow shi
         """Stop listening and wait for the calls that run. Blocks."""
         self.refuse()
         self.shutdown()
+
+    def abandon(self) -> None:
+        """Never wait for its calls, not at the end of the process either: for a call that cannot end, and after a fork,
+        where gRPC's threads are the parent's."""
+        for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined] # the only way to it
+            found = finalizer.peek()
+            if found is not None and found[0] is self:
+                finalizer.detach()
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(found))
 
 
 def _with_command(descriptor: Any) -> Any:

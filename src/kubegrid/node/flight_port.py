@@ -11,6 +11,8 @@ in `sql_service`.
 import asyncio
 import contextlib
 import logging
+import os
+import socket
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -117,6 +119,29 @@ class FlightPort:
             await asyncio.wait_for(ended.wait(), CLOSE_DEADLINE_S)
         except TimeoutError:
             log.warning("calls of Arrow Flight did not end deadline_s=%.0f", CLOSE_DEADLINE_S)
+            if server is not None:
+                server.abandon()
+
+    def leave_to_parent(self) -> None:
+        """In a forked child, which has none of gRPC's threads: never wait for them, and let go of the listening socket."""
+        if self._server is not None:
+            self._server.abandon()
+        for descriptor in _listening_at(self.port):
+            nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            os.dup2(nothing, descriptor, inheritable=False)
+            os.close(nothing)
+
+
+def _listening_at(port: int | None) -> list[int]:
+    """This process's descriptors that listen at `port`: gRPC tells nobody which it is."""
+    found = []
+    with contextlib.suppress(OSError):  # where there is no /proc, the child keeps it open
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as candidate:
+                listens = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                if listens and candidate.family != socket.AF_UNIX and candidate.getsockname()[1] == port:
+                    found.append(int(name))
+    return found
 
 
 def _in_thread(work: Callable[[], object]) -> None:

@@ -28,6 +28,14 @@ def metrics(flight: "FlightPort", service: "SqlService") -> Iterable[Metric]:
         for copy in fragments.describe():
             rows.add_metric([copy["table"]], copy["rows"])
         yield rows
+        told = fragments.statistics()
+        yield GaugeMetricFamily(
+            "kubegrid_columns_bytes", "Memory of the columnar copies and of what runs on them.", value=told["bytes"]
+        )
+        yield CounterMetricFamily("kubegrid_columns_built", "Copies built anew.", value=told["builds"])
+        yield CounterMetricFamily(
+            "kubegrid_columns_changes_applied", "Changed records brought into copies.", value=told["applied"]
+        )
 
 
 def _calls(flight: "FlightPort") -> Iterable[Metric]:

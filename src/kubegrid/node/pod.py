@@ -103,6 +103,11 @@ class DataPod:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
 
+    @property
+    def embedded(self) -> bool:
+        """Whether it lives in a process of somebody else."""
+        return self._embedded is not None
+
     # -- starting --------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:

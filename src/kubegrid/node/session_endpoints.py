@@ -16,8 +16,9 @@ from kubegrid.node.session_views import MemberView, PartitionView
 from kubegrid.wire import resp
 
 LOOK_AGAIN_MS = 5
-OWN_PORT_WAIT_MS = 10_000
-"""Longest wait for the own Flight port; then it is told as absent."""
+OWN_PORT_WAIT_MS = 1000
+"""Longest wait for the own Flight port; then it is told as absent, and who needs it asks again. Shorter than any client's
+patience with a command."""
 _Steps = Generator[int | None, None, bytes]
 
 

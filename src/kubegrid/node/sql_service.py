@@ -124,7 +124,15 @@ class SqlService:
         def fetch(partition: int, request: "FragmentRequest", cancelled: Callable[[], bool]) -> Any:
             return self._partitions().run(partition, request, cancelled)
 
-        return Fragments(self._pod.capture, config.sql, config.memory_bytes, self.partition, config.state_dir, fetch)
+        return Fragments(
+            self._pod.capture,
+            config.sql,
+            config.memory_bytes,
+            self.partition,
+            config.state_dir,
+            fetch,
+            whole_process=not self._pod.embedded,
+        )
 
     def _make_ingest(self) -> "Ingest":
         from kubegrid.node.sql_ingest import Ingest

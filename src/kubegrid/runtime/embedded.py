@@ -1,8 +1,9 @@
 """A grid inside this very process, for tests and notebooks: `kubegrid.local()`.
 
 One partition without backups. It is the real data pod with the real store and the real Redis protocol, on a port that
-the kernel chose on loopback; only the coordinator is in memory. Its event loop runs in a daemon thread, so it ends with
-the process, or with `close`; what it held ends then, too. Nothing is written to disk.
+the kernel chose on loopback, and another one for SQL as soon as somebody asks for it; only the coordinator is in memory.
+Its event loop runs in a daemon thread, so it ends with the process, or with `close`; what it held ends then, too.
+Nothing is written to disk.
 
 After a fork it is the parent's: the child has none of its threads. There every use is refused (`check`), and the child
 lets go of the listening socket, or clients would wait for ever at a port that nobody serves once the parent is gone.
@@ -112,11 +113,12 @@ class EmbeddedGrid:
         return f"<embedded grid {'closed' if self.closed else self.addresses[0]}>"
 
     def leave_to_parent(self) -> None:
-        """In a forked child: let go of the listening socket. Its number stays taken, for the parent's loop owns it."""
+        """In a forked child: let go of the listening sockets. Their numbers stay taken, for the parent's threads own them."""
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         for descriptor in self._listening:
             os.dup2(nothing, descriptor, inheritable=False)
         os.close(nothing)
+        self._pod.flight.leave_to_parent()
 
     # -- the thread --------------------------------------------------------------------------------------------------
 
