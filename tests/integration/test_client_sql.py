@@ -1,6 +1,7 @@
 """Statements through the client while data pods fail in every way; what is answered right is in `test_sql_use`."""
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -293,9 +294,12 @@ def test_a_child_of_a_process_that_used_sql_is_refused_instead_of_hanging(start:
             except Exception as problem:
                 os.write(writing, str(problem).encode())
             finally:
+                grid.close()
+                del grid
+                gc.collect()  # freeing what gRPC has in the parent would wait for ever
                 os._exit(0)
         assert b"forked" in os.read(reading, 1000)
-        os.waitpid(child, 0)
+        assert os.waitpid(child, 0)[1] == 0
         assert grid.sql("SELECT 1").scalar() == 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "getpid", lambda: -1)

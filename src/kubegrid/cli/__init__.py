@@ -7,6 +7,8 @@ module too (`kubegrid node --config FILE`), and they pay for neither Typer nor R
 """
 
 import sys
+from importlib.abc import MetaPathFinder
+from typing import Any
 
 INTERRUPTED = 130
 NOT_NEEDED = ("numpy", "pandas")
@@ -18,11 +20,18 @@ def main() -> int:
     arguments = sys.argv[1:]
     if len(arguments) == 3 and arguments[0] in ("node", "manager") and arguments[1] == "--config":
         return _run_process(arguments[0], arguments[2])
-    for name in NOT_NEEDED:
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _NotFound())
     from kubegrid.cli import program
 
     return program.run(arguments)
+
+
+class _NotFound(MetaPathFinder):
+    """Finds the modules `NOT_NEEDED` missing, whatever is installed."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name in NOT_NEEDED:
+            raise ModuleNotFoundError(f"{name} is not for this program", name=name)
 
 
 def _run_process(word: str, config: str) -> int:

@@ -5,10 +5,13 @@ three kinds: `LostError` (no answer, the pod or the way to it is in trouble), `S
 own words), AccessError. pyarrow.flight is imported by the first statement of a process.
 
 Forks: gRPC, below Flight, does not survive one. A child of a process that used it is refused by `check_fork` instead of
-hanging in its first call. Next on the path of the data: `kubegrid.flight.server`, on the other side.
+hanging in its first call, and what it inherited is never freed: freeing waits for threads that the child has not.
+Next on the path of the data: `kubegrid.flight.server`, on the other side.
 """
 
+import ctypes
 import os
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +47,7 @@ class Attempt:
     def __init__(self, client: Any, password: str | None, asked: Asked, timeout_s: float) -> None:
         from pyarrow import flight
 
+        _attempts.add(self)
         self._flight = flight
         self._client = client
         self._asked = asked
@@ -93,6 +97,8 @@ class Attempt:
     def cancel(self) -> None:
         """Nobody wants the answer any more. Never raises."""
         self._cancelled = True
+        if is_inherited():
+            return
         reader = self._reader
         try:
             if reader is not None:
@@ -131,6 +137,7 @@ class Attempt:
 
 _used_by: int | None = None
 """The process whose gRPC this is."""
+_attempts: "weakref.WeakSet[Attempt]" = weakref.WeakSet()
 
 
 def connect(address: str) -> Any:
@@ -143,9 +150,28 @@ def connect(address: str) -> Any:
     return flight.FlightClient(f"grpc://{address}")
 
 
+def is_inherited() -> bool:
+    """Whether this process was forked from the one that used Flight: nothing of it may be touched here."""
+    return _used_by is not None and _used_by != os.getpid()
+
+
+def never_free(*inherited: Any) -> None:
+    """In a forked child: keep these for ever."""
+    for one in inherited:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
+
+
+def _in_child() -> None:
+    for attempt in list(_attempts):
+        never_free(attempt._client, attempt._reader)
+
+
+os.register_at_fork(after_in_child=_in_child)
+
+
 def check_fork() -> None:
     """ClosedError in a process whose parent had used Flight before it forked."""
-    if _used_by is not None and _used_by != os.getpid():
+    if is_inherited():
         raise ClosedError(
             "the parent of this process used SQL before it forked, and gRPC does not survive that",
             "Start workers by `multiprocessing.get_context('spawn')` (or forkserver), or fork before the first statement.",

@@ -4,7 +4,9 @@ Any data pod can answer any statement. Shared by all threads of a client; its me
 Next on the path of the data: `sql_flight`.
 """
 
+import os
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +51,7 @@ class Pods:
         self._clients: dict[str, Any] = {}
         self._failed_at: dict[str, float] = {}
         self._turn = 0
+        _all.add(self)
 
     def choose(self) -> Pod:
         """The pod to ask next. LostError when none is known; AccessError."""
@@ -133,7 +136,18 @@ class Pods:
         return reply
 
     def close(self) -> None:
+        if sql_flight.is_inherited():
+            return
         with self._lock:
             clients, self._clients = self._clients, {}
         for client in clients.values():
             client.close()
+
+
+def _in_child() -> None:
+    for pods in list(_all):
+        sql_flight.never_free(*pods._clients.values())
+
+
+_all: "weakref.WeakSet[Pods]" = weakref.WeakSet()
+os.register_at_fork(after_in_child=_in_child)
