@@ -10,13 +10,14 @@ from tests.integration.member_processes import GridProcesses, grid_processes, wa
 
 import kubegrid
 from kubegrid import client
+from kubegrid.base.settings import MIB
 from kubegrid.client import errors
 from kubegrid.client.grid import Grid
 
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridProcesses]:
-    with grid_processes(tmp_path_factory.mktemp("grid"), partitions=2, copies=1) as grid:
+    with grid_processes(tmp_path_factory.mktemp("grid"), partitions=2, copies=1, memory_bytes=512 * MIB) as grid:
         yield grid.start()
 
 
@@ -197,7 +198,7 @@ def test_definitions_are_in_force_when_they_are_answered(grid: Grid) -> None:
 
 
 def test_statements_are_applied_once_each_while_primaries_are_killed(tmp_path: Path) -> None:
-    with grid_processes(tmp_path, partitions=1, copies=2) as processes:
+    with grid_processes(tmp_path, partitions=1, copies=2, memory_bytes=512 * MIB) as processes:
         processes.start()
         addresses = ",".join(f"127.0.0.1:{processes.ports[name][0]}" for name in processes.names)
         with client.connect(addresses, timeout=60) as grid:

@@ -124,7 +124,7 @@ def _write(
 
 
 def _computed(change: dml.Change, sending: Sending, queries: Queries) -> Operations:
-    return writing_changes.of(change, queries, sending.partition_of, sending.records)
+    return writing_changes.of(change, queries, sending.partitions, sending.records)
 
 
 def _check_wanted(sending: Sending) -> None:

@@ -5,6 +5,7 @@ any. ON CONFLICT DO UPDATE is in `writing_merge`. Next: `writing_sending`.
 """
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 from kubegrid.base.table_errors import shown
@@ -12,16 +13,16 @@ from kubegrid.base.tables import TableDefinition
 from kubegrid.query import writing_merge, writing_values
 from kubegrid.query.writer import Queries
 from kubegrid.query.writing_merge import Records
-from kubegrid.query.writing_operations import KEEP, MISSING, Operation, Operations, PartitionOf
-from kubegrid.query.writing_rows import codec_of, encoded_rows, whole_rows
+from kubegrid.query.writing_operations import KEEP, MISSING, Operations
+from kubegrid.query.writing_rows import codec_of, encoded_table, whole_rows
 from kubegrid.query.writing_values import Label, row_number
 from kubegrid.sql import dml, dml_conflicts
 from kubegrid.sql.errors import WriteRefused
 
 
-def of(change: dml.Change, queries: Queries, partition_of: PartitionOf, records: Records) -> Operations:
-    """Compute what the statement does now. Raises SqlError."""
-    operations = Operations(change.table, partition_of)
+def of(change: dml.Change, queries: Queries, partitions: Sequence[int], records: Records) -> Operations:
+    """Compute what the statement does now. `partitions`: of each slot. Raises SqlError."""
+    operations = Operations(change.table, partitions)
     if isinstance(change, dml.Insert):
         _insert(change, queries, operations, records)
     elif isinstance(change, dml.Update):
@@ -35,47 +36,43 @@ def _insert(insert: dml.Insert, queries: Queries, operations: Operations, record
     table = insert.table
     names = insert.columns
     if insert.query is None:
-        values = writing_values.of_cells(insert.rows, table, names, queries) if names else []
-        count = len(insert.rows)
+        rows = writing_values.cells(insert.rows, table, names, queries)
     else:
         given = _selected(insert, queries)
         names = insert.named(given.column_names)
         dml.check_given(table, names)
-        values = writing_values.of_table(given, table, names, queries, row_number)
-        count = given.num_rows
-    rows = whole_rows(table, names, values, count)
-    keys, encoded = encoded_rows(table, rows, row_number)
+        rows = writing_values.cast(given, table, names, queries, row_number)
     if insert.conflict.action == dml_conflicts.MERGE:
-        writing_merge.merge(insert, rows, keys, encoded, queries, operations, records)
+        values = whole_rows(table, names, writing_values.lists(rows, table, names, row_number), rows.num_rows)
+        writing_merge.merge(insert, values, queries, operations, records)
         return
+    keys, encoded, slots = encoded_table(table, rows, names, row_number)
     expected = KEEP if insert.conflict.action == dml_conflicts.NOTHING else MISSING
-    for number, (key, row) in enumerate(zip(keys, encoded, strict=True)):
-        if not operations.add(Operation(expected, key, row)) and expected == MISSING:
-            first = keys.index(key)
-            raise WriteRefused(
-                f"rows {first + 1} and {number + 1} are both {shown(key.decode())}; a key is unique in table {table.name}"
-            )
+    repeated = operations.add(repeat(expected), keys, encoded, slots)
+    if repeated is not None and expected == MISSING:
+        key = keys[repeated]
+        places = f"{keys.index(key) + 1} and {repeated + 1}"
+        raise WriteRefused(f"rows {places} are both {shown(key.decode())}; a key is unique in table {table.name}")
 
 
 def _update(update: dml.Update, queries: Queries, operations: Operations) -> None:
     table = update.table
     given = _selected(update, queries)
     label = _by_key(table, [given.column(place) for place in table.key_positions])
-    values = writing_values.of_table(given, table, table.names, queries, label)
+    rows = writing_values.cast(given, table, table.names, queries, label)
     versions = given.column(len(table.columns)).to_pylist()
-    keys, encoded = encoded_rows(table, list(zip(*values, strict=True)), label)
-    for version, key, row in zip(versions, keys, encoded, strict=True):
-        operations.add(Operation(version, key, row))
+    keys, encoded, slots = encoded_table(table, rows, table.names, label)
+    operations.add(versions, keys, encoded, slots)
 
 
 def _delete(delete: dml.Delete, queries: Queries, operations: Operations) -> None:
     table = delete.table
     given = _selected(delete, queries)
-    values = writing_values.of_table(given, table, table.key, queries, row_number)
+    rows = writing_values.cast(given, table, table.key, queries, row_number)
+    values = writing_values.lists(rows, table, table.key, row_number)
     versions = given.column(len(table.key)).to_pylist()
-    make = codec_of(table).keys.key
-    for version, parts in zip(versions, zip(*values, strict=True), strict=True):
-        operations.add(Operation(version, make(parts), None))
+    keys = list(map(codec_of(table).keys.key, zip(*values, strict=True)))
+    operations.add(versions, keys, repeat(None))
 
 
 def _selected(change: Any, queries: Queries) -> Any:

@@ -6,14 +6,15 @@ result must still find each record at the version that was read. Of several rows
 """
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any
 
 from kubegrid.base.tables import Column, TableDefinition
 from kubegrid.query import writing_values
 from kubegrid.query.writer import Queries
-from kubegrid.query.writing_operations import MISSING, Operation, Operations
-from kubegrid.query.writing_rows import encoded_rows
-from kubegrid.query.writing_values import Label
+from kubegrid.query.writing_operations import MISSING, Operations
+from kubegrid.query.writing_rows import encoded_rows, encoded_table
+from kubegrid.query.writing_values import Label, row_number
 from kubegrid.sql import dml, dml_conflicts, dml_values
 
 Records = Callable[[TableDefinition, list[bytes]], dict[bytes, tuple[int, Sequence[Any]]]]
@@ -26,22 +27,20 @@ THERE = "rows_there"
 def merge(
     insert: dml.Insert,
     rows: Sequence[Sequence[Any]],
-    keys: list[bytes],
-    encoded: list[bytes],
     queries: Queries,
     operations: Operations,
     records: Records,
 ) -> None:
     """Add the operations. Raises SqlError."""
     table = insert.table
+    keys, encoded = encoded_rows(table, rows, row_number)
     first: dict[bytes, int] = {}
     for place, key in enumerate(keys):
         first.setdefault(key, place)
     there = records(table, list(first))
     meeting = [(place, *there[key]) for key, place in first.items() if key in there]
-    for key, place in first.items():
-        if key not in there:
-            operations.add(Operation(MISSING, key, encoded[place]))
+    new = [place for key, place in first.items() if key not in there]
+    operations.add(repeat(MISSING), [keys[place] for place in new], [encoded[place] for place in new])
     if not meeting or not insert.conflict.assigned:
         return
     given = _relation(table, [(place, rows[place]) for place, _, _ in meeting], "__place")
@@ -49,10 +48,8 @@ def merge(
     merged = queries.local(_over(insert), {GIVEN: given, THERE: found})
     places, versions = merged.column(0).to_pylist(), merged.column(1).to_pylist()
     label: Label = lambda number: f"row {places[number] + 1}"  # noqa: E731
-    values = writing_values.of_table(merged.select(range(2, merged.num_columns)), table, table.names, queries, label)
-    new_keys, new_rows = encoded_rows(table, list(zip(*values, strict=True)), label)
-    for version, key, row in zip(versions, new_keys, new_rows, strict=True):
-        operations.add(Operation(version, key, row))
+    computed = writing_values.cast(merged.select(range(2, merged.num_columns)), table, table.names, queries, label)
+    operations.add(versions, *encoded_table(table, computed, table.names, label))
 
 
 def _over(insert: dml.Insert) -> str:

@@ -5,7 +5,6 @@ answer is lost. One without an id is sent like any write of the client, whose nu
 """
 
 import time
-from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,10 +38,12 @@ class Sending:
         self.cancelled = cancelled
         self.caller = caller
         self._first_slots = sorted(route.first_slot for route in caller.routes.all)
+        numbers = {slot: number for number, slot in enumerate(self._first_slots)}
+        self.partitions = [numbers[route.first_slot] for route in caller.of_slot]
+        """Of each slot; they are numbered in the order of their slots."""
 
     def partition_of(self, key: bytes) -> int:
-        """Partitions are numbered in the order of their slots."""
-        return bisect_right(self._first_slots, slot_of(key)) - 1
+        return self.partitions[slot_of(key)]
 
     @property
     def client_deadline(self) -> float:

@@ -25,28 +25,32 @@ def row_number(number: int) -> str:
     return f"row {number + 1}"
 
 
-def of_table(rows: Any, definition: TableDefinition, names: Sequence[str], queries: Queries, label: Label) -> list[Any]:
-    """The first columns of `rows` (a `pyarrow.Table`) as values of the table's columns `names`. Raises TypeProblem."""
+def cast(rows: Any, definition: TableDefinition, names: Sequence[str], queries: Queries, label: Label) -> Any:
+    """The first columns of `rows` (a `pyarrow.Table`), each of the type of the table's column of `names`. Raises TypeProblem."""
     import pyarrow as pa
 
     columns = [definition.column(name) for name in names]
     rows = rows.select(range(len(columns))).rename_columns([f"c{i}" for i in range(len(columns))])
     others = [None if _fits(field.type, column) else column for field, column in zip(rows.schema, columns, strict=True)]
-    if any(others) and rows.num_rows:
-        try:
-            rows = queries.local(dml_values.cast_columns(GIVEN, others), {GIVEN: rows})
-        except TypeProblem as error:
-            places = pa.array(range(rows.num_rows), pa.int64())
-            doubtful = dml_values.doubtful_columns(GIVEN, others)
-            found = queries.local(doubtful, {GIVEN: rows.append_column("place", places)})
-            raise _explained(error, found, definition, columns, label) from None
+    if not any(others) or not rows.num_rows:
+        return rows
+    try:
+        return queries.local(dml_values.cast_columns(GIVEN, others), {GIVEN: rows})
+    except TypeProblem as error:
+        places = pa.array(range(rows.num_rows), pa.int64())
+        doubtful = dml_values.doubtful_columns(GIVEN, others)
+        found = queries.local(doubtful, {GIVEN: rows.append_column("place", places)})
+        raise _explained(error, found, definition, columns, label) from None
+
+
+def lists(rows: Any, definition: TableDefinition, names: Sequence[str], label: Label) -> list[list[Any]]:
+    """The values of what `cast` or `cells` gave, column by column. Raises TypeProblem."""
+    columns = [definition.column(name) for name in names]
     return [_values(chunks, definition, column, label) for chunks, column in zip(rows.columns, columns, strict=True)]
 
 
-def of_cells(
-    cells: Sequence[Sequence[Cell]], definition: TableDefinition, names: Sequence[str], queries: Queries
-) -> list[Any]:
-    """The same for the rows of VALUES. Raises TypeProblem, WriteRefused."""
+def cells(cells: Sequence[Sequence[Cell]], definition: TableDefinition, names: Sequence[str], queries: Queries) -> Any:
+    """The rows of VALUES, cast. Raises TypeProblem, WriteRefused."""
     import pyarrow as pa
     import sqlglot
 
@@ -60,16 +64,13 @@ def of_cells(
         return pa.Table.from_batches(list(queries.select(query)))
 
     try:
-        rows = run(text)
+        return run(text)
     except TypeProblem as error:
         try:
             found = run(dml_values.doubtful_rows(cells, columns))
         except SqlError:
             raise error from None
         raise _explained(error, found, definition, columns, row_number) from None
-    return [
-        _values(chunks, definition, column, row_number) for chunks, column in zip(rows.columns, columns, strict=True)
-    ]
 
 
 def _fits(arrow: Any, column: Column) -> bool:

@@ -52,6 +52,8 @@ class Work:
         self.state = WAITING
         self.error: ClientError | None = None
         self._doubtful = False
+        self._divided_by = 0
+        self._divided: list[list[Operation]] = []
 
     def cut(self, may_be_cut: bool, table: str) -> None:
         """Decide the number of parts. Raises TooMuch if there would be several and it may not be cut, or too many."""
@@ -68,7 +70,7 @@ class Work:
                 "written by kubegrid load, and CREATE TABLE … AS makes a table of any size.",
             )
         parts = max(2, math.ceil(1.1 * count / PART_RECORDS_MAX), math.ceil(1.1 * size / PART_BYTES_MAX))
-        while not all(map(_fits, self._divided(parts))):
+        while not all(map(_fits, self._divide(parts))):
             parts += max(1, parts // 8)
             if parts > PARTS_MAX:
                 raise TooMuch(
@@ -86,15 +88,15 @@ class Work:
         )
 
     def _part(self, number: int) -> list[Operation]:
-        if self.parts == 1:
-            return self.operations
-        return [operation for operation in self.operations if crc32(operation.key) % self.parts == number]
+        return self.operations if self.parts == 1 else self._divide(self.parts)[number]
 
-    def _divided(self, parts: int) -> list[list[Operation]]:
-        divided: list[list[Operation]] = [[] for _ in range(parts)]
-        for operation in self.operations:
-            divided[crc32(operation.key) % parts].append(operation)
-        return divided
+    def _divide(self, parts: int) -> list[list[Operation]]:
+        if self._divided_by != parts:
+            self._divided_by = parts
+            self._divided = [[] for _ in range(parts)]
+            for operation in self.operations:
+                self._divided[crc32(operation.key) % parts].append(operation)
+        return self._divided
 
     def answered(self, reply: Any) -> None:
         """Take in what became of the part that was sent: the reply of KG.REWRITE, or a ClientError."""
@@ -123,6 +125,7 @@ class Work:
     def again(self, operations: list[Operation]) -> None:
         """After a conflict: these are the operations now."""
         self.operations = operations
+        self._divided_by = 0
         self.attempt += 1
         self.state = WAITING
         if self.attempt >= ATTEMPTS_MAX:

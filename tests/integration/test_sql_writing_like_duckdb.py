@@ -1,0 +1,151 @@
+"""Random statements that write leave in a grid of two partitions what they leave in one DuckDB table, and count the same."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from tests.integration.member_processes import GridProcesses, grid_processes
+
+import kubegrid
+from kubegrid import client
+from kubegrid.base.settings import MIB
+from kubegrid.client.grid import Grid
+
+COLUMNS = (
+    "k VARCHAR, id INTEGER, n INTEGER, x DOUBLE, s VARCHAR DEFAULT 'none', d DATE, p DECIMAL(9,2), PRIMARY KEY (k, id)"
+)
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridProcesses]:
+    with grid_processes(tmp_path_factory.mktemp("grid"), partitions=2, copies=1, memory_bytes=512 * MIB) as grid:
+        yield grid.start()
+
+
+@pytest.fixture(scope="module")
+def grid(processes: GridProcesses) -> Iterator[Grid]:
+    with client.connect(f"127.0.0.1:{processes.ports['p0-0'][0]}", timeout=30) as connected:
+        connected.sql(f"CREATE TABLE t ({COLUMNS}, INDEX HASH (s), INDEX ORDERED (n)) PARTITION BY (k)")
+        connected.sql(f"CREATE TABLE u ({COLUMNS})")
+        yield connected
+
+
+keys = st.sampled_from(["'a'", "'b'", "'c:1'", "'d{x}'"])
+ids = st.integers(0, 5).map(str)
+numbers = st.one_of(st.integers(-9, 9).map(str), st.sampled_from(["NULL", "2147483647", "'12'", "3.5"]))
+floats = st.sampled_from(["0", "1.5", "-2", "1e300", "NULL", "'0.25'"])
+texts = st.sampled_from(["'x'", "'it''s'", "''", "NULL", "upper('ab')", "5"])
+dates = st.sampled_from(["'2013-01-31'", "DATE '2024-02-29'", "NULL", "'2013-01-31'::DATE + 1"])
+decimals = st.sampled_from(["1", "2.345", "'7.5'", "NULL", "-0.001", "9999999.99"])
+bad = st.sampled_from([("n", "'abc'"), ("n", "2147483648"), ("d", "'2013-02-30'"), ("p", "12345678.9")])
+
+row = st.tuples(keys, ids, numbers, floats, texts, dates, decimals).map(lambda cells: f"({', '.join(cells)})")
+new_values = {
+    "n": st.one_of(numbers, st.sampled_from(["n + 1", "n * id", "length(s)", "coalesce(n, 0) - 7", "DEFAULT"])),
+    "x": st.one_of(floats, st.sampled_from(["x / 2", "n / 3", "x + id", "1.0 / n"])),
+    "s": st.one_of(texts, st.sampled_from(["s || '!'", "k || id", "DEFAULT", "CASE WHEN n > 0 THEN 'plus' END"])),
+    "d": st.one_of(dates, st.sampled_from(["d + 1", "d - INTERVAL 1 MONTH"])),
+    "p": st.one_of(decimals, st.sampled_from(["p * 2", "p + n", "round(x, 1)"])),
+}
+conditions = st.sampled_from(
+    [
+        "true",
+        "id < 3",
+        "k = 'a'",
+        "k = 'b' AND id = 1",
+        "n IS NULL OR n > 0",
+        "s LIKE '%!' OR s = 'none'",
+        "x > 1 AND d IS NOT NULL",
+        "id IN (SELECT id FROM u)",
+        "p > (SELECT avg(p) FROM u)",
+        "false",
+    ]
+)
+
+
+@st.composite
+def assignments(draw: st.DrawFn, excluded: bool = False) -> str:
+    names = draw(st.lists(st.sampled_from(sorted(new_values)), min_size=1, max_size=3, unique=True))
+    parts = []
+    for name in names:
+        value = draw(new_values[name])
+        if excluded and draw(st.booleans()):
+            value = draw(st.sampled_from([f"excluded.{name}", f"coalesce(excluded.{name}, {name})"]))
+        parts.append(f"{name} = {value}")
+    return ", ".join(parts)
+
+
+@st.composite
+def inserts(draw: st.DrawFn) -> str:
+    values = ", ".join(draw(st.lists(row, min_size=1, max_size=6)))
+    conflict = draw(
+        st.one_of(
+            st.sampled_from(["", "ON CONFLICT DO NOTHING", "ON CONFLICT (k, id) DO NOTHING"]),
+            assignments(excluded=True).map(lambda text: f"ON CONFLICT DO UPDATE SET {text}"),
+        )
+    )
+    return f"INSERT INTO t VALUES {values} {conflict}"
+
+
+@st.composite
+def updates(draw: st.DrawFn) -> str:
+    return f"UPDATE t SET {draw(assignments())} WHERE {draw(conditions)}"
+
+
+statements = st.one_of(
+    inserts(),
+    inserts(),
+    updates(),
+    updates(),
+    row.map(lambda values: f"INSERT OR REPLACE INTO t VALUES {values}"),
+    st.tuples(keys, ids).map(
+        lambda pair: f"INSERT INTO t (id, k) VALUES ({pair[1]}, {pair[0]}) ON CONFLICT DO NOTHING"
+    ),
+    conditions.map(lambda text: f"DELETE FROM t WHERE {text}"),
+    st.just("DELETE FROM t USING u WHERE t.id = u.id AND t.k = u.k"),
+    st.just("UPDATE t SET n = u.n, s = u.s || t.s FROM u WHERE t.k = u.k AND t.id = u.id"),
+    st.sampled_from(["DO NOTHING", "DO UPDATE SET n = excluded.n + coalesce(t.n, 1), s = 'met'"]).map(
+        lambda action: f"INSERT INTO t SELECT * FROM u ON CONFLICT {action}"
+    ),
+    st.just("INSERT INTO t (k, id, n) SELECT 'a', id + 10, count(*) FROM t GROUP BY id ON CONFLICT DO NOTHING"),
+    st.just("INSERT INTO u SELECT * FROM t WHERE id < 3 ON CONFLICT DO NOTHING"),
+    st.just("DELETE FROM u"),
+    bad.map(lambda pair: f"UPDATE t SET {pair[0]} = {pair[1]}"),
+    bad.map(lambda pair: f"INSERT INTO t (k, id, {pair[0]}) VALUES ('a', 1, NULL), ('b', 77, {pair[1]})"),
+)
+
+
+def content(rows: list[Any]) -> list[Any]:
+    return sorted(rows, key=repr)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.generate, Phase.shrink),
+)
+@given(st.lists(statements, min_size=6, max_size=14))
+def test_the_same_statements_leave_the_same_rows(grid: Grid, run: list[str]) -> None:
+    with duckdb.connect() as raw:
+        for name in ("t", "u"):
+            raw.execute(f"CREATE TABLE {name} ({COLUMNS})")
+            grid.sql(f"TRUNCATE {name}")
+        for statement in run:
+            try:
+                expected: int | None = raw.execute(statement).fetchall()[0][0]
+            except duckdb.Error:
+                expected = None
+            try:
+                changed = grid.sql(statement).rows_changed
+            except kubegrid.SqlError as error:
+                changed = None
+                assert expected is None, (statement, error)
+            assert changed == expected, statement
+            for name in ("t", "u"):
+                question = f"SELECT * FROM {name}"
+                assert content(grid.sql(question).rows()) == content(raw.execute(question).fetchall()), statement
