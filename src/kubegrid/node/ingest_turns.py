@@ -10,6 +10,7 @@ held (a hand-over, backups that have to catch up, CLIENT PAUSE) batches wait, to
 """
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ UNKNOWN = "UNKNOWN"
 """Begins the reply to what was executed, or may have been, and will not be confirmed: ask again with the same id."""
 BEHIND = resp.error("TRYAGAIN a batch before this one was refused")
 _numbers = count(1 << 41)
+log = logging.getLogger("kubegrid.node.ingest")
 
 
 class Identity(NamedTuple):
@@ -80,7 +82,7 @@ class Batch:
         """It is confirmed, or was refused."""
         if data[:1] == b"-":
             self.lane.over = True
-        self.reply = data
+        self.reply = bytes(data)
         self.done.set()
 
     def abort(self, reason: str) -> None:
@@ -151,7 +153,11 @@ class IngestTurns:
             if not held:
                 batch = self._waiting.popleft()
                 self.room.release()
-                self._answer(batch)
+                try:
+                    self._answer(batch)
+                except Exception:
+                    log.exception("a batch of rows could not be written")
+                    batch.abort("the member made a mistake; its log has the details")
 
         self._turn.work(work)
         if self._waiting:
