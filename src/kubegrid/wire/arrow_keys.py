@@ -13,7 +13,7 @@ from pyarrow import compute
 from kubegrid.base.record_keys import encode
 from kubegrid.base.table_errors import BadKey, shown
 from kubegrid.base.tables import KEY_BYTES_MAX, TableDefinition
-from kubegrid.wire.arrow_packing import by_distinct, bytes_array, numbers, timestamp_texts
+from kubegrid.wire.arrow_packing import by_distinct, bytes_array, check_years, numbers, timestamp_texts
 
 _ENCODED: Final = ((b"%", b"%25"), (b":", b"%3A"), (b"{", b"%7B"), (b"}", b"%7D"))
 """The percent sign first: the others bring one."""
@@ -52,6 +52,8 @@ class ArrowKeys:
         name = wanted.name
         if pa.types.is_integer(array.type):
             return compute.cast(compute.cast(array, pa.string()), pa.binary())
+        if name == "DATE" or name.startswith("TIMESTAMP"):
+            check_years(array, wanted)
         if name == "DATE":
             return compute.cast(compute.cast(array, pa.string()), pa.binary())
         if name == "VARCHAR":

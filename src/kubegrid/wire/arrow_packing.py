@@ -54,13 +54,12 @@ def packed(array: pa.Array, wanted: ColumnType) -> pa.Array:
         return _doubles(array)
     if name == "VARCHAR":
         return _texts(array)
+    if name == "DATE" or name.startswith("TIMESTAMP"):
+        check_years(array, wanted)
     if name == "DATE":
-        _check_years(array, pa.int32(), 1, "date")
         return _texts(compute.cast(array, pa.string()))
     if name == "TIMESTAMP":
         return _texts(timestamp_texts(array))
-    if name.startswith("TIMESTAMP"):
-        _check_years(array, pa.int64(), _DAY_US, "time")
     if name.startswith("DECIMAL") and array.type.scale <= _SCALE_PLAIN_MAX:
         return _texts(compute.cast(array, pa.string()))
     return by_distinct(array, wanted, lambda value: packed_value(value if wanted.pack is None else wanted.pack(value)))
@@ -74,8 +73,7 @@ def by_distinct(array: pa.Array, wanted: ColumnType, make: Callable[[Any], bytes
 
 
 def timestamp_texts(array: pa.Array) -> pa.Array:
-    """As in ISO 8601, with six digits of a fraction where there is one."""
-    _check_years(array, pa.int64(), _DAY_US, "time")
+    """As in ISO 8601, with six digits of a fraction where there is one; years checked before."""
     seconds = compute.cast(array, pa.timestamp("s"), safe=False)
     texts = compute.binary_replace_slice(compute.cast(seconds, pa.string()), 10, 11, b"T")
     fractions = compute.not_equal(compute.cast(seconds, array.type), array)
@@ -209,10 +207,10 @@ def _text_heads(limit: int) -> pa.Array:
 # -- ranges ----------------------------------------------------------------------------------------------------------
 
 
-def _check_years(array: pa.Array, kind: pa.DataType, unit: int, what: str) -> None:
+def check_years(array: pa.Array, wanted: ColumnType) -> None:
     """Python's dates end where the years have four digits. Raises BadValue."""
+    day, kind, what = (1, pa.int32(), "date") if wanted.name == "DATE" else (_DAY_US, pa.int64(), "time")
     bounds = compute.min_max(array.view(kind)).as_py()
-    if bounds["min"] is not None and not (
-        _DAYS[0] * unit <= bounds["min"] and bounds["max"] <= (_DAYS[1] + 1) * unit - 1
-    ):
+    first, last = _DAYS[0] * day, (_DAYS[1] + 1) * day - 1
+    if bounds["min"] is not None and not (first <= bounds["min"] and bounds["max"] <= last):
         raise BadValue(f"a {what} before the year 1 or after 9999")

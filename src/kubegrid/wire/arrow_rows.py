@@ -19,14 +19,15 @@ from kubegrid.base.table_errors import BadValue, TableError
 from kubegrid.base.tables import RECORD_BYTES_MAX, Column, TableDefinition
 from kubegrid.wire import arrow_columns
 from kubegrid.wire.arrow_keys import ArrowKeys, slots_of
-from kubegrid.wire.arrow_packing import NIL, bytes_array, packed
+from kubegrid.wire.arrow_packing import NIL, bytes_array, check_years, packed
 from kubegrid.wire.rows import packed_value
 
 FAULTS = (pa.ArrowException, TableError, ValueError, OverflowError)
 """What a conversion may raise because of a row. Anything else is a mistake in the program."""
 
 
-_CHECKED_BY_PACKING = {"UUID", "JSON", "HUGEINT", "UHUGEINT", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
+_CHECKED_BY_PACKING = {"UUID", "JSON", "HUGEINT", "UHUGEINT"}
+_CHECKED_BY_YEAR = {"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
 
 
 class Rows(NamedTuple):
@@ -161,8 +162,15 @@ class ArrowRows:
         """What only making the rows would find: text that is no UUID or JSON, dates beyond the years, records too large."""
         for column in self.definition.columns:
             array = columns.get(column.name)
-            if array is not None and column.type.name in _CHECKED_BY_PACKING:
+            if array is None:
+                continue
+            if column.type.name in _CHECKED_BY_PACKING:
                 self._packed(array, column)
+            elif column.type.name in _CHECKED_BY_YEAR:
+                try:
+                    check_years(array, column.type)
+                except BadValue as error:
+                    raise error.at(self.definition.name, column.name) from None
         if sum([array.nbytes for array in columns.values()]) > RECORD_BYTES_MAX // 4:
             self._pack(columns, count)
 
