@@ -111,10 +111,13 @@ class SqlService:
         return part
 
     def _make_engine(self) -> "Engine":
-        from kubegrid.query.engine import Engine
+        from kubegrid.columns.room import Room
+        from kubegrid.query.engine import Engine, all_of_it
         from kubegrid.query.writing import StatementWriter
 
-        return Engine(self.catalog, self._partitions(), StatementWriter(self._caller), self._settings())
+        granted = all_of_it if self._pod.embedded else Room(self._pod.config.memory_bytes).granted
+        writer = StatementWriter(self._caller)
+        return Engine(self.catalog, self._partitions(), writer, self._settings(), granted)
 
     def _make_fragments(self) -> "Fragments":
         from kubegrid.node.sql_fragments import Fragments
