@@ -25,6 +25,7 @@ from kubegrid.client.errors import (
     SchemaChangedError,
     UnknownTableError,
 )
+from kubegrid.client.refusals import FORGOTTEN
 from kubegrid.query.result import PartitionOutcome
 from kubegrid.query.writing_ids import ATTEMPTS_MAX, PARTS_MAX
 from kubegrid.query.writing_operations import Operation
@@ -34,6 +35,7 @@ PART_RECORDS_MAX = 5000
 """As many as KG.REWRITE takes at once."""
 PART_BYTES_MAX = 8 * 1024 * 1024
 WAITING, CONFLICT, DONE, NOT_DONE, UNKNOWN, PARTLY = "waiting", "conflict", "done", "not done", "unknown", "partly done"
+_ANSWERED_BEFORE = "the statement with this id was answered before, and its session has run others since"
 _NOT_AS_EXPECTED = (ConflictError, RecordExistsError, SchemaChangedError, UnknownTableError)
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -116,6 +118,9 @@ class Work:
         if isinstance(reply, OutcomeUnknownError):
             self._doubtful = True
             self.state = WAITING if self.repeatable else UNKNOWN
+        elif getattr(reply, "code", "") == FORGOTTEN:
+            self.error = OutcomeUnknownError(_ANSWERED_BEFORE)
+            self.state = UNKNOWN
         elif isinstance(reply, _NOT_AS_EXPECTED):
             self._doubtful = False
             self.state = CONFLICT

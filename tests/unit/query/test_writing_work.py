@@ -7,7 +7,7 @@ import pytest
 
 from kubegrid.base.ids import SLOT_COUNT
 from kubegrid.base.tables import TableDefinition
-from kubegrid.client.errors import ConflictError, OutcomeUnknownError, OutOfMemoryError, UnavailableError
+from kubegrid.client.errors import ConflictError, OutcomeUnknownError, OutOfMemoryError, RejectedError, UnavailableError
 from kubegrid.client.slots import slot_of
 from kubegrid.query import writing_errors, writing_operations
 from kubegrid.query.writing_ids import ATTEMPTS_MAX, StatementId
@@ -107,6 +107,14 @@ def test_a_lost_answer_is_asked_for_again_only_under_an_id() -> None:
     assert (repeatable.state, plain.state) == (WAITING, UNKNOWN)
     repeatable.answered(UnavailableError("nobody serves"))
     assert repeatable.state == UNKNOWN
+
+
+def test_an_id_whose_session_went_on_is_not_asked_for_ever() -> None:
+    one = work()
+    one.answered(RejectedError("it was answered before", code="STALEID"))
+    assert one.state == UNKNOWN
+    error = writing_errors.failure("t", [one], repeatable=True)
+    assert not error.outcome_known and "its session has run others since" in error.message
 
 
 def test_what_happened_is_said_for_each_partition() -> None:
