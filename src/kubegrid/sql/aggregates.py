@@ -14,10 +14,9 @@ from typing import Any
 
 from sqlglot import exp
 
-from kubegrid.sql.block import NotPushable
 from kubegrid.sql.functions import runs_per_row
-from kubegrid.sql.numeric import is_number
-from kubegrid.sql.sources import Sources
+from kubegrid.sql.numeric import Tables, is_number
+from kubegrid.sql.pushable import NotPushable
 
 _BIGINT = exp.DataType.build("BIGINT")
 _DOUBLE = exp.DataType.build("DOUBLE")
@@ -47,7 +46,7 @@ _SQUARES: dict[type[Any], tuple[bool, bool]] = {
 class Parts:
     """The columns that partitions yield for the aggregates of one statement, each expression once."""
 
-    sources: Sources
+    tables: Tables
     expressions: list[Any] = field(default_factory=list)
     distinct: list[Any] = field(default_factory=list)
     """What partitions group by beside the keys, so that every value comes at least once and is counted once."""
@@ -94,7 +93,7 @@ class Parts:
             return exp.Sum(this=part(node.copy()))
         if kind in _SAME:
             return exp.Anonymous(this=_SAME[kind], expressions=[part(node.copy())])
-        if not is_number(argument, self.sources):
+        if not is_number(argument, self.tables):
             raise NotPushable(f"{node.sql_name().lower()} of what may be no number")
         counted = exp.Count(this=argument.copy(), big_int=True)
         if kind is exp.Avg:
@@ -138,7 +137,7 @@ class Parts:
         value = values[0]
         if kind in (exp.Min, exp.Max):
             return self._plain(kind(this=value.copy()), condition)
-        if kind is exp.Avg and not is_number(value, self.sources):
+        if kind is exp.Avg and not is_number(value, self.tables):
             raise NotPushable("avg of what may be no number")
         if kind is exp.Count and self.local(value):
             # No value is in two partitions: their counts add up.

@@ -1,18 +1,21 @@
 """A SELECT whose every name is resolved, so that it can be cut into what partitions do and what is left.
 
-`Block` takes only what can be understood whole without binding types: every source is a table of the catalog, every
+`Block` takes only what can be understood whole without binding types: every source is a table of the catalog, or a query
+that only chooses rows and columns of such, every
 column certainly one of theirs, `*` spelt out, aliases and positions replaced by what they stand for. Anything else
 raises NotPushable, which is no error: the rows are gathered then, and DuckDB binds the query itself.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlglot import exp
 
 from kubegrid.base.tables import Catalog
 from kubegrid.sql import conjuncts
-from kubegrid.sql.functions import is_aggregate, runs_per_row
+from kubegrid.sql.functions import has_aggregate, runs_per_row
+from kubegrid.sql.joins import Joined, joined_as, plain_query, unfolded
+from kubegrid.sql.pushable import NotPushable
 from kubegrid.sql.sources import VERSION, Known, Source, Sources
 
 LIMIT_MAX = 2**40
@@ -29,12 +32,6 @@ _TAKEN = {
     "offset",
     "distinct",
 }
-_JOINS = {("", ""), ("", "INNER"), ("", "CROSS"), ("LEFT", ""), ("LEFT", "OUTER"), ("RIGHT", ""), ("RIGHT", "OUTER"),
-          ("FULL", ""), ("FULL", "OUTER"), ("", "SEMI"), ("", "ANTI"), ("LEFT", "SEMI"), ("LEFT", "ANTI")}  # fmt: skip
-
-
-class NotPushable(Exception):
-    """This SELECT is for the coordinating pod. Says why, for those who read plans."""
 
 
 @dataclass(slots=True)
@@ -46,26 +43,10 @@ class Item:
     """As others may refer to it; None: it has no name of its own."""
 
 
-@dataclass(slots=True)
-class Joined:
-    """A source, how it is joined to those before it, and on what."""
-
-    source: Source
-    side: str = ""
-    """"", LEFT, RIGHT or FULL."""
-    kind: str = ""
-    """"", CROSS, SEMI or ANTI."""
-    on: list[exp.Expression] = field(default_factory=list)
-
-    @property
-    def inner(self) -> bool:
-        return not self.side and self.kind not in ("SEMI", "ANTI")
-
-
 class Block:
     """The parts of a resolved SELECT; its trees are its own."""
 
-    def __init__(self, select: exp.Select, catalog: Catalog, known: Known) -> None:
+    def __init__(self, select: exp.Select, known: Known, *, catalog: Catalog) -> None:
         self._select = select = _copied(select)
         for name, value in select.args.items():
             if value and name not in _TAKEN:
@@ -73,12 +54,14 @@ class Block:
         self.sources = Sources(select, catalog, known)
         if not self.sources.all:
             raise NotPushable("it reads no table")
-        for source in self.sources.all:
-            if source.table is None or source.names is None:
-                raise NotPushable(f"{source.spelt or 'a source'} is no plain table")
+        views = {
+            source.alias: self._view(source, catalog, known) for source in self.sources.all if source.table is None
+        }
+        if any(source.names is None for source in self.sources.all):
+            raise NotPushable("the columns of a source are not known")
         self._using: dict[str, Source] = {}
         self._aliases: dict[str, Any] = {}
-        self.joins = [self._joined(source) for source in self.sources.all]
+        self._joined = [self._join(source) for source in self.sources.all]
         self.items: list[Item] = []
         for item in select.expressions:
             self._item(item)
@@ -89,10 +72,20 @@ class Block:
         self.order = self._order()
         self.distinct = self._distinct()
         self.limit, self.offset = self._number("limit"), self._number("offset") or 0
+        self.joins: list[Joined] = []
+        for place, joined in enumerate(self._joined):
+            view = views.get(joined.source.alias)
+            made, where = ([joined], []) if view is None else unfolded(joined, view.joins, view.where, place == 0)
+            self.joins += made
+            self.where += where
+        self.tables = {joined.source.alias: joined.source for joined in self.joins}
+        """By their aliases in lower case."""
+        if len(self.tables) < len(self.joins):
+            raise NotPushable("two tables of one alias")
 
     @property
     def aggregated(self) -> bool:
-        return bool(self.group is not None or self.having or any(_has_aggregate(each) for each in self._outputs()))
+        return bool(self.group is not None or self.having or any(has_aggregate(each) for each in self._outputs()))
 
     @property
     def windowed(self) -> bool:
@@ -101,17 +94,32 @@ class Block:
     def _outputs(self) -> list[Any]:
         return [item.expression for item in self.items] + [ordered.this for ordered in self.order]
 
-    def _joined(self, source: Source) -> Joined:
+    def _view(self, source: Source, catalog: Catalog, known: Known) -> "Block":
+        """See through a query in FROM that only chooses rows and columns."""
+        inner = Block(*plain_query(source, known), catalog=catalog)
+        names = [(item.name or "").lower() for item in inner.items]
+        changed = inner.aggregated or inner.windowed or inner.distinct or inner.limit is not None or inner.offset
+        if changed or "" in names or len(set(names)) < len(names):
+            raise NotPushable(f"{source.spelt or 'a source'} is no plain choice of rows")
+        trees = [item.expression for item in inner.items] + inner.where + [on for each in inner.joins for on in each.on]
+        if not all(map(runs_per_row, trees)):
+            raise NotPushable(f"{source.spelt} has more than functions of a row")
+        prefix = f"{source.spelt}."
+        for column in [column for tree in trees for column in conjuncts.columns_of(tree)]:
+            column.set("table", exp.to_identifier(prefix + column.table, quoted=True))
+        for joined in inner.joins:
+            joined.source.spelt = prefix + joined.source.spelt
+            joined.source.alias = joined.source.spelt.lower()
+        source.view = {name: item.expression for name, item in zip(names, inner.items, strict=True)}
+        source.names = frozenset(names)
+        source.real = {name: str(item.name) for name, item in zip(names, inner.items, strict=True)}
+        return inner
+
+    def _join(self, source: Source) -> Joined:
+        made = joined_as(source)
         join = source.join
         if join is None:
-            return Joined(source)
-        side, kind = join.side.upper(), join.kind.upper()
-        extra = any(value for name, value in join.args.items() if name not in ("this", "on", "side", "kind", "using"))
-        if extra or (side, kind) not in _JOINS:
-            raise NotPushable("a join of another kind")
-        made = Joined(
-            source, "" if kind in ("SEMI", "ANTI") else side, kind if kind in ("CROSS", "SEMI", "ANTI") else ""
-        )
+            return made
         before = self.sources.all[: self.sources.all.index(source)]
         for identifier in join.args.get("using") or ():
             made.on.append(self._using_pair(identifier.name.lower(), source, before, made))
@@ -161,7 +169,7 @@ class Block:
         wanted = item.table.lower() if isinstance(item, exp.Column) else None
         if wanted is not None and wanted not in self.sources.by_alias:
             raise NotPushable("* of something else")
-        for joined in self.joins:
+        for joined in self._joined:
             source = joined.source
             if (wanted is not None and source.alias != wanted) or joined.kind in ("SEMI", "ANTI"):
                 continue
@@ -210,12 +218,12 @@ class Block:
         if any(value for name, value in group.args.items() if name not in ("expressions", "all")):
             raise NotPushable("GROUPING SETS")
         if group.args.get("all"):
-            keys = [item.expression for item in self.items if not _has_aggregate(item.expression)]
+            keys = [item.expression for item in self.items if not has_aggregate(item.expression)]
         else:
             keys = [self._key(key) for key in group.expressions]
         found: list[Any] = []
         for key in keys:
-            if isinstance(key, exp.Tuple | exp.GroupingSets | exp.Cube | exp.Rollup) or _has_aggregate(key):
+            if isinstance(key, exp.Tuple | exp.GroupingSets | exp.Cube | exp.Rollup) or has_aggregate(key):
                 raise NotPushable("GROUP BY something else than values")
             if key.find(exp.Column) is None:  # DuckDB takes constants for no keys, but not always
                 raise NotPushable("GROUP BY a constant")
@@ -297,17 +305,8 @@ def _copied(select: exp.Select) -> exp.Select:
             select.set("with_", with_)
 
 
-def _column(source: Source, name: str) -> exp.Column:
+def _column(source: Source, name: str) -> Any:
+    if source.view is not None:
+        value = source.view[name].copy()
+        return value if isinstance(value, exp.Column) else exp.Paren(this=value)
     return exp.column(source.real[name], table=source.spelt, quoted=True)
-
-
-def _has_aggregate(node: Any) -> bool:
-    return any(is_aggregate(each) and not is_window_function(each) for each in node.walk())
-
-
-def is_window_function(node: exp.Expression) -> bool:
-    """Whether it is what a window computes, as the sum in `sum(x) OVER ()`; what stands inside of it is not."""
-    child, above = node, node.parent
-    while isinstance(above, exp.Filter | exp.IgnoreNulls | exp.RespectNulls) and above.this is child:
-        child, above = above, above.parent
-    return isinstance(above, exp.Window) and above.this is child

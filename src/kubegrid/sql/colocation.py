@@ -13,7 +13,8 @@ from sqlglot import exp
 from kubegrid.base.column_numbers import IntegerType
 from kubegrid.base.column_type import ColumnType
 from kubegrid.sql import conjuncts
-from kubegrid.sql.block import Block, NotPushable
+from kubegrid.sql.block import Block
+from kubegrid.sql.pushable import NotPushable
 from kubegrid.sql.sources import Source
 
 Pair = tuple[tuple[str, str], tuple[str, str]]

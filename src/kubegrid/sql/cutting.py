@@ -11,8 +11,10 @@ from sqlglot import exp
 
 from kubegrid.sql import plans
 from kubegrid.sql.aggregates import Parts
-from kubegrid.sql.block import Block, Item, Joined, NotPushable, is_window_function
-from kubegrid.sql.functions import deterministic, is_aggregate, runs_per_row
+from kubegrid.sql.block import Block, Item
+from kubegrid.sql.functions import deterministic, is_aggregate, is_window_function, runs_per_row
+from kubegrid.sql.joins import Joined
+from kubegrid.sql.pushable import NotPushable
 from kubegrid.sql.sources import Source
 
 ALL_ROWS = "__all"
@@ -66,9 +68,9 @@ def _names(items: list[Item]) -> list[str]:
 def _core(block: Block, own: list[Source]) -> exp.Select:
     """FROM and WHERE over the partition's tables."""
     made = exp.Select()
-    for joined in block.joins:
+    for place, joined in enumerate(block.joins):
         table = _table(joined.source, own)
-        if joined.source.join is None:
+        if place == 0:
             made.set("from_", exp.From(this=table))
         else:
             made.append("joins", _join(joined, table))
@@ -192,7 +194,7 @@ def _kind_of_rows(block: Block, ordered: bool) -> str:
 def _parts(block: Block, own: list[Source], names: list[str]) -> Cut:
     """Groups with parts in several partitions."""
     keys = block.group or []
-    parts = Parts(block.sources, local=lambda value: any(_whole_groups(source, [value]) for source in own))
+    parts = Parts(block.tables, local=lambda value: any(_whole_groups(source, [value]) for source in own))
     items = [_merged(item.expression, keys, parts) for item in block.items]
     having = [_merged(condition, keys, parts) for condition in block.having]
     qualify = [_merged(condition, keys, parts) for condition in block.qualify]

@@ -76,3 +76,16 @@ def deterministic(node: exp.Expression) -> bool:
         if isinstance(each, exp.Anonymous) and each.name.lower() not in ROW_FUNCTIONS | AGGREGATES:
             return False
     return True
+
+
+def is_window_function(node: exp.Expression) -> bool:
+    """Whether it is what a window computes, as the sum in `sum(x) OVER ()`; what stands inside of it is not."""
+    child, above = node, node.parent
+    while isinstance(above, exp.Filter | exp.IgnoreNulls | exp.RespectNulls) and above.this is child:
+        child, above = above, above.parent
+    return isinstance(above, exp.Window) and above.this is child
+
+
+def has_aggregate(node: Any) -> bool:
+    """Whether an aggregate stands in it that no window computes."""
+    return any(is_aggregate(each) and not is_window_function(each) for each in node.walk())

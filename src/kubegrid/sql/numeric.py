@@ -8,20 +8,23 @@ from sqlglot import exp
 
 from kubegrid.base.column_numbers import DecimalType, FloatType, IntegerType
 from kubegrid.sql import conjuncts
-from kubegrid.sql.sources import VERSION, Sources
+from kubegrid.sql.sources import VERSION, Source
+
+Tables = dict[str, Source]
+"""By their aliases in lower case."""
 
 _SAME = (exp.Neg, exp.Abs, exp.Round, exp.Floor, exp.Ceil)
 _BINARY = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod)
 _ALWAYS = (exp.Length, exp.Sqrt, exp.Exp, exp.Ln, exp.Log, exp.Pow, exp.Extract, exp.Year, exp.Month, exp.Day, exp.Sign)
 
 
-def is_number(node: Any, sources: Sources) -> bool:
+def is_number(node: Any, tables: Tables) -> bool:
     """The columns in it are resolved."""
     waiting = [node]
     while waiting:
         node = conjuncts.unwrapped(waiting.pop())
         if isinstance(node, exp.Column):
-            if not _is_numeric_column(node, sources):
+            if not _is_numeric_column(node, tables):
                 return False
         elif isinstance(node, exp.Literal):
             if node.is_string:
@@ -44,8 +47,9 @@ def is_number(node: Any, sources: Sources) -> bool:
     return True
 
 
-def _is_numeric_column(column: exp.Column, sources: Sources) -> bool:
-    table = sources.by_alias[column.table.lower()].table
-    if table is None:
+def _is_numeric_column(column: exp.Column, tables: Tables) -> bool:
+    source = tables.get(column.table.lower())
+    if source is None or source.table is None:
         return False
+    table = source.table
     return column.name == VERSION or isinstance(table.column(column.name).type, IntegerType | DecimalType | FloatType)

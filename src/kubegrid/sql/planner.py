@@ -15,17 +15,18 @@ from typing import Any
 from sqlglot import exp
 
 from kubegrid.base.tables import Catalog
-from kubegrid.sql.block import Block, NotPushable
+from kubegrid.sql.block import Block
 from kubegrid.sql.colocation import equal_columns, own_rows
 from kubegrid.sql.cutting import cut
 from kubegrid.sql.errors import TooMuch
 from kubegrid.sql.fragments import Fragments, sql_of
 from kubegrid.sql.plans import Plan
+from kubegrid.sql.pushable import NotPushable
 from kubegrid.sql.refusals import check
 from kubegrid.sql.routing import reached
 from kubegrid.sql.scans import gather
 from kubegrid.sql.single import whole_query
-from kubegrid.sql.sources import Known, Sources, output_names
+from kubegrid.sql.sources import Cte, Known, Sources, output_names
 
 _INSIDE = (exp.Select, exp.SetOperation, exp.Subquery)
 
@@ -73,8 +74,12 @@ class _Planning:
         """The fragment whose rows are the answer as they are."""
 
     def query(self, query: Any, known: Known, top: bool = False) -> None:
+        ctes: list[tuple[exp.With, Known]] = []
         while True:
-            known = self._ctes(query, known)
+            with_ = query.args.get("with_")
+            if with_ is not None:
+                known = self._named(with_, known)
+                ctes.append((with_, known))
             if isinstance(query, exp.Subquery):
                 top = top and not any(query.args.get(name) for name in ("order", "limit", "offset"))
                 query = query.this
@@ -87,20 +92,40 @@ class _Planning:
             self._select(query, known, top)
         elif isinstance(query, exp.Expression):
             self._inside(query, known)
+        for with_, seen in reversed(ctes):
+            self._ctes(with_, seen)
 
-    def _ctes(self, query: Any, known: Known) -> Known:
-        with_ = query.args.get("with_")
-        if with_ is None:
-            return known
+    def _named(self, with_: exp.With, known: Known) -> Known:
+        """With the queries that it gives names to. They are planned after what asks for them, which may see through
+        them, so that nothing is left of them to do."""
         known = dict(known)
         for cte in with_.expressions:
             name = cte.alias.lower()
-            inner = known | {name: None} if with_.args.get("recursive") else known
-            names = output_names(cte.this, self._catalog, inner)
-            given = cte.args["alias"].args.get("columns")
-            self.query(cte.this, inner)
-            known[name] = names if not given else None
+            if with_.args.get("recursive"):
+                known[name] = Cte()
+            elif cte.args["alias"].args.get("columns"):
+                known[name] = Cte(known=dict(known))
+            else:
+                before = dict(known)
+                known[name] = Cte(output_names(cte.this, self._catalog, before), cte.this, before)
         return known
+
+    def _ctes(self, with_: exp.With, known: Known) -> None:
+        """Plan those that something still refers to, the last one first; drop the others."""
+        recursive = bool(with_.args.get("recursive"))
+        above: Any = with_.parent
+        for cte in reversed(list(with_.expressions)):
+            inside = {id(table) for table in cte.find_all(exp.Table)}
+            referred = any(
+                table.name.lower() == cte.alias.lower() and id(table) not in inside
+                for table in above.find_all(exp.Table)
+            )
+            if referred or recursive:
+                self.query(cte.this, known if recursive else known[cte.alias.lower()].known)
+            else:
+                cte.pop()
+        if not with_.expressions:
+            with_.pop()
 
     def _select(self, select: exp.Select, known: Known, top: bool) -> None:
         try:
@@ -109,7 +134,7 @@ class _Planning:
             self._inside(select, known)
 
     def _push(self, select: exp.Select, known: Known, top: bool) -> None:
-        block = Block(select, self._catalog, known)
+        block = Block(select, known, catalog=self._catalog)
         if self._names_asked and not top and any(item.name is None for item in block.items):
             raise NotPushable("a column without a name, which could be asked for by the one that DuckDB gives it")
         if not top and len({(item.name or str(place)).lower() for place, item in enumerate(block.items)}) < len(
@@ -143,6 +168,8 @@ class _Planning:
             if isinstance(each, exp.Subquery) and isinstance(each.this, exp.Table):
                 self._parenthesised(each, known, tables)
             elif isinstance(each, _INSIDE) and each is not node:
+                if isinstance(each.parent, exp.Exists):
+                    _without_columns(each)
                 self.query(each, known)
             elif isinstance(each, exp.Table):
                 tables.append(each)
@@ -168,6 +195,13 @@ class _Planning:
                 self.query(each, known)
             elif isinstance(each, exp.Table):
                 tables.append(each)
+
+
+def _without_columns(query: Any) -> None:
+    """`EXISTS (SELECT * …)` asks for no column."""
+    plain = isinstance(query, exp.Select) and not any(query.args.get(name) for name in ("distinct", "group", "having"))
+    if plain and all(isinstance(item, exp.Star) for item in query.expressions):
+        query.set("expressions", [exp.Literal.number(1)])
 
 
 def _all_inner(block: Block) -> bool:

@@ -16,7 +16,7 @@ from kubegrid.sql.functions import runs_per_row
 from kubegrid.sql.plans import WHOLE, Plan
 from kubegrid.sql.routing import reached
 from kubegrid.sql.scans import resolved
-from kubegrid.sql.sources import VERSION, Known, Source, Sources, output_names
+from kubegrid.sql.sources import VERSION, Cte, Known, Source, Sources, output_names
 
 
 def whole_query(tree: Any, fragments: Fragments) -> Plan | None:
@@ -52,12 +52,12 @@ def _tables(tree: Any, fragments: Fragments) -> list[tuple[Source, frozenset[int
     """Every table of the catalog in it, with the partitions that its rows are bound to; None: it is not that plain."""
     known: Known = {}
     for cte in tree.find_all(exp.CTE, bfs=False):
-        known[cte.alias.lower()] = None
+        known[cte.alias.lower()] = Cte()
     if any(table.name.lower() in known for table in fragments.catalog.tables):
         return None
     for cte in tree.find_all(exp.CTE):
         if not cte.args["alias"].args.get("columns") and not cte.parent.args.get("recursive"):
-            known[cte.alias.lower()] = output_names(cte.this, fragments.catalog, known)
+            known[cte.alias.lower()] = Cte(output_names(cte.this, fragments.catalog, known))
     found: list[tuple[Source, frozenset[int] | None]] = []
     seen = 0
     for select in tree.find_all(exp.Select):

@@ -20,8 +20,21 @@ SYSTEM_SCHEMAS = ("information_schema", "pg_catalog")
 
 Names = frozenset[str] | None
 """Names of columns in lower case; None: not known."""
-Known = dict[str, Names]
-"""The CTEs that can be seen from a place, and their columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cte:
+    """A query that has a name."""
+
+    names: Names = None
+    query: Any = None
+    """None: it cannot be put in the name's place (it may refer to itself)."""
+    known: "Known" = field(default_factory=dict)
+    """What its query can see."""
+
+
+Known = dict[str, Cte]
+"""The CTEs that can be seen from a place, by lower-case name."""
 
 
 @dataclass(slots=True)
@@ -38,12 +51,11 @@ class Source:
     nullable: bool = False
     """An outer join may put NULLs in the place of its rows."""
     real: dict[str, str] = field(default_factory=dict)
-    """Of a table: lower case → the column's name."""
-
-    @property
-    def spelt(self) -> str:
-        """The alias as it was written."""
-        return str(self.node.alias_or_name)
+    """Of a table or view: lower case → the column's name."""
+    spelt: str = ""
+    """The alias as it was written; within a block that is unlike any other."""
+    view: dict[str, Any] | None = None
+    """Of a plain query in FROM that a block sees through: its columns, as expressions over its own tables."""
 
 
 class Sources:
@@ -63,7 +75,7 @@ class Sources:
         self._mark_nullable()
 
     def _add(self, node: Any, join: Any, catalog: Catalog, known: Known) -> None:
-        source = Source(node.alias_or_name.lower(), node, join=join)
+        source = Source(node.alias_or_name.lower(), node, join=join, spelt=str(node.alias_or_name))
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
             source.table = table_of(node, catalog, known)
             if source.table is not None:
@@ -72,7 +84,8 @@ class Sources:
                 if plain and not node.alias_column_names:
                     source.names = frozenset(source.real)
             elif not node.db:
-                source.names = _renamed(known.get(node.name.lower()), node)
+                cte = known.get(node.name.lower())
+                source.names = _renamed(cte.names if cte is not None else None, node)
         elif isinstance(node, exp.Subquery) and not isinstance(node.this, exp.Table):
             source.names = _renamed(output_names(node.this, catalog, known), node)
         self.all.append(source)

@@ -55,6 +55,8 @@ _REMEDIES = {
 _OPEN = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE)
 _CLOSE = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END)
 _PREFIXES = (TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.TILDE)
+_MARKS = (TokenType.PLACEHOLDER, TokenType.QDCOLON)
+"""`?`, and `?::`, which sqlglot takes for an operator of another database."""
 _QUERY_STARTS = ("SELECT", "WITH", "FROM", "VALUES", "(")
 
 _DUCKDB = Dialect.get_or_raise("duckdb")
@@ -244,8 +246,7 @@ def not_sql(error: sqlglot.errors.ParseError, text: str) -> SqlError:
 
 def _numbered(tokens: list[Token], text: str) -> list[Token]:
     """With `$1`, `$2` … for every `?`: the tree forgets in which order they stood in the text."""
-    marks = [token for token in tokens if token.token_type is TokenType.PLACEHOLDER]
-    if not marks:
+    if not any(token.token_type in _MARKS for token in tokens):
         return tokens
     for token in tokens:
         if token.token_type is TokenType.PARAMETER:
@@ -253,10 +254,12 @@ def _numbered(tokens: list[Token], text: str) -> list[Token]:
     numbered: list[Token] = []
     count = 0
     for token in tokens:
-        if token.token_type is TokenType.PLACEHOLDER:
+        if token.token_type in _MARKS:
             count += 1
             place = (token.line, token.col, token.start, token.end)
             numbered += [Token(TokenType.PARAMETER, "$", *place), Token(TokenType.NUMBER, str(count), *place)]
+            if token.token_type is TokenType.QDCOLON:
+                numbered.append(Token(TokenType.DCOLON, "::", *place))
         else:
             numbered.append(token)
     return numbered
@@ -270,6 +273,3 @@ def _parameters(tree: Any) -> int:
             raise NotSupported(f"parameters are ? or $1, $2 …, not ${name}")
         highest = max(highest, int(name))
     return highest
-
-
-_not_sql = not_sql

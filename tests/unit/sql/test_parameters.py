@@ -44,6 +44,10 @@ def test_question_marks_take_values_in_the_order_of_the_text() -> None:
     assert answer(text, 1, 2, True, 4, True, 6) == (1, 2, 4)
 
 
+def test_a_question_mark_may_be_cast() -> None:
+    assert answer("SELECT ?::DATE, ? ::INTEGER", "2013-01-31", "7") == (date(2013, 1, 31), 7)
+
+
 def test_numbered_parameters_may_repeat() -> None:
     assert answer("SELECT $2, $1, $2", "a", "b") == ("b", "a", "b")
 

@@ -183,3 +183,55 @@ def test_one_scan_serves_two_places() -> None:
     assert len(plan.fragments) == 2  # the aliases differ in them
     plan = planned("SELECT (SELECT max(total) FROM orders) - (SELECT max(total) FROM orders)")
     assert len(plan.fragments) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT origin, count(*) FROM (SELECT * FROM flights WHERE carrier = 'UA') AS f WHERE delay > 3 GROUP BY 1",
+        "WITH f AS (SELECT * FROM flights WHERE carrier = 'UA') SELECT origin, count(*) FROM f WHERE delay > 3 GROUP BY 1",
+        "WITH a AS (SELECT * FROM flights), f AS (SELECT delay AS d, origin FROM a WHERE carrier = 'UA') "
+        "SELECT origin, count(*) FROM f WHERE d > 3 GROUP BY 1",
+    ],
+)
+def test_a_query_that_only_chooses_rows_and_columns_is_seen_through(text: str) -> None:
+    plan = planned(text)
+    (part,) = plan.fragments
+    assert part.kind == plans.AGGREGATE
+    assert "\"carrier\" = 'UA'" in part.sql
+    assert '"delay" > 3' in part.sql
+    assert "WITH" not in (plan.final or "")
+
+
+def test_what_an_outer_join_may_lack_is_not_seen_through_when_it_computes() -> None:
+    plan = planned("SELECT * FROM orders o LEFT JOIN (SELECT k, coalesce(Qty, 0) AS q FROM items) i ON o.k = i.k")
+    assert len(plan.fragments) == 2
+    plan = planned("SELECT * FROM orders o LEFT JOIN (SELECT k, Qty FROM items WHERE n = 1) i ON o.k = i.k")
+    (part,) = plan.fragments
+    assert 'ON "o"."k" = "i.items"."k" AND "i.items"."n" = 1' in part.sql
+
+
+def test_existence_asks_for_no_column() -> None:
+    plan = planned("SELECT total FROM orders o WHERE EXISTS (SELECT * FROM flights f WHERE f.flight = o.k)")
+    assert sorted(part.sql for part in plan.fragments) == [
+        'SELECT "flight" FROM "flights" AS "f"',
+        'SELECT "k", "total" FROM "orders" AS "o"',
+    ]
+
+
+def test_a_query_with_a_name_that_nobody_asks_for_costs_nothing() -> None:
+    assert len(planned("WITH c AS (SELECT * FROM flights) SELECT count(*) FROM orders").fragments) == 1
+
+
+def test_a_query_may_have_the_name_of_its_table() -> None:
+    part = only("WITH orders AS (SELECT * FROM orders WHERE total > 5) SELECT count(*) FROM orders")
+    assert part.tables == ("orders",)
+    assert '"total" > 5' in part.sql
+
+
+def test_a_recursive_query_runs_over_gathered_rows() -> None:
+    plan = planned(
+        "WITH RECURSIVE r AS (SELECT k FROM orders UNION SELECT o.k FROM r JOIN orders o ON o.k = r.k + 1) SELECT * FROM r"
+    )
+    assert {part.kind for part in plan.fragments} == {plans.SCAN}
+    assert (plan.final or "").startswith("WITH RECURSIVE r AS (")
