@@ -20,7 +20,7 @@ from kubegrid.query import closed
 from kubegrid.query.binding import VERSION_COLUMN, Binding, Columns
 from kubegrid.query.partitions import Partitions
 from kubegrid.query.plain_types import passable
-from kubegrid.sql import moments, parameters, planner, statements
+from kubegrid.sql import moments, parameters, planner, refusals, statements
 from kubegrid.sql.plans import Fragment, Plan
 from kubegrid.sql.statements import Statement
 
@@ -135,6 +135,7 @@ class Preparing:
         if tables:
             plan = self._planned(expression, catalog, columns)
         else:
+            refusals.check(expression, catalog)
             self._binding.check_reads_none(sql, catalog)
         return Prepared(sql, catalog, columns, self._binding.schema(columns), plan, about_catalog)
 

@@ -7,7 +7,7 @@ from typing import Any
 from kubegrid.query.duck_errors import sql_error
 from kubegrid.query.plain_types import plain
 from kubegrid.query.running import Running
-from kubegrid.sql.errors import SqlError, TooMuch
+from kubegrid.sql.errors import SchemaMoved, SqlError, TooMuch, Unavailable
 
 
 class Stream:
@@ -49,6 +49,11 @@ class Stream:
             except StopIteration:
                 self._end()
                 raise
+            except SchemaMoved as error:
+                self._end()
+                raise Unavailable(
+                    f"a table changed while rows were given out: {error.message}", remedy="Ask again."
+                ) from error
             except SqlError:
                 self._end()
                 raise

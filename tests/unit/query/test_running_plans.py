@@ -20,7 +20,7 @@ from kubegrid.query.running import Running
 from kubegrid.query.streaming import Stream
 from kubegrid.query.trace import Trace
 from kubegrid.query.workroom import Workroom
-from kubegrid.sql.errors import Cancelled, SqlError, TimedOut, TooMuch, TypeProblem, Unavailable
+from kubegrid.sql.errors import Cancelled, SchemaMoved, SqlError, TimedOut, TooMuch, TypeProblem, Unavailable
 from kubegrid.sql.plans import Fragment, Plan
 
 
@@ -230,6 +230,22 @@ def test_rows_given_out_already_cannot_be_asked_again_and_the_error_says_so(
     asker.grid.during = _dies_at(1, 4)
     with pytest.raises(Unavailable, match="rows had been given out already"):
         asker.rows(IDS)
+
+
+def test_a_table_that_changes_while_rows_are_given_out_is_told_as_asking_again(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passing, "HOLD_BYTES", 1)
+    monkeypatch.setattr(passing, "LANES_MAX", 1)
+    asker.grid.batch_rows = 10
+    stream = asker.stream(IDS)
+
+    def during(partition: int, batch: int) -> None:
+        raise SchemaMoved("table trades is another one here")
+
+    asker.grid.during = during
+    with pytest.raises(Unavailable, match="a table changed while rows were given out"):
+        list(stream)
 
 
 def _dies_at(partition: int, batch: int) -> Callable[[int, int], None]:
