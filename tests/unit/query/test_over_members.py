@@ -1,0 +1,96 @@
+"""The engine over real members: their stores, turns and columnar copies, without a network."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.unit.node.sql_member import DESKS, TRADES, SqlMember
+from tests.unit.query.conftest import rows
+from tests.unit.query.in_process import NoWriter
+
+from kubegrid.base.ids import slots_of_partition
+from kubegrid.base.record_keys import RecordKeys
+from kubegrid.base.settings import SqlSettings
+from kubegrid.base.table_definitions import parse_definition
+from kubegrid.base.tables import Catalog
+from kubegrid.client.slots import slot_of
+from kubegrid.columns.requests import FragmentRequest
+from kubegrid.query.engine import Engine
+
+COUNT = 2
+
+
+class Members:
+    """`query.partitions.Partitions`."""
+
+    count = COUNT
+
+    def __init__(self, folder: Path) -> None:
+        catalog = Catalog()
+        for table in (TRADES, DESKS):
+            catalog = catalog.create(parse_definition(None, msgspec.json.encode(table)))
+        self.catalog = catalog
+        self.members = [SqlMember(folder, partition=number, fetch=self.run) for number in range(COUNT)]
+
+    def run(self, partition: int, request: FragmentRequest, cancelled: Any) -> Any:
+        return self.members[partition].fragments.run(request, cancelled)
+
+    def marks(self, partition: int, tables: Sequence[str]) -> Mapping[str, str]:
+        return self.members[partition].fragments.marks(list(tables))
+
+    def write(self, table: str, *written: Sequence[Any]) -> None:
+        """Each row by the partition that owns its key."""
+        keys = RecordKeys(self.catalog.table(table))
+        for number, member in enumerate(self.members):
+            first, last = slots_of_partition(number, COUNT)
+            own = [row for row in written if first <= slot_of(keys.key_of_row(row)) <= last]
+            if own:
+                member.write(table, *own)
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Iterator[Members]:
+    grid = Members(tmp_path)
+    yield grid
+    for member in grid.members:
+        member.close()
+
+
+@pytest.fixture
+def engine(grid: Members) -> Iterator[Engine]:
+    engine = Engine(lambda: grid.catalog, grid, NoWriter(), SqlSettings())
+    yield engine
+    engine.close()
+
+
+def test_every_write_is_in_the_next_answer(grid: Members, engine: Engine) -> None:
+    for number in range(50):
+        grid.write("trades", (f"B{number % 7}", number, number / 2))
+        assert rows(engine, "SELECT count(*), max(id) FROM trades") == [(number + 1, number)]
+        assert rows(engine, "SELECT price FROM trades WHERE book = ? AND id = ?", [f"B{number % 7}", number]) == [
+            (number / 2,)
+        ]
+
+
+def test_a_broadcast_table_is_brought_up_to_its_owners_before_a_join(grid: Members, engine: Engine) -> None:
+    grid.write("trades", *((f"B{number % 4}", number, 1.0) for number in range(200)))
+    text = "SELECT city, count(*) FROM trades JOIN desks USING (book) GROUP BY city ORDER BY city"
+    for city in ("Oslo", "Bergen", "Tromsø"):
+        grid.write("desks", *((f"B{number}", city) for number in range(3)))
+        assert rows(engine, text) == [(city, 150)]
+
+
+def test_a_member_that_is_deposed_is_asked_again_until_it_may_answer(grid: Members, engine: Engine) -> None:
+    from kubegrid.replication import Gate
+    from kubegrid.sql.errors import Unavailable
+
+    grid.write("trades", *((f"B{number}", number, 1.0) for number in range(100)))
+    assert rows(engine, "SELECT count(*) FROM trades") == [(100,)]
+    gates = [gate for gate in Gate if gate is not Gate.OPEN]
+    grid.members[1].replicator.open = gates[0]
+    with pytest.raises(Unavailable, match="partition 1 did not answer"):
+        engine.execute("SELECT count(*) FROM trades", timeout_s=0.5)
+    grid.members[1].replicator.open = Gate.OPEN
+    assert rows(engine, "SELECT count(*) FROM trades") == [(100,)]
