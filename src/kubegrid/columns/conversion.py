@@ -1,7 +1,7 @@
 """Records to Arrow: the rows of one table, as columns that DuckDB takes in.
 
-A row is msgpack. What msgspec gives back as text (dates, decimals, long integers) stays text until Arrow or DuckDB
-turns it into what it is, in C and without the GIL: Python objects for them would cost several times as much. A slice is
+A row is msgpack. What it has as text (dates, decimals, long integers) stays text until DuckDB turns it into what it is, in
+C and without the GIL: Python objects for them would cost several times as much. A slice is
 small, because while msgspec decodes it, nobody else runs: the serving loop waits for this thread as long.
 
 A row that is shorter than the table was written before the last columns were added; these read as their defaults.
@@ -10,6 +10,7 @@ Next on the path of the data: `replica`.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from kubegrid.base.column_numbers import DecimalType
 from kubegrid.base.tables import Column, TableDefinition
 from kubegrid.columns.database import quoted
 from kubegrid.store.records import HEADER_BYTES, Record
@@ -24,6 +26,8 @@ from kubegrid.wire.arrow_schemas import arrow_type
 
 VERSION = "__version"
 """The hidden column with a record's version, by which its row is found again."""
+EXPONENT_FROM_SCALE = 6
+"""Python writes decimals with more digits after the point than this with an exponent when they are small."""
 SLICE_ROWS = 1000
 SLICE_VALUES = 16_000
 SLICE_BYTES = 256 * 1024
@@ -31,8 +35,8 @@ SLICE_BYTES = 256 * 1024
 
 _encode = msgspec.msgpack.Encoder(decimal_format="string", uuid_format="bytes").encode
 _json = msgspec.json.Encoder().encode
-_CAST_BY_ARROW = ("DATE", "TIMESTAMP")
-_CAST_BY_DUCKDB = ("HUGEINT", "UHUGEINT", "TIME")
+_CAST = ("HUGEINT", "UHUGEINT", "DATE", "TIME", "TIMESTAMP")
+"""They are text in a row, and text in Arrow, too: DuckDB makes of it what it is. So are DECIMALs."""
 _OWN_CLASS: dict[str, Any] = {
     "BOOLEAN": bool,
     "REAL": float,
@@ -42,7 +46,6 @@ _OWN_CLASS: dict[str, Any] = {
     "UUID": bytes,
     "JSON": Any,
 }
-_TEXTS = ("VARCHAR", *_CAST_BY_ARROW, *_CAST_BY_DUCKDB)
 
 
 class Conversion:
@@ -78,7 +81,7 @@ class Conversion:
     def selected_of(self, place: int) -> str:
         """The same for one column."""
         name = self.columns[place].type.name
-        return f"CAST(c{place} AS {name})" if name in _CAST_BY_DUCKDB else f"c{place}"
+        return f"CAST(c{place} AS {name})" if _is_cast(name) else f"c{place}"
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
@@ -126,7 +129,7 @@ def versions(records: Sequence[Record]) -> pa.Array:
 def _wire(column: Column) -> Any:
     """As what msgspec is to decode it."""
     name = column.type.name
-    if name in _TEXTS or name.startswith("DECIMAL"):
+    if name == "VARCHAR" or _is_cast(name):
         kind: Any = str
     else:
         kind = _OWN_CLASS.get(name, int)
@@ -147,17 +150,25 @@ def _default(column: Column, wire: Any) -> Any:
     return msgspec.field(default_factory=lambda: decoded) if isinstance(decoded, list | dict) else decoded
 
 
+def _is_cast(name: str) -> bool:
+    return name in _CAST or name.startswith("DECIMAL")
+
+
+def _digits(text: str | None) -> str | None:
+    """1E-7 with all its digits: DuckDB does not read every DECIMAL with an exponent."""
+    return text if text is None or "E" not in text else f"{Decimal(text):f}"
+
+
 def _maker(column: Column) -> Callable[[Sequence[Any]], pa.Array]:
+    """What makes Arrow of a column's values. `Array.cast` is not used: its module takes a quarter of a second to import."""
     name = column.type.name
-    wanted = arrow_type(column.type)
-    if name in _CAST_BY_ARROW or name.startswith("DECIMAL"):
-        return lambda values: pa.array(values, pa.string()).cast(wanted)
-    if name in _CAST_BY_DUCKDB:
+    if isinstance(column.type, DecimalType) and column.type.scale > EXPONENT_FROM_SCALE:
+        return lambda values: pa.array(list(map(_digits, values)), pa.string())
+    if _is_cast(name):
         return lambda values: pa.array(values, pa.string())
     if name == "UUID":
         return lambda values: pa.ExtensionArray.from_storage(pa.uuid(), pa.array(values, pa.binary(16)))
     if name == "JSON":
-        return lambda values: pa.array([None if value is None else _json(value) for value in values], pa.binary()).cast(
-            pa.string()
-        )
+        return lambda values: pa.array([None if value is None else _json(value) for value in values], pa.string())
+    wanted = arrow_type(column.type)
     return lambda values: pa.array(values, wanted)

@@ -11,14 +11,17 @@ from kubegrid.sql.errors import TooMuch
 
 HARD_MARK = 0.95
 """Part of the member's memory that SQL leaves the process below; the same as for records."""
-ROOM_BYTES_MIN = 24 * MIB
+ROOM_BYTES_MIN = 16 * MIB
 """With less, DuckDB is not opened."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-def resident_bytes() -> int:
+def own_bytes() -> int:
+    """Resident memory of this process that the kernel could not take back: without what is mapped from files, such as
+    the libraries of DuckDB and Arrow, which are 100 MB."""
     with open("/proc/self/statm", "rb") as statm:
-        return int(statm.read().split()[1]) * _PAGE_BYTES
+        _, resident, shared = statm.read().split()[:3]
+    return (int(resident) - int(shared)) * _PAGE_BYTES
 
 
 class Room:
@@ -29,15 +32,15 @@ class Room:
 
     def left_bytes(self) -> int:
         """What may be added now; negative when there is too much already."""
-        return self.hard_bytes - resident_bytes()
+        return self.hard_bytes - own_bytes()
 
     def granted(self, wanted_bytes: int) -> int:
         """So much of it may be had. Raises TooMuch."""
         left = self.left_bytes()
         if left < ROOM_BYTES_MIN:
             raise TooMuch(
-                f"the member's memory is full of records: {max(0, left)} bytes are left for SQL, which needs "
-                f"{ROOM_BYTES_MIN} at least",
+                f"the member's process has {self.hard_bytes - left} of the {self.hard_bytes} bytes that it may have, and "
+                f"SQL needs {ROOM_BYTES_MIN} more at least",
                 remedy="Give the members more memory, or delete records.",
             )
         return min(wanted_bytes, left)

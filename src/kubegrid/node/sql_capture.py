@@ -6,7 +6,7 @@ the turn's `pending`: a `Confirmation` stands there in the place of a client's c
 without its lease, and one whose write was never confirmed answer nothing.
 
 Most methods are called from the threads that run fragments, and do their part in the loop. Taking is exchanging two sets,
-and looking through the keyspace for a new copy is done in slices: neither keeps the loop for more than a millisecond.
+and looking through the keyspace for a new copy is done in slices: neither keeps the loop for more than two milliseconds.
 Next on the path of the data: `sql_fragments`.
 """
 
@@ -27,8 +27,8 @@ from kubegrid.store import Keyspace
 from kubegrid.store.changes import Captured, Walk
 from kubegrid.store.records import Record
 
-WALK_KEYS = 10_000
-"""Keys looked at in one slice of the loop: about a millisecond."""
+WALK_KEYS = 3000
+"""Keys looked at in one slice of the loop: about two milliseconds."""
 RETRY_S = 0.005
 """How soon to look again during a hand-over, or at a catalog that is about to come."""
 
