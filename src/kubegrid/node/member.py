@@ -51,6 +51,10 @@ from kubegrid.wire.replication import MalformedMessage, MessageCodec
 log = logging.getLogger("kubegrid.node.member")
 
 CLOCK = time.CLOCK_BOOTTIME
+SMALL_EFFECTS = 8
+"""An entry of no more than these is applied after the loop has sent what is written, its acknowledgement above all: one client's
+write waits for that, and not for this member's store. With many clients at a time the entries are longer, and it would only
+cost another round of the loop."""
 NOTES_A_SECOND_MAX = 20
 """Notes of the state machine that are logged; the rest is counted in its stats."""
 
@@ -80,6 +84,8 @@ class MemberDriver:
         self._codec: MessageCodec[Any] = MessageCodec(Message)
         self._tick_s = config.replication.tick_ms / 1000
         self._ticker: asyncio.TimerHandle | None = None
+        self._unapplied: list[Apply] = []
+        """What `drain` has put off until the acknowledgement is on its way. Carried out before anything looks at the store."""
         self._note_budget = NOTES_A_SECOND_MAX
         self._note_second = 0
         self._stopped = False
@@ -123,6 +129,9 @@ class MemberDriver:
         return time.clock_gettime_ns(CLOCK) // 1_000_000
 
     def gate(self, now: int) -> Gate:
+        """Asked before anything is executed."""
+        if self._unapplied:
+            self._catch_up()
         gate = self.replica.gate(now)
         applying = self.applying
         if applying.busy and (gate is Gate.OPEN or applying.reverting):
@@ -154,6 +163,7 @@ class MemberDriver:
 
     def staleness_ms(self, now: int) -> int | None:
         """How old what a reader finds here may be (see `Replica.staleness_ms`); None while the store is behind the log."""
+        self._catch_up()
         return None if self.applying.busy else self.replica.staleness_ms(now)
 
     def drain(self) -> None:
@@ -162,13 +172,19 @@ class MemberDriver:
         applying.units = 0
         if applying.busy:
             applying.go_on()
+        if self._unapplied:
+            self._catch_up()
         out = self.replica.out
         if out and not self._stopped:
             carry_out = self._carry_out
             instructions = out[:]
             out.clear()
-            for instruction in instructions:
-                carry_out[type(instruction)](instruction)
+            if len(instructions) == 2 and type(instructions[1]) is Apply and type(instructions[0]) is Send:
+                self._send(instructions[0])
+                self._apply_soon(instructions[1])
+            else:
+                for instruction in instructions:
+                    carry_out[type(instruction)](instruction)
         self.recording = self.replica.recording
         self.writable = self.replica.writable
         if applying.busy:
@@ -233,6 +249,23 @@ class MemberDriver:
     def _send(self, instruction: Send) -> None:
         message = instruction.message
         self.peers.send(instruction.to, self._codec.encode(message), urgent=isinstance(message, URGENT))
+
+    def _apply_soon(self, instruction: Apply) -> None:
+        """The rest of the drain was an acknowledgement: let it leave first, if this is a little."""
+        entries = instruction.entries
+        if len(entries) > 1 or self.applying.busy or len(entries[0].effects or ()) > SMALL_EFFECTS:
+            self._apply(instruction)
+            return
+        self._unapplied.append(instruction)
+        self.turn.loop.call_soon(self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Carry out what was put off, before anything else happens to the store."""
+        unapplied = self._unapplied
+        if unapplied:
+            self._unapplied = []
+            for instruction in unapplied:
+                self._apply(instruction)
 
     def _apply(self, instruction: Apply) -> None:
         apply = self.applying.apply

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
+from kubegrid.node.context import NodeContext
 from kubegrid.store import KEY_OVERHEAD_BYTES, Keyspace, slot_of
+from kubegrid.wire import resp
 
 _flatten = chain.from_iterable
 _BYTES = {bytes}
@@ -26,6 +28,23 @@ def slots_of(keys: list[bytes], texts: Iterable[bytes]) -> list[int]:
         if _BRACE in text:
             return [slot_of(key) if _BRACE in key else crc(key, 0) & 16383 for key in keys]
     return [crc(key, 0) & 16383 for key in keys]
+
+
+def put_one(node: NodeContext, writable: bool, key: bytes, value: bytes) -> bytes:
+    """One plain SET, as `dispatch` would execute it, and its reply; nothing done and empty where something is special."""
+    keyspace = node.keyspace
+    slot = slot_of(key) if _BRACE in key else crc_hqx(key, 0) & 16383
+    if (
+        type(keyspace.plain[slot]) is not dict
+        or (keyspace.prefixes and key.partition(b":")[0] in keyspace.prefixes)
+        or not writable
+        or keyspace.used_bytes >= keyspace.limit_bytes
+        or len(key) > node.key_bytes_max
+    ):
+        return b""
+    keyspace.put(key, value)
+    node.operations["set"] += 1
+    return resp.OK
 
 
 def put(keyspace: Keyspace, keys: list[bytes], values: list[bytes], slots: list[int]) -> int | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kubegrid.node import routing, session_batch, session_take
+from kubegrid.node import plain_columns, routing, session_batch, session_take
 from kubegrid.node.context import Session
 from kubegrid.node.session_waiter import Answered, Number
 from kubegrid.store import Keyspace
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 INNER_AT = 4
 """Where the inner command begins."""
+PLAIN_SET = 3
+"""Words of a SET without options, the most frequent write: executed here, where nothing special is the case."""
 DIGITS_MAX = 19
 """Longer numbers are no numbers of requests."""
 _NOT_A_NUMBER = b"-ERR the numbers of KG.ONCE are integers: KG.ONCE client seq acked COMMAND [arg ...]\r\n"
@@ -63,6 +65,11 @@ def once(
     if known is not NEW:
         return known
     refusals = node.refusals
+    if len(inner) == PLAIN_SET and name == b"SET":
+        reply = plain_columns.put_one(session.node, session.turn.member.writable, inner[1], inner[2])
+        if reply:
+            requests.finish(client, seq, acked, keyspace.now_ms, reply)
+            return reply
     if command.label == "kg.take":
         answered = partial(_remember, keyspace, client, seq, acked)
         return _take(session, inner, dispatch, answered, (client, seq))

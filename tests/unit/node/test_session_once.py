@@ -1,7 +1,11 @@
 """KG.ONCE: executed once, answered as often as asked, and only then remembered when it was executed."""
 
+import hiredis
 import pytest
 from tests.unit.node.drive import Client, Drive, error_text
+from tests.unit.node.table_rows import declare
+
+from kubegrid.base.settings import StoreSettings
 
 ME = b"0123456789abcdef"
 
@@ -113,3 +117,48 @@ def test_it_is_no_part_of_a_transaction(client: Client) -> None:
     client("MULTI")
     assert error_text(client("KG.ONCE", ME, 1, 0, "SET", "k", "v")) == "ERR KG.ONCE is not allowed in a transaction"
     assert error_text(client("EXEC")).startswith("EXECABORT")
+
+
+@pytest.mark.parametrize(
+    "before", [["SET", "{b}", "old"], ["SET", "{b}", "old", "EX", "100"], ["HSET", "{b}", "f", "v"]]
+)
+def test_a_plain_set_replaces_whatever_was_there_and_is_taken_back(before: list[str]) -> None:
+    drive = Drive(partitions=3)
+    client = drive.connect()
+    client(*before)
+    kind, ttl = client("TYPE", "{b}"), client("TTL", "{b}")
+    drive.keyspace.take_turn()
+    assert client("KG.ONCE", ME, 1, 0, "SET", "{b}", "new") == b"OK"
+    assert (client("GET", "{b}"), client("TTL", "{b}")) == (b"new", -1)
+    drive.keyspace.validate()
+    _, undo, _ = drive.keyspace.take_turn()
+    drive.keyspace.revert(undo)
+    assert (client("TYPE", "{b}"), client("TTL", "{b}")) == (kind, ttl)
+    drive.keyspace.validate()
+
+
+@pytest.mark.parametrize(
+    ("key", "error"),
+    [("{a}", "MOVED"), ("{b}", "NOREPLICAS"), ("{b}", "OOM"), ("{b}" + "x" * 20_000, "ERR key is longer")],
+)
+def test_a_plain_set_is_refused_like_any_write(key: str, error: str) -> None:
+    drive = Drive(partitions=3, store=StoreSettings(key_bytes_max=10_000))
+    client = drive.connect()
+    drive.turn.writable = error != "NOREPLICAS"
+    drive.keyspace.limit_bytes = 0 if error == "OOM" else 1 << 40
+    assert error_text(client("KG.ONCE", ME, 1, 0, "SET", key, "v")).startswith(error)
+    drive.turn.writable = True
+    drive.keyspace.limit_bytes = 1 << 40
+    assert client("KG.ONCE", ME, 1, 0, "SET", "{b}", "v") == b"OK", "a refusal is not remembered"
+
+
+def test_neither_a_plain_set_nor_a_batch_of_them_touches_a_records_key() -> None:
+    drive = Drive()
+    declare(drive)
+    client = drive.connect()
+    assert error_text(client("KG.ONCE", ME, 1, 0, "SET", "jobs:1", "v")).startswith("WRONGTYPE")
+    requests = b"".join(bytes(hiredis.pack_command(("SET", key, "v"))) for key in ("a", "jobs:1", "b"))
+    replies = client("KG.ONCE", ME, 2, 0, "KG.BATCH", requests)
+    assert (replies[0], replies[2]) == (b"OK", b"OK")
+    assert error_text(replies[1]).startswith("WRONGTYPE")
+    assert client("EXISTS", "jobs:1") == 0
