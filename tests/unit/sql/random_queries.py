@@ -73,6 +73,11 @@ class Queries:
             gone = random.choice(columns)
             columns.remove(gone)
             text = text.replace("*", f"* EXCLUDE ({gone.name})")
+        elif random.random() < 0.3:
+            changed = random.choice(columns)
+            text = text.replace(
+                "*", f"* REPLACE (coalesce({changed.name}, {literal(random, changed.kind)}) AS {changed.name})"
+            )
         return Query(text + self._where(scope), columns)
 
     def _groups(self, depth: int) -> Query:
@@ -101,6 +106,9 @@ class Queries:
             having = (
                 f" HAVING {text} >= {compared}" if kind in (INT, DOUBLE, DECIMAL) else f" HAVING {text} IS NOT NULL"
             )
+        if keys and random.random() < 0.15:
+            text, _ = aggregate(random, scope)
+            self._item(f"rank() OVER (ORDER BY {text})", INT, columns, items)
         if random.random() < 0.3:
             order = random.sample(items, len(items))
             columns = [columns[items.index(item)] for item in order]
@@ -124,6 +132,7 @@ class Queries:
                 f"sum({number}) OVER (PARTITION BY {part})",
                 f"rank() OVER (ORDER BY {number})",
                 f"count(*) OVER (PARTITION BY {part} ORDER BY {number} RANGE UNBOUNDED PRECEDING)",
+                f"min({number}) OVER ()",
                 f"max({number}) FILTER (WHERE {condition(random, scope, 0)}) OVER (PARTITION BY {part})",
             )
         )
@@ -254,10 +263,17 @@ class Queries:
         )
         if first == second == "Loose":
             on = random.choice((on, "x.id = y.id"))
-        join = random.choice(("JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", ","))
+        join = random.choice(("JOIN", "JOIN", "JOIN", "LEFT JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", ","))
         if join == ",":
             return f"{first} x, {second} y", [*scope, ("x.k = y.k", Column("", BOOL, ""))]
         text = f"{first} x {join} {second} y ON {on}"
+        shape = random.random()
+        if shape < 0.15 and first != second:
+            text = f"{first} x {join} {second} y USING (k)"
+            merged = random.choice([column for column in left.columns if column.name == "k"])
+            scope.append(("k", merged))
+        elif shape < 0.2 and first != second:
+            text = f"{first} x NATURAL JOIN {second} y"
         if random.random() < 0.2:
             third = self._tables[random.choice(("names", "items", "orders"))]
             text += f" {random.choice(('JOIN', 'LEFT JOIN'))} {third.name} z ON z.k = {random.choice('xy')}.k"

@@ -4,6 +4,7 @@ Everything is drawn from one Random, so that hypothesis can shrink it and a seed
 so that keys meet, groups have several rows and conditions let something through.
 """
 
+import math
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -108,6 +109,8 @@ def value(random: Random, kind: str, type_name: str = "", plain: bool = False) -
         low = 0 if type_name.startswith("U") else -2
         return random.randint(low, 7)
     if kind == DOUBLE:
+        if not plain and random.random() < 0.02:
+            return random.choice((math.nan, math.inf, -math.inf))
         return random.randint(-40, 40) / 8
     if kind == DECIMAL:
         return Decimal(random.randint(-90, 90)) / 10
