@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from kubegrid.base.nearest import nearest
+from kubegrid.columns.errors import kind_of
 from kubegrid.sql.errors import (
     Cancelled,
     NotSupported,
@@ -27,20 +28,22 @@ _TABLE = re.compile(r'Table with name "?([^"\s]+?)"? does not exist')
 _SETTING = re.compile(r",? or SET \w+ ?= ?\w+ to [^.]*")
 """Advice that cannot be followed here."""
 _UNKNOWN = re.compile(r"not found|does not exist|does not have a column|Ambiguous reference|is not in the catalog")
-_KINDS: tuple[tuple[str, type[SqlError]], ...] = (
-    ("Parser Error: ", SyntaxProblem),
-    ("Catalog Error: ", UnknownName),
-    ("Conversion Error: ", TypeProblem),
-    ("Out of Range Error: ", TypeProblem),
-    ("Invalid Input Error: ", TypeProblem),
-    ("Mismatch Type Error: ", TypeProblem),
-    ("Invalid type Error: ", TypeProblem),
-    ("Out of Memory Error: ", TooMuch),
-    ("INTERRUPT Error: ", Cancelled),
-    ("Permission Error: ", NotSupported),
-    ("Not implemented Error: ", NotSupported),
-    ("Constraint Error: ", WriteRefused),
-)
+_KINDS: dict[str, type[SqlError]] = {
+    "Parser": SyntaxProblem,
+    "Syntax": SyntaxProblem,
+    "Catalog": UnknownName,
+    "Conversion": TypeProblem,
+    "Out of Range": TypeProblem,
+    "Invalid Input": TypeProblem,
+    "Mismatch Type": TypeProblem,
+    "Invalid Type": TypeProblem,
+    "Out of Memory": TooMuch,
+    "INTERRUPT": Cancelled,
+    "Permission": NotSupported,
+    "Not implemented": NotSupported,
+    "Constraint": WriteRefused,
+}
+"""How DuckDB's text begins → the kind, where that alone says it."""
 
 
 def sql_error(error: BaseException, text: str = "", tables: Iterable[str] = (), lines_before: int = 0) -> SqlError:
@@ -48,7 +51,7 @@ def sql_error(error: BaseException, text: str = "", tables: Iterable[str] = (), 
     message = str(error)
     line, column = _place(message, text, lines_before)
     said = _PLACE.split(message, maxsplit=1)[0].strip()
-    kind, said = _kind(said)
+    kind, said = _kind(kind_of(error), said)
     first, _, rest = said.partition("\n")
     remedy = _remedy(rest)
     first = _SETTING.sub("", first)
@@ -67,16 +70,13 @@ def sql_error(error: BaseException, text: str = "", tables: Iterable[str] = (), 
     return kind(first, line=line, column=column, text=text, remedy=remedy)
 
 
-def _kind(said: str) -> tuple[type[SqlError], str]:
-    for prefix, kind in _KINDS:
-        if said.startswith(prefix):
-            return kind, said[len(prefix) :]
-    if said.startswith("Binder Error: "):
-        said = said[len("Binder Error: ") :]
+def _kind(word: str, said: str) -> tuple[type[SqlError], str]:
+    said = said[said.index(" Error: ") + len(" Error: ") :] if word else said
+    if word == "Binder":
         if said.startswith(("No function matches", "Cannot compare", "Cannot mix", "Could not choose")):
             return TypeProblem, said
         return (UnknownName if _UNKNOWN.search(said.partition("\n")[0]) else SqlError), said
-    return SqlError, said
+    return _KINDS.get(word, SqlError), said
 
 
 def _remedy(rest: str) -> str:

@@ -16,6 +16,7 @@ from kubegrid.query.running import Running
 from kubegrid.query.trace import Asked, Trace
 from kubegrid.query.watch import Watch
 from kubegrid.query.workroom import Workroom
+from kubegrid.sql.errors import SqlError
 from kubegrid.sql.plans import Fragment, Plan
 
 Ends = list[Callable[[], None]]
@@ -75,8 +76,12 @@ class Querying:
     def _final(
         self, cursor: Any, sql: str, columns: Columns, running: Running, trace: Trace, ends: Ends, text: str = ""
     ) -> Iterator[Any]:
-        with trace.step("final"):
-            batches, end = final.run(cursor, sql, columns, self._settings.batch_rows, running, self._watch, text)
+        try:
+            with trace.step("final"):
+                batches, end = final.run(cursor, sql, columns, self._settings.batch_rows, running, self._watch, text)
+        except SqlError as error:
+            self.workroom.mend(error.__cause__ or error)
+            raise
         ends.append(end)
         return batches
 

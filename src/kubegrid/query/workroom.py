@@ -7,6 +7,7 @@ from typing import Any
 
 from kubegrid.base.settings import SqlSettings
 from kubegrid.columns.database import open_database
+from kubegrid.columns.errors import is_fatal
 
 
 class Workroom:
@@ -34,6 +35,11 @@ class Workroom:
                 )
             return self._connection.cursor()
 
+    def mend(self, error: BaseException) -> None:
+        """After DuckDB has said that it cannot go on: the next statement gets a new one."""
+        if is_fatal(error):
+            self.close()
+
     def make(self, schema: str) -> None:
         self._run(f"CREATE SCHEMA {schema}")
 
@@ -41,6 +47,7 @@ class Workroom:
         self._run(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
     def close(self) -> None:
+        """It is opened again by who asks for a cursor."""
         with self._lock:
             if self._connection is not None:
                 with contextlib.suppress(Exception):  # busy with a result that nobody reads: it closes with that
