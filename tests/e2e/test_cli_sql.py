@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -25,11 +26,12 @@ from kubegrid.cli import program
 COMMAND_S = 60.0
 RUNNING = re.compile(r'^kubegrid_flight_calls_running\{kind="statement"\} (\S+)$', re.MULTILINE)
 ROWS = 25_000
+PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text()
 
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGrid]:
-    with live_grid(tmp_path_factory.mktemp("cli-sql"), partitions=2, backups=0) as running:
+    with live_grid(tmp_path_factory.mktemp("cli-sql"), partitions=3, backups=0) as running:
         with kubegrid.connect(f"127.0.0.1:{running.port}") as client:
             client.sql(
                 "CREATE TABLE kinds (id INTEGER PRIMARY KEY, text VARCHAR, real DOUBLE, price DECIMAL(10,2), at TIMESTAMP, "
@@ -65,6 +67,33 @@ def sql(
     assert code == status, f"{code}\n{done.stdout!r}\n{done.stderr.decode()}"
     assert b"Traceback" not in done.stderr
     return done
+
+
+# -- what docs/sql.md shows (its Python is run in tests/integration/test_client_documents.py) -----------------------------
+
+
+@pytest.fixture(scope="module")
+def documented(grid: LiveGrid) -> LiveGrid:
+    """With the tables of the page."""
+    example = re.search(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert example is not None
+    exec(example[1].replace("127.0.0.1:7000", f"127.0.0.1:{grid.port}"), {})
+    return grid
+
+
+def test_the_commands_of_the_page_print_what_it_shows(documented: LiveGrid) -> None:
+    shown = re.findall(r"^\$ kubegrid sql (.*)\n((?:[^$`].*\n)+)", PAGE, re.MULTILINE)
+    assert len(shown) >= 3
+    for words, printed in shown:
+        assert sql(documented, *shlex.split(words)).stdout.decode() == printed
+
+
+def test_statements_run_where_the_page_says(documented: LiveGrid) -> None:
+    rows = re.findall(r"^\| `(SELECT .*?)` \| ([^|]+) \| ([^|]+) \|$", PAGE, re.MULTILINE)
+    assert len(rows) >= 5
+    with kubegrid.connect(f"127.0.0.1:{documented.port}") as client:
+        for statement, kind, where in rows:
+            assert client.sql(f"EXPLAIN {statement}").rows()[0][1:3] == (kind, where), statement
 
 
 # -- formats -------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import pytest
 import kubegrid
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ["connect", "tables", "transactions", "errors", "consistency"]
+PAGES = ["connect", "tables", "transactions", "errors", "consistency", "sql"]
 SHOWN = re.compile(r"#\s*→\s*(.+?)\s*$")
 
 
