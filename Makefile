@@ -23,6 +23,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "installing the locked dependencies into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@# Where PYTHONDONTWRITEBYTECODE is set nothing else compiles: each process of a grid would, all that it imports.
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib src >/dev/null || true
 	@touch $(STAMP)
 
 demo: setup
