@@ -1,5 +1,6 @@
 """INSERT, UPDATE, DELETE and definitions over a grid of two partitions, as any client sees them."""
 
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridProcesse
 
 @pytest.fixture
 def grid(processes: GridProcesses) -> Iterator[Grid]:
-    with client.connect(f"127.0.0.1:{processes.ports['p0-0'][0]}", timeout=30) as connected:
+    with client.connect(f"127.0.0.1:{processes.ports['p0-0'][0]}", timeout=30, connect_timeout=10) as connected:
         yield connected
         for name in connected.tables():
             connected.sql(f"DROP TABLE {name}")
@@ -179,6 +180,25 @@ def test_a_statement_that_cannot_be_done_says_why_and_changes_nothing(
     assert grid.tables() == ["t"]
 
 
+def test_what_each_partition_did_is_told_and_a_second_run_does_the_rest(grid: Grid, processes: GridProcesses) -> None:
+    grid.sql("CREATE TABLE t (id BIGINT PRIMARY KEY)")
+    statement = "INSERT INTO t SELECT i FROM range(100) r(i) ON CONFLICT DO NOTHING"
+    processes.signal("p1-0", signal.SIGSTOP)
+    try:
+        with pytest.raises(errors.ClientError) as caught:
+            grid.sql(statement, statement_id="interrupted", timeout=4)
+    finally:
+        processes.signal("p1-0", signal.SIGCONT)
+    assert isinstance(caught.value, kubegrid.SqlPartlyDoneError), caught.value
+    assert not caught.value.outcome_known
+    first, second = caught.value.outcomes
+    assert (first.partition, first.outcome, second.outcome) == (0, "done", "unknown")
+    again = grid.sql(statement, statement_id="interrupted")
+    assert again.rows_changed == 100, again.outcomes
+    assert [one.outcome for one in again.outcomes] == ["done", "done"]
+    assert rows(grid, "SELECT count(*) FROM t") == [(100,)]
+
+
 def test_definitions_are_in_force_when_they_are_answered(grid: Grid) -> None:
     grid.sql("CREATE TABLE a (id BIGINT PRIMARY KEY) TTL '1 hour'")
     grid.sql("CREATE TABLE IF NOT EXISTS A (other DATE PRIMARY KEY)")
@@ -201,7 +221,7 @@ def test_statements_are_applied_once_each_while_primaries_are_killed(tmp_path: P
     with grid_processes(tmp_path, partitions=1, copies=2, memory_bytes=512 * MIB) as processes:
         processes.start()
         addresses = ",".join(f"127.0.0.1:{processes.ports[name][0]}" for name in processes.names)
-        with client.connect(addresses, timeout=60) as grid:
+        with client.connect(addresses, timeout=60, connect_timeout=5) as grid:
             grid.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, n INTEGER)")
             grid.sql("INSERT INTO t SELECT i, 0 FROM range(50) r(i)")
             answered = [0]

@@ -27,7 +27,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridProcesse
 
 @pytest.fixture(scope="module")
 def grid(processes: GridProcesses) -> Iterator[Grid]:
-    with client.connect(f"127.0.0.1:{processes.ports['p0-0'][0]}", timeout=30) as connected:
+    with client.connect(f"127.0.0.1:{processes.ports['p0-0'][0]}", timeout=30, connect_timeout=10) as connected:
         connected.sql(f"CREATE TABLE t ({COLUMNS}, INDEX HASH (s), INDEX ORDERED (n)) PARTITION BY (k)")
         connected.sql(f"CREATE TABLE u ({COLUMNS})")
         yield connected

@@ -92,8 +92,9 @@ def _write(
         Work(partition, of_partition, sending.identity is not None)
         for partition, of_partition in sorted(operations.by_partition.items())
     ]
+    may_be_cut = make is not None or len(works) > 1
     for work in works:
-        work.cut(make is not None or len(works) > 1, table.name)
+        work.cut(may_be_cut, table.name)
     _check_wanted(sending)
     if make is not None:
         make()
@@ -112,11 +113,20 @@ def _write(
             break
         time.sleep(wait_s * random.uniform(0.5, 1))
         wait_s = min(2 * wait_s, COMPUTE_AGAIN_MAX_S)
-        change = read()
+        try:
+            change = read()
+            operations = _computed(change, sending, queries)
+            for work in conflicting:
+                work.again(operations.by_partition.get(work.partition, []))
+                if not work.next_part:
+                    work.cut(may_be_cut, change.table.name)
+        except sql_errors.SqlError as error:
+            if not any(work.next_part for work in works):
+                raise
+            for work in conflicting:
+                work.refused(error.message)
+            break
         table = change.table
-        operations = _computed(change, sending, queries)
-        for work in conflicting:
-            work.again(operations.by_partition.get(work.partition, []))
         sending.send(table, works)
     if any(work.state != DONE for work in works):
         raise writing_errors.failure(table.name, works, sending.identity is not None)

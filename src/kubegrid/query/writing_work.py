@@ -59,6 +59,8 @@ class Work:
 
     def cut(self, may_be_cut: bool, table: str) -> None:
         """Decide the number of parts. Raises TooMuch if there would be several and it may not be cut, or too many."""
+        assert self.next_part == 0
+        self.parts = 1
         size = sum(operation.size for operation in self.operations)
         count = len(self.operations)
         if count <= PART_RECORDS_MAX and size <= PART_BYTES_MAX:
