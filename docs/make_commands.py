@@ -33,6 +33,8 @@ Redis 7.0 does, errors included. A command that is not listed is answered `-ERR 
   `KG.WRITE`, `KG.REWRITE` and `KG.READ` take rows and keys of several slots of one partition; those of another get
   `-MOVED`. `KG.TAKE … BLOCK 0` waits without a limit, at most 1,000 clients of a member do so at once, and after a
   hand-over they get `-UNBLOCKED`.
+  `KG.ONCE client seq acked KG.BATCH requests` executes up to 1,000 writes of one partition, packed into one string as they
+  would be sent by themselves, in order and as one log entry, and answers the array of their replies.
   `KG.CREATE`, `KG.DROP`, `KG.TRUNCATE`, `KG.ALTER` and `KG.ONCE` are no part of a `MULTI`. A plain write to a
   record's key is `-WRONGTYPE`.
 * **Records for clients that know hashes or documents**: `HGET`, `HSET` and their kin work on columns, whose values are text
