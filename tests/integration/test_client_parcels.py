@@ -12,7 +12,8 @@ from tests.unit.node.drive import Client, Drive
 
 import kubegrid
 from kubegrid.client import parcel
-from kubegrid.client.errors import ClientError
+from kubegrid.client.batch import Request, run_batch
+from kubegrid.client.errors import ClientError, RejectedError
 
 CUT = None
 """Instead of a reply: the connection is closed."""
@@ -255,3 +256,13 @@ async def test_a_parcel_whose_callers_have_all_gone_is_not_sent_again(member: Sc
         member.spoil = lambda words, execute: execute()
         assert await grid.incr("m") == 1
         assert await grid.get("n") is None
+
+
+def test_a_number_of_the_callers_own_that_was_answered_before_is_told_so(member: Scripted) -> None:
+    with kubegrid.connect(member.address, timeout=5) as grid:
+        request = Request((parcel.ONCE, b"own identity 016", 1, 1, b"SET", b"k", b"v"), 0, True, once=False)
+        later = Request((parcel.ONCE, b"own identity 016", 2, 2, b"SET", b"k", b"w"), 0, True, once=False)
+        assert run_batch(grid.caller, [request, later]) == [b"OK", b"OK"]
+        (again,) = run_batch(grid.caller, [request])
+        assert isinstance(again, RejectedError)
+        assert again.code == "STALEID"

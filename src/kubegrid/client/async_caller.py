@@ -280,7 +280,10 @@ class AsyncCaller:
             trial = self.trial(unit)
             again = ask(trial)
         except ForgottenError:
-            assert type(unit) is Parcel and unit.ids is not None  # nothing else has an identity
+            if type(unit) is Call:  # a KG.ONCE under an identity of the caller's own
+                self._give_up(unit, refusals.answered_before())
+                return
+            assert type(unit) is Parcel and unit.ids is not None
             at.route.forget(unit.ids)
             unit.give_back()
             kept, again = calls, Again(0.0, at.route.address)

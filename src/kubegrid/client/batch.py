@@ -354,7 +354,10 @@ class _Batch:
         try:
             wait: Again = ask(self.trial_of(unit))
         except ForgottenError:
-            assert type(unit) is _Parcel and unit.ids is not None  # nothing else has an identity
+            if type(unit) is int:  # a KG.ONCE under an identity of the caller's own
+                self._settle(unit, refusals.answered_before())
+                return
+            assert type(unit) is _Parcel and unit.ids is not None
             route = self.caller.of_slot[self.requests[_first(unit)].slot]
             route.forget(unit.ids)
             self._dissolve(unit, later)

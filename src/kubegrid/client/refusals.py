@@ -80,6 +80,11 @@ def moved_to(text: str) -> str | None:
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else words[2]
 
 
+def answered_before() -> RejectedError:
+    """To a request that brought its own number: its client said that it has the answer."""
+    return RejectedError("the request was answered before, and its client said that it has the answer", code=FORGOTTEN)
+
+
 def to_error(text: str) -> ClientError:
     """The exception for a reply that no retry can help."""
     code, _, rest = text.partition(" ")
