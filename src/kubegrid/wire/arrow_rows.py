@@ -26,6 +26,8 @@ FAULTS = (pa.ArrowException, TableError, ValueError, OverflowError)
 """What a conversion may raise because of a row. Anything else is a mistake in the program."""
 
 
+_FIXED_BYTES_MAX = 64
+"""Of a value that is no text: a number, a moment, a decimal with all its digits."""
 _CHECKED_BY_PACKING = {"UUID", "JSON", "HUGEINT", "UHUGEINT"}
 _CHECKED_BY_YEAR = {"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
 
@@ -171,7 +173,7 @@ class ArrowRows:
                     check_years(array, column.type)
                 except BadValue as error:
                     raise error.at(self.definition.name, column.name) from None
-        if sum([array.nbytes for array in columns.values()]) > RECORD_BYTES_MAX // 4:
+        if sum(map(_longest, columns.values())) > RECORD_BYTES_MAX:
             self._pack(columns, count)
 
 
@@ -186,6 +188,14 @@ def cut(array: pa.Array) -> list[bytes]:
     if first:
         return [whole[a - first : b - first] for a, b in pairwise(offsets.tolist())]
     return [whole[a:b] for a, b in pairwise(offsets.tolist())]
+
+
+def _longest(array: pa.Array) -> int:
+    """At most so many bytes a value of the column takes in a row."""
+    if not (pa.types.is_string(array.type) or pa.types.is_binary(array.type)):
+        return _FIXED_BYTES_MAX
+    # As JSON a text may need more in MessagePack: a number of one digit takes nine bytes.
+    return _FIXED_BYTES_MAX + 9 * (compute.max(compute.binary_length(array)).as_py() or 0)
 
 
 def _array_head(count: int) -> bytes:
