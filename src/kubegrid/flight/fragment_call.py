@@ -16,7 +16,7 @@ from kubegrid.flight.lookout import LOOK_S, Lookout
 Raised = Callable[[BaseException], BaseException]
 
 
-class Given(Exception):
+class GivenUp(Exception):
     """Given up: nobody wants the answer, or it will not come."""
 
 
@@ -52,12 +52,15 @@ class _Waiting:
 
 
 def wait(ask: Callable[[], Any], over: Callable[[], bool]) -> Any:
-    """The stream that `ask` brings; raises what it raises, or Given as soon as `over` is true."""
+    """The stream that `ask` brings; raises what it raises, or GivenUp as soon as `over` is true."""
     waiting = _Waiting(ask)
-    while not waiting.answered.wait(LOOK_S):
-        if over():
-            waiting.leave()
-            raise Given
+    try:
+        while not waiting.answered.wait(LOOK_S):
+            if over():
+                raise GivenUp
+    except BaseException:
+        waiting.leave()
+        raise
     if waiting.error is not None:
         raise waiting.error
     return waiting.stream

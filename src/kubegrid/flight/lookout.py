@@ -3,9 +3,12 @@
 A call waits in gRPC, where nothing of ours can look whether it should go on. One thread looks at all that run.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
+
+log = logging.getLogger("kubegrid.flight")
 
 LOOK_S = 0.02
 """How often."""
@@ -54,6 +57,9 @@ class Lookout:
                 watched = list(self._watched.values())
                 closed = self._closed
             for over, end in watched:
-                if closed or over():
-                    end()
+                try:
+                    if closed or over():
+                        end()
+                except Exception:  # one call's trouble must not leave the others unwatched
+                    log.exception("a call could not be ended")
             time.sleep(LOOK_S)

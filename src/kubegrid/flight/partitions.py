@@ -92,7 +92,7 @@ class GridPartitions:
 
         try:
             stream = fragment_call.wait(lambda: client.do_get(ticket, options), over)
-        except fragment_call.Given as error:
+        except fragment_call.GivenUp as error:
             threading.Thread(target=self._cancel, args=(client, name), name="kubegrid-cancel", daemon=True).start()
             raise self._given_up(place, partition) from error
         except (flight.FlightError, pa.ArrowException, OSError) as error:

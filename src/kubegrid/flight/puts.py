@@ -108,6 +108,8 @@ def _batches(reader: Any) -> Iterator[tuple[Any, bytes]]:
             chunk = reader.read_chunk()
         except StopIteration:
             return
+        except (pa.ArrowException, OSError) as error:
+            raise TicketError(f"the batches cannot be read, or their sender went away: {error}") from error
         if chunk.data is None:
             continue
         if chunk.data.nbytes > MESSAGE_BYTES_MAX:
@@ -140,7 +142,10 @@ def _rows(reader: Any) -> list[list[Any]]:
                 f"more than {BOUND_ROWS_MAX} rows of parameters",
                 remedy="Write many rows with adbc_ingest or kubegrid load.",
             )
-        columns = [column.to_pylist() for column in batch.columns]
+        try:
+            columns = [column.to_pylist() for column in batch.columns]
+        except (ValueError, OverflowError, pa.ArrowException) as error:
+            raise TicketError(f"a parameter is no value of SQL: {error}") from error
         rows += [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(batch.num_rows)]
     return rows
 

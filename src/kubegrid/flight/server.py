@@ -21,7 +21,7 @@ from pyarrow import flight
 
 from kubegrid.flight import plain_flights, sql_commands, tickets
 from kubegrid.flight.access import Access, Door, NoQuestions
-from kubegrid.flight.calls import Calls
+from kubegrid.flight.calls import OTHER, Calls
 from kubegrid.flight.failures import outgoing
 from kubegrid.flight.fragments import FragmentCalls
 from kubegrid.flight.prepared import PreparedStatements
@@ -82,12 +82,14 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc] # pyarrow shi
 
     @_telling
     def get_flight_info(self, context: Any, descriptor: Any) -> Any:
-        return self._known(descriptor) or self._sql.info(_with_command(descriptor), context)
+        with self.calls.call(OTHER, context):
+            return self._known(descriptor) or self._sql.info(_with_command(descriptor), context)
 
     @_telling
     def get_schema(self, context: Any, descriptor: Any) -> Any:
-        known = self._known(descriptor)
-        return self._sql.schema(_with_command(descriptor)) if known is None else flight.SchemaResult(known.schema)
+        with self.calls.call(OTHER, context):
+            known = self._known(descriptor)
+            return self._sql.schema(_with_command(descriptor)) if known is None else flight.SchemaResult(known.schema)
 
     @_telling
     def list_flights(self, context: Any, criteria: Any) -> Iterator[Any]:
@@ -107,7 +109,8 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc] # pyarrow shi
             self.calls.cancel(tickets.decode_cancel(body))
             return iter(())
         if action.type in sql_commands.ACTIONS:
-            return iter(self._sql.act(action.type, body))
+            with self.calls.call(OTHER, context):
+                return iter(self._sql.act(action.type, body))
         raise TicketError(f"no action {action.type[:200]!r} here")
 
     @_telling
