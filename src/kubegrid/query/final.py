@@ -1,5 +1,6 @@
 """A statement of DuckDB's run in a connection of its own: the final one over what was gathered, or one without tables."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,6 +10,12 @@ from kubegrid.query.duck_errors import sql_error
 from kubegrid.query.running import Running
 from kubegrid.query.watch import Watch
 from kubegrid.sql.errors import SqlError
+
+WIDE_SHARE = 8
+"""A batch of rows that have texts in them, or many columns, has only so small a part of the rows of another one: DuckDB
+counts rows, and what a batch takes in memory is in nobody's account."""
+NARROW_COLUMNS_MAX = 16
+_FIXED = re.compile(r"U?(?:TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|BOOLEAN|DATE|TIME.*|DECIMAL\(.*\)|INTERVAL")
 
 
 def run(
@@ -30,7 +37,7 @@ def run(
         relation = cursor.sql(sql)
         if [kind for _, kind in columns_of(relation)] != [kind for _, kind in columns]:
             relation = cursor.sql(_cast(sql, columns))
-        reader = relation.to_arrow_reader(batch_rows)
+        reader = relation.to_arrow_reader(batch_rows if _narrow(columns) else max(1, batch_rows // WIDE_SHARE))
     except BaseException as error:
         end()
         if isinstance(error, SqlError) or not isinstance(error, Exception):
@@ -38,6 +45,11 @@ def run(
         running.check()
         raise sql_error(error, text) from error
     return _batches(reader), end
+
+
+def _narrow(columns: Columns) -> bool:
+    """Whether a row has a size that is known, and small."""
+    return len(columns) <= NARROW_COLUMNS_MAX and all(_FIXED.fullmatch(kind) for _, kind in columns)
 
 
 def _batches(reader: Any) -> Iterator[Any]:

@@ -374,3 +374,10 @@ def test_closing_the_engine_ends_what_runs(grid: InProcess) -> None:
     threading.Timer(0.1, engine.close).start()
     with pytest.raises(SqlError):
         engine.execute("SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b")
+
+
+def test_rows_with_texts_leave_in_smaller_batches(engine: Engine) -> None:
+    numbers = engine.execute("SELECT range FROM range(100000)")
+    texts = engine.execute("SELECT 'n' || range FROM range(100000)")
+    assert max(batch.num_rows for batch in numbers.batches) == 65_536
+    assert max(batch.num_rows for batch in texts.batches) == 8_192
