@@ -46,7 +46,7 @@ def any_of(parts: list[exp.Expression]) -> exp.Expression:
     whole = parts[0]
     for part in parts[1:]:
         whole = exp.Or(this=whole, expression=part)
-    return whole if len(parts) == 1 else exp.Paren(this=whole)
+    return whole
 
 
 def unwrapped(node: exp.Expression) -> exp.Expression:

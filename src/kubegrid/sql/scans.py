@@ -17,6 +17,8 @@ from kubegrid.sql.sources import VERSION, Source, Sources
 
 NO_COLUMN = "__row"
 """What a scan yields when only the number of rows matters."""
+ALTERNATIVES_MAX = 64
+"""Operands of one OR that are looked through for what they all ask of a table."""
 
 
 def gather(select: exp.Select, sources: Sources, others: list[exp.Table], fragments: Fragments) -> None:
@@ -61,6 +63,11 @@ def _taken(select: exp.Select, sources: Sources) -> dict[str, list[Any]]:
     if where is not None:
         parts = conjuncts.split(where.this)
         rest = take(parts, lambda source: not source.nullable)
+        for part in rest:
+            for source in sources.tables:
+                implied = None if source.nullable else _implied(part, source, sources)
+                if implied is not None:
+                    found.setdefault(source.alias, []).append(implied)
         if len(rest) < len(parts):
             whole = conjuncts.joined(rest)
             select.set("where", exp.Where(this=whole) if whole is not None else None)
@@ -74,6 +81,23 @@ def _taken(select: exp.Select, sources: Sources) -> dict[str, list[Any]]:
         if len(rest) < len(parts):
             source.join.set("on", conjuncts.joined(rest) or exp.true())
     return found
+
+
+def _implied(condition: Any, source: Source, sources: Sources) -> Any | None:
+    """What `(a.x = 1 AND b.y = 2) OR (a.x = 3 AND b.y = 4)` asks of `a` alone: `a.x = 1 OR a.x = 3`."""
+    alternatives = conjuncts.alternatives(condition)
+    if not 1 < len(alternatives) <= ALTERNATIVES_MAX:
+        return None
+    found = []
+    for alternative in alternatives:
+        parts = [resolved(part, sources) for part in conjuncts.split(alternative) if runs_per_row(part)]
+        about = conjuncts.joined(
+            made for made, owner in (part for part in parts if part is not None) if owner is source
+        )
+        if about is None:
+            return None
+        found.append(about)
+    return conjuncts.any_of(found)
 
 
 def _replace(source: Source, node: exp.Table, pushed: list[Any], needed: list[str], fragments: Fragments) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from sqlglot import exp
 
 from kubegrid.sql import conjuncts
+from kubegrid.sql.building import ALL_ROWS
 from kubegrid.sql.colocation import Pair, name_of
-from kubegrid.sql.cutting import ALL_ROWS
 from kubegrid.sql.fragments import Fragments
 from kubegrid.sql.functions import runs_per_row
 from kubegrid.sql.plans import WHOLE, Plan

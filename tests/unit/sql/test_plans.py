@@ -124,6 +124,17 @@ def test_a_gathered_join_brings_only_rows_and_columns_that_it_needs() -> None:
     assert plan.final == 'SELECT f.day FROM "__f0" AS f LEFT JOIN "__f1" AS o ON o.k = f.flight'
 
 
+def test_what_all_alternatives_ask_of_a_table_is_asked_there() -> None:
+    plan = planned(
+        "SELECT f.day FROM flights f, orders o WHERE o.k = f.flight "
+        "AND ((f.origin = 'JFK' AND o.total > 1) OR (f.origin = 'LGA' AND o.total > 2 AND f.delay = o.total))"
+    )
+    flights, orders = plan.fragments
+    assert flights.sql.endswith('WHERE ("f"."origin" = \'JFK\' OR "f"."origin" = \'LGA\')')
+    assert orders.sql.endswith('WHERE ("o"."total" > 1 OR "o"."total" > 2)')
+    assert "o.total > 2" in (plan.final or "")
+
+
 def test_a_condition_on_rows_that_an_outer_join_may_lack_stays_behind_it() -> None:
     plan = planned("SELECT f.day FROM flights f LEFT JOIN orders o ON o.k = f.flight WHERE o.total IS NULL")
     assert plan.fragments[1].sql == 'SELECT "k", "total" FROM "orders" AS "o"'
