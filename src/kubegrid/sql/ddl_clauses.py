@@ -48,7 +48,7 @@ class Clauses:
 def table_name(table: Any) -> str:
     """The name in a statement. There is one schema, `main`. Raises NotSupported."""
     if not isinstance(table, exp.Table) or not table.name:
-        raise NotSupported(f"{shown(table.sql('duckdb'))} is not the name of a table")
+        raise NotSupported(f"{_text(table)} is not the name of a table")
     schema = table.args.get("db")
     if table.args.get("catalog") or (schema is not None and schema.name.lower() != "main"):
         raise NotSupported(f"{table.sql('duckdb')}: there are no schemas; write {table.name}")
@@ -125,9 +125,9 @@ def _names(expressions: Any) -> list[str]:
     """Of columns, in whatever sqlglot put them."""
     names = []
     for entry in expressions:
-        found = entry if isinstance(entry, exp.Identifier) else entry.find(exp.Identifier)
+        found = entry if isinstance(entry, exp.Identifier) else entry and entry.find(exp.Identifier)
         if found is None or (isinstance(entry, exp.Ordered) and entry.args.get("desc")):
-            raise NotSupported(f"{shown(entry.sql('duckdb'))} is not the name of a column")
+            raise NotSupported(f"{_text(entry)} is not the name of a column")
         names.append(found.name)
     return names
 
@@ -199,6 +199,11 @@ def _default(table: str, described: dict[str, Any], given: Any) -> Any:
         return kind.to_json(kind.from_text(text.encode()))
     except BadValue as error:
         raise TypeProblem(f"table {table}, column {described['name']}: default: {error.reason}") from None
+
+
+def _text(given: Any) -> str:
+    """What stands where a name is expected, as far as the parser made something of it."""
+    return shown(given.sql("duckdb")) if isinstance(given, exp.Expr) else "what stands there"
 
 
 def _seconds(table: str, given: Any) -> int | float:
