@@ -13,7 +13,7 @@ help:
 	@echo "make test    all tests that this machine can run"
 	@echo "make check   lint, types, layers"
 	@echo "make sim     SEEDS=$(SEEDS)  the replication simulator's campaign"
-	@echo "make bench   against Redis, redis-py, Hazelcast and Ignite (needs redis-server, redis-tools; mvn and a JDK 17)"
+	@echo "make bench   against Redis, DuckDB, PostgreSQL, Hazelcast … (needs redis-server, redis-tools, postgresql; mvn and a JDK 17)"
 
 setup: $(STAMP)
 
@@ -47,6 +47,9 @@ bench: setup
 	@$(BIN)/python -m bench.failover
 	@$(BIN)/python -m bench.load
 	@$(BIN)/python -m bench.client
+	@$(BIN)/python -m bench.sql
+	@$(BIN)/python -m bench.tpch
+	@$(BIN)/python -m bench.turns
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
