@@ -17,7 +17,7 @@ from kubegrid.base.tables import TableDefinition
 from kubegrid.columns.building import HIDDEN
 from kubegrid.columns.conversion import Conversion
 from kubegrid.columns.database import quoted
-from kubegrid.columns.delta import Copy, insert
+from kubegrid.columns.delta import INCOMING, Copy, insert
 
 MARKS = b"kubegrid.marks"
 """Key in the metadata of a fragment's schema: the marks of the tables whose own rows it read, as JSON."""
@@ -82,7 +82,7 @@ class Parts:
         cursor.execute(f"DELETE FROM {name} WHERE {OWNER} = {part.owner}").fetchall()
         columns = f"{conversion.names}, {OWNER}"
         insert(
-            cursor, part.rows, f"INSERT INTO {name} ({columns}) SELECT {conversion.names}, {part.owner} FROM incoming"
+            cursor, part.rows, f"INSERT INTO {name} ({columns}) SELECT {conversion.names}, {part.owner} FROM {INCOMING}"
         )
         marks[part.owner] = part.mark
 

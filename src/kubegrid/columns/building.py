@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from kubegrid.columns.conversion import VERSION, Conversion
 from kubegrid.columns.database import quoted
-from kubegrid.columns.delta import flattened, insert
+from kubegrid.columns.delta import INCOMING, flattened, insert
 from kubegrid.store.records import Record
 
 HIDDEN = "hidden"
@@ -30,7 +30,7 @@ def build(cursor: Any, conversion: Conversion, slices: Iterable[list[Record]]) -
         cursor.execute(f"CREATE OR REPLACE TABLE {staging} ({conversion.declared})").fetchall()
         for incoming in _gathered(conversion, flattened(slices)):
             rows += incoming.num_rows
-            insert(cursor, incoming, f"INSERT INTO {staging} SELECT {conversion.selected} FROM incoming")
+            insert(cursor, incoming, f"INSERT INTO {staging} SELECT {conversion.selected} FROM {INCOMING}")
         cursor.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM {staging} ORDER BY {VERSION}").fetchall()
         cursor.execute(f"DROP TABLE {staging}").fetchall()
         compact(cursor)

@@ -16,6 +16,9 @@ from kubegrid.store.records import Record
 
 POP_ROWS = 1000
 """Of a set of records are taken out in one go: freeing a large one at once would hold the GIL for too long."""
+_INCOMING = "incoming rows"
+INCOMING = quoted(_INCOMING)
+"""What a statement calls the Arrow table that it reads; with a blank, so that no table of a user is called so."""
 NAMED_ROWS_MAX = 16
 """So few rows are deleted by naming them, which takes a third of the time of a join."""
 
@@ -79,12 +82,14 @@ class PreparedChange:
             named = ", ".join(map(str, self.gone.column(0).to_pylist()))
             cursor.execute(f"DELETE FROM {table} WHERE {VERSION} IN ({named})").fetchall()
         elif self.gone is not None:
-            insert(cursor, self.gone, f"DELETE FROM {table} WHERE {VERSION} IN (SELECT v FROM incoming)")
+            insert(cursor, self.gone, f"DELETE FROM {table} WHERE {VERSION} IN (SELECT v FROM {INCOMING})")
         if self.added is not None:
             conversion = copy.conversion
             into = f"{table} ({conversion.names}, {VERSION})"
             insert(
-                cursor, self.added, f"INSERT INTO {into} SELECT {conversion.selected} FROM incoming ORDER BY {VERSION}"
+                cursor,
+                self.added,
+                f"INSERT INTO {into} SELECT {conversion.selected} FROM {INCOMING} ORDER BY {VERSION}",
             )
 
     def done(self) -> int:
@@ -100,12 +105,12 @@ class PreparedChange:
 
 
 def insert(cursor: Any, incoming: Any, statement: str) -> None:
-    """Run a statement that reads the Arrow table `incoming`."""
-    cursor.register("incoming", incoming)
+    """Run a statement that reads an Arrow table as `INCOMING`."""
+    cursor.register(_INCOMING, incoming)
     try:
         cursor.execute(statement).fetchall()
     finally:
-        cursor.unregister("incoming")
+        cursor.unregister(_INCOMING)
 
 
 def flattened(slices: Iterable[list[Record]]) -> Iterator[Record]:

@@ -23,7 +23,7 @@ from kubegrid.base.tables import TableDefinition
 from kubegrid.columns.building import HIDDEN, build, compact
 from kubegrid.columns.conversion import Conversion
 from kubegrid.columns.database import SpillFolder, open_database, quoted
-from kubegrid.columns.delta import Change, Copy, insert
+from kubegrid.columns.delta import INCOMING, Change, Copy, insert
 from kubegrid.columns.room import Room
 from kubegrid.sql.errors import Unavailable
 from kubegrid.store.changes import Captured
@@ -148,7 +148,7 @@ class ColumnarReplica:
             if column.default is not None and copy.rows:
                 default = conversion.default(place)
                 value = conversion.selected_of(place)
-                insert(writer, default, f"UPDATE {table} SET {name} = (SELECT {value} FROM incoming)")
+                insert(writer, default, f"UPDATE {table} SET {name} = (SELECT {value} FROM {INCOMING})")
         copy.definition = definition
         copy.conversion = conversion
 

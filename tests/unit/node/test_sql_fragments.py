@@ -246,6 +246,19 @@ def test_a_fragment_reaches_tables_only(member: SqlMember, text: str) -> None:
         member.sql(text)
 
 
+@pytest.mark.parametrize("name", ["incoming", "main", "hidden", "sqlite_master", "select", "Order", "rowid", "t__all"])
+def test_any_name_that_a_table_may_have_is_answered(tmp_path: Path, name: str) -> None:
+    columns = [{"name": "rowid", "type": "BIGINT", "nullable": False}, {"name": "select", "type": "INTEGER"}]
+    member = SqlMember(tmp_path, {"name": name, "columns": columns, "key": ["rowid"]})
+    try:
+        for number in range(3):
+            member.write(name, (1, number), (2, number))
+            seen = member.sql(f'SELECT rowid, "select" FROM "{name}" ORDER BY 1', name)
+            assert seen == [{"rowid": 1, "select": number}, {"rowid": 2, "select": number}]
+    finally:
+        member.close()
+
+
 def test_rows_of_other_owners_are_fetched_once_for_each_of_their_states(tmp_path: Path) -> None:
     asked: list[str] = []
     owner = SqlMember(tmp_path / "owner", TRADES, DESKS, partition=1)
