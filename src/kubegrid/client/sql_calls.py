@@ -5,6 +5,7 @@ is a wait in seconds, `Blocking` is a call that may block, for a thread. `sql` a
 Next on the path of the data: `sql_pods`, `sql_flight`.
 """
 
+import functools
 import threading
 import uuid
 from collections.abc import Callable, Generator, Sequence
@@ -104,23 +105,48 @@ class Conversation:
 
     # -- steps -------------------------------------------------------------------------------------------------------
 
-    def open(self) -> Steps[None]:
-        """Until a pod has begun to answer. Raises ClientError."""
+    def whole(self) -> Steps[SqlResult]:
+        """The answer with all its rows. Those that came before a failure are forgotten, and it is asked again."""
+        limit = self._statements.options.answer_bytes
+        batches, attempt = yield from self._until_answered(lambda attempt: attempt.whole(limit))
+        if batches is None:
+            raise SqlLimitError(
+                f"the answer is larger than {limit:,} bytes",
+                "Ask for less, read it by sql_stream, or raise `answer_bytes` of the client.",
+                "LIMIT",
+            )
+        self._end()
+        return SqlResult(attempt.schema, batches, attempt.note, self._asked.statement_id)
+
+    def first(self) -> Steps[Any]:
+        """The first batch, or None: until here a failure is repaired without a word."""
+
+        def first(attempt: Attempt) -> Any:
+            attempt.open()
+            return attempt.read()
+
+        batch, _ = yield from self._until_answered(first)
+        self.trial.given_out = True
+        if batch is None:
+            self._end()
+        return batch
+
+    def _until_answered(self, ask: Callable[[Attempt], T]) -> Steps[tuple[T, Attempt]]:
+        """What `ask` gives, and by whom: asked of one pod after the other. Raises ClientError."""
         pods = self._statements.pods
         trial = self.trial
         while True:
-            self._since = clock.now()
             try:
-                pod: Pod = yield Blocking(pods.choose)
+                pod: Pod = pods.choose() if pods.known else (yield Blocking(pods.choose))
             except LostError as error:
                 yield trial.nobody(error.reason, clock.now())
                 continue
+            self._pod = pod
             self._since = clock.now()
             left = max(0.001, trial.deadline - self._since)
-            self._pod = pod
+            attempt = self.attempt = Attempt(pods.client(pod), self._statements.options.password, self._asked, left)
             try:
-                attempt = self.attempt = Attempt(pods.client(pod), self._statements.options.password, self._asked, left)
-                yield Blocking(attempt.open, pod)
+                answer: T = yield Blocking(functools.partial(ask, attempt), pod)
             except TicketError as error:
                 raise BadValueError(error.message, error.remedy) from error
             except (LostError, SqlError) as error:
@@ -128,48 +154,7 @@ class Conversation:
                 continue
             if attempt.note is not None:
                 self._settled()
-            return
-
-    def whole(self) -> Steps[SqlResult]:
-        """The answer with all its rows. Those that came before a failure are forgotten, and it is asked again."""
-        limit = self._statements.options.answer_bytes
-        while True:
-            yield from self.open()
-            attempt = self.attempt
-            assert attempt is not None
-            batches: list[Any] = []
-            size = 0
-            try:
-                while (batch := (yield Blocking(attempt.read, self._pod))) is not None:
-                    batches.append(batch)
-                    size += batch.nbytes
-                    if size > limit:
-                        raise SqlLimitError(
-                            f"the answer is larger than {limit:,} bytes",
-                            "Ask for less, read it by sql_stream, or raise `answer_bytes` of the client.",
-                            "LIMIT",
-                        )
-            except (LostError, SqlError) as error:
-                yield self._failed(error)
-                continue
-            self._end()
-            return SqlResult(attempt.schema, batches, attempt.note, self._asked.statement_id)
-
-    def first(self) -> Steps[Any]:
-        """Open it, and the first batch, or None: until here a failure is repaired without a word."""
-        while True:
-            yield from self.open()
-            attempt = self.attempt
-            assert attempt is not None
-            try:
-                batch = yield Blocking(attempt.read, self._pod)
-            except (LostError, SqlError) as error:
-                yield self._failed(error)
-                continue
-            self.trial.given_out = True
-            if batch is None:
-                self._end()
-            return batch
+            return answer, attempt
 
     def next(self) -> Steps[Any]:
         """The next batch; None at the end. UnavailableError when the pod is lost: what came before is no whole answer."""

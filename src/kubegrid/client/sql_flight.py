@@ -82,6 +82,18 @@ class Attempt:
         if self._cancelled:
             reader.cancel()
 
+    def whole(self, bytes_max: int) -> list[Any] | None:
+        """Send it, and all batches; None when they are more than `bytes_max`."""
+        self.open()
+        batches: list[Any] = []
+        size = 0
+        while (batch := self.read()) is not None:
+            batches.append(batch)
+            size += batch.nbytes
+            if size > bytes_max:
+                return None
+        return batches
+
     def read(self) -> Any:
         """The next batch; None at the end."""
         while True:

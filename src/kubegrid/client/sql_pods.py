@@ -53,6 +53,11 @@ class Pods:
         self._turn = 0
         _all.add(self)
 
+    @property
+    def known(self) -> bool:
+        """Whether `choose` answers at once; it has to ask members first otherwise."""
+        return bool(self._pods)
+
     def choose(self) -> Pod:
         """The pod to ask next. LostError when none is known; AccessError."""
         self._check()
