@@ -75,13 +75,14 @@ def by_distinct(array: pa.Array, wanted: ColumnType, make: Callable[[Any], bytes
 def timestamp_texts(array: pa.Array) -> pa.Array:
     """As in ISO 8601, with six digits of a fraction where there is one; years checked before."""
     seconds = compute.cast(array, pa.timestamp("s"), safe=False)
-    texts = compute.binary_replace_slice(compute.cast(seconds, pa.string()), 10, 11, b"T")
-    fractions = compute.not_equal(compute.cast(seconds, array.type), array)
-    if not compute.any(fractions).as_py():
-        return texts
-    # Seconds were cut towards zero; what has a fraction is written whole.
+    fractions = compute.not_equal(compute.cast(seconds, array.type), array)  # None where it is NULL
+    found = compute.min_max(fractions).as_py()
+    if not found["min"]:
+        texts = compute.binary_replace_slice(compute.cast(seconds, pa.string()), 10, 11, b"T")
+        if not found["max"]:
+            return texts
     exact = compute.binary_replace_slice(compute.cast(array, pa.string()), 10, 11, b"T")
-    return compute.if_else(fractions, exact, texts)
+    return exact if found["min"] else compute.if_else(fractions, exact, texts)
 
 
 def bytes_array(values: Sequence[bytes]) -> pa.Array:
@@ -132,9 +133,12 @@ def _integers(array: pa.Array) -> pa.Array:
     if bounds["max"] >= 1 << 63:
         return by_distinct(array, TYPES["UBIGINT"], packed_value)
     bare = _bare(array if array.type == pa.int64() else compute.cast(array, pa.int64()))
+    bounds = compute.min_max(bare).as_py()
+    width = _width(bounds["min"])
+    if width == _width(bounds["max"]) and (bounds["min"] < 0) == (bounds["max"] < 0):
+        return _with_nulls_of(array, _of_one_width(_packed_numbers(bare), width, len(array)))
     none, one = constant(0, pa.int32()), constant(1, pa.int32())
     lengths = compute.if_else(compute.is_valid(bare), one, none)
-    bounds = compute.min_max(bare).as_py()
     for above, below, more in _STEPS:
         if bounds["max"] > above:
             longer = compute.greater(bare, constant(above, pa.int64()))
@@ -150,9 +154,16 @@ def _integers(array: pa.Array) -> pa.Array:
 
 def _doubles(array: pa.Array) -> pa.Array:
     """Nine bytes each; a REAL is written as the double that it is."""
-    data = _packed_numbers(array)
-    made = pa.Array.from_buffers(pa.binary(9), len(array), [None, data])
-    return _with_nulls_of(array, compute.cast(made, pa.binary()))
+    return _with_nulls_of(array, _of_one_width(_packed_numbers(array), 9, len(array)))
+
+
+def _width(number: int) -> int:
+    """Bytes that MessagePack needs for an integer."""
+    return 1 + sum([more for above, below, more in _STEPS if number > above or number < below])
+
+
+def _of_one_width(data: pa.Buffer, width: int, count: int) -> pa.Array:
+    return compute.cast(pa.Array.from_buffers(pa.binary(width), count, [None, data]), pa.binary())
 
 
 def _packed_numbers(array: pa.Array) -> pa.Buffer:
