@@ -10,6 +10,10 @@ from kubegrid.columns.broadcast import MARKS
 from kubegrid.columns.running import Running
 from kubegrid.sql.errors import NotSupported, SqlError
 
+UNBOUNDED = ("VARCHAR", "BLOB", "JSON", "BIT", "STRUCT", "MAP", "UNION")
+"""How DuckDB's types begin whose values may be long; lists end with a bracket. A batch of such rows has fewer of them."""
+NARROW_COLUMNS = 16
+WIDE_PART = 8
 Explain = Callable[[Exception], SqlError]
 
 
@@ -18,7 +22,11 @@ def begin(cursor: Any, sql: str, batch_rows: int) -> Any:
     statements = cursor.extract_statements(sql)
     if len(statements) != 1 or statements[0].type.name != "SELECT":
         raise NotSupported("a fragment is one SELECT")
-    return cursor.sql(sql).to_arrow_reader(batch_rows)
+    relation = cursor.sql(sql)
+    types = [str(kind) for kind in relation.types]
+    if len(types) > NARROW_COLUMNS or any(kind.startswith(UNBOUNDED) or kind.endswith("]") for kind in types):
+        batch_rows = max(1, batch_rows // WIDE_PART)
+    return relation.to_arrow_reader(batch_rows)
 
 
 class Rows:
