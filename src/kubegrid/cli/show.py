@@ -48,7 +48,9 @@ def print_status(told: Status, as_json: bool) -> None:
         print_json(told)
         return
     terminal = console()
-    tables: list[Any] = [_heading(told), *_members_tables(told, terminal), _managers_table(told)]
+    flight = (told.get("sql") or {}).get("flight")
+    sql = [f"SQL: `kubegrid sql STATEMENT`, or Arrow Flight at {plain(flight)}"] if flight else []
+    tables: list[Any] = [_heading(told), *sql, *_members_tables(told, terminal), _managers_table(told)]
     for partition in told["partitions"]:
         texts = [partition.get("explanation"), partition.get("note")]
         tables += [f"[yellow]{plain(labelled(partition['id'], text))}[/]" for text in texts if text]

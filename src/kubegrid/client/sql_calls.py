@@ -205,7 +205,7 @@ class Conversation:
         """After a while without a word: why not to wait any longer; asked in a thread."""
         if blocking.pod is None:
             return None
-        if clock.now() > self.trial.deadline + 2 * SLACK_S:
+        if clock.now() > self.trial.deadline + SLACK_S:
             return LostError("did not answer in time", sent=True)
         if not self._statements.pods.answers(blocking.pod):
             return LostError(f"was silent for {waited_s:.3g} s", sent=True)

@@ -25,8 +25,9 @@ from kubegrid.wire import sql_tickets
 CANCEL_ACTION = "kubegrid.cancel"
 CANCEL_S = 2.0
 """How long the word that a statement is not wanted any more may take."""
-SLACK_S = 0.5
-"""The pod ends a statement at its deadline and says so; the call itself ends this much later, if the pod does not."""
+SLACK_S = 2.0
+"""The pod ends a statement at its deadline and says why (which partition did not answer); the call itself ends this much later
+at most, if the pod does not: half a second and a tenth of the statement's time."""
 _NOT_SENT = ("failed to connect", "connection refused", "no route to host", "name resolution")
 _BROKE = ("socket closed", "connection reset", "stream removed", "rst_stream", "goaway", "end of file", "eof")
 _NOISE = ". gRPC client debug context"
@@ -67,7 +68,7 @@ class Attempt:
             statement_id=asked.statement_id,
             timeout_ms=max(1, int(self._timeout_s * 1000)),
         )
-        options = self._flight.FlightCallOptions(timeout=self._timeout_s + SLACK_S, headers=self._headers)
+        options = self._flight.FlightCallOptions(timeout=self._timeout_s + min(SLACK_S, 0.5 + self._timeout_s / 10), headers=self._headers)
         try:
             reader = self._client.do_get(self._flight.Ticket(ticket), options)
             schema = reader.schema
