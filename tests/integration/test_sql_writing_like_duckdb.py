@@ -122,6 +122,59 @@ def content(rows: list[Any]) -> list[Any]:
     return sorted(rows, key=repr)
 
 
+VALUES = {
+    "BOOLEAN": ["true", "'f'", "1", "NULL"],
+    "TINYINT": ["-128", "127", "'5'", "1.5"],
+    "INTEGER": ["2147483647", "-2147483648", "2.5", "3.5"],
+    "BIGINT": ["9223372036854775807", "-9223372036854775808"],
+    "HUGEINT": [str(2**127 - 1), str(-(2**127)), "1"],
+    "UBIGINT": [str(2**64 - 1), "0"],
+    "UHUGEINT": [str(2**128 - 1), "0"],
+    "REAL": ["1.1", "'nan'", "'-inf'", "3.4e38", "1e-40"],
+    "DOUBLE": ["0.1", "'nan'", "'inf'", "-0.0", "1e308"],
+    "VARCHAR": ["'a'", "''", "chr(0) || 'x'", "'ü€😀'", "5", "DATE '2024-01-01'"],
+    "BLOB": ["'\\xAA\\x00b'", "''", "'abc'"],
+    "DATE": ["'0001-01-01'", "'9999-12-31'", "'2024-02-29'"],
+    "TIME": ["'00:00:00'", "'23:59:59.999999'"],
+    "TIMESTAMP": ["'1970-01-01 00:00:00.000001'", "'0001-01-01'", "'9999-12-31 23:59:59.999999'"],
+    "TIMESTAMP WITH TIME ZONE": ["'1970-01-01 00:00:00.000001+00'", "'2024-02-29T10:00:00+05:30'"],
+    "UUID": ["'00000000-0000-0000-0000-000000000000'", "'FFFFFFFF-ffff-ffff-ffff-ffffffffffff'"],
+    "JSON": ['\'{"a":[1,null,"x"]}\'', "'5'", "'\"s\"'", "'[]'", "42"],
+    "DECIMAL(4,2)": ["99.99", "-99.99", "'1.005'", "NULL"],
+    "DECIMAL(38,10)": ["1234567890123456789012345678.0123456789", "-0.0000000001"],
+}
+MANY = 250
+"""Rows that are encoded column by column."""
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_values_of_every_type_are_written_as_in_duckdb(grid: Grid, kind: str) -> None:
+    values = VALUES[kind]
+    run = [
+        f"CREATE TABLE v (i INTEGER PRIMARY KEY, v {kind})",
+        f"INSERT INTO v VALUES {', '.join(f'({i}, {value})' for i, value in enumerate(values))}",
+        *(f"INSERT INTO v VALUES ({i}, NULL) ON CONFLICT DO UPDATE SET v = {value}" for i, value in enumerate(values)),
+        *(
+            f"INSERT INTO v SELECT 1000 * {i + 1} + i, {value} FROM range({MANY}) r(i)"
+            for i, value in enumerate(values)
+        ),
+        "UPDATE v SET v = v",
+        "INSERT INTO v SELECT i + 100000, v FROM v",
+        "INSERT INTO v SELECT i, NULL FROM v ON CONFLICT DO UPDATE SET v = v.v WHERE v.i % 3 = 0",
+    ]
+    question = "SELECT i, CAST(v AS VARCHAR) FROM v ORDER BY i"
+    with duckdb.connect() as raw:
+        raw.execute("SET TimeZone = 'UTC'")
+        try:
+            for statement in run:
+                raw.execute(statement)
+                grid.sql(statement)
+                if not statement.startswith("CREATE"):
+                    assert grid.sql(question).rows() == raw.execute(question).fetchall(), statement
+        finally:
+            grid.sql("DROP TABLE IF EXISTS v")
+
+
 @settings(
     max_examples=25,
     deadline=None,

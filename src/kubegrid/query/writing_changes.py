@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
+from sqlglot import exp
+
 from kubegrid.base.table_errors import shown
 from kubegrid.base.tables import TableDefinition
 from kubegrid.query import writing_merge, writing_values
@@ -38,9 +40,10 @@ def _insert(insert: dml.Insert, queries: Queries, operations: Operations, record
     if insert.query is None:
         rows = writing_values.cells(insert.rows, table, names, queries)
     else:
-        given = _selected(insert, queries)
-        names = insert.named(given.column_names)
+        columns = queries.columns(insert.query)
+        names = insert.named([name for name, _ in columns])
         dml.check_given(table, names)
+        given = _selected(dml.handed_over(insert.query, columns), queries)
         rows = writing_values.cast(given, table, names, queries, row_number)
     if insert.conflict.action == dml_conflicts.MERGE:
         values = whole_rows(table, names, writing_values.lists(rows, table, names, row_number), rows.num_rows)
@@ -57,7 +60,7 @@ def _insert(insert: dml.Insert, queries: Queries, operations: Operations, record
 
 def _update(update: dml.Update, queries: Queries, operations: Operations) -> None:
     table = update.table
-    given = _selected(update, queries)
+    given = _selected(update.query, queries)
     label = _by_key(table, [given.column(place) for place in table.key_positions])
     rows = writing_values.cast(given, table, table.names, queries, label)
     versions = given.column(len(table.columns)).to_pylist()
@@ -67,7 +70,7 @@ def _update(update: dml.Update, queries: Queries, operations: Operations) -> Non
 
 def _delete(delete: dml.Delete, queries: Queries, operations: Operations) -> None:
     table = delete.table
-    given = _selected(delete, queries)
+    given = _selected(delete.query, queries)
     rows = writing_values.cast(given, table, table.key, queries, row_number)
     values = writing_values.lists(rows, table, table.key, row_number)
     versions = given.column(len(table.key)).to_pylist()
@@ -75,14 +78,14 @@ def _delete(delete: dml.Delete, queries: Queries, operations: Operations) -> Non
     operations.add(versions, keys, repeat(None))
 
 
-def _selected(change: Any, queries: Queries) -> Any:
-    """The rows of the statement's SELECT as a `pyarrow.Table`, with its names even if there are none."""
+def _selected(query: exp.Query, queries: Queries) -> Any:
+    """The rows of a statement's SELECT as a `pyarrow.Table`, with its names even if there are none."""
     import pyarrow as pa
 
-    batches = list(queries.select(change.query))
+    batches = list(queries.select(query))
     if batches:
         return pa.Table.from_batches(batches)
-    names = [name for name, _ in queries.columns(change.query)]
+    names = [name for name, _ in queries.columns(query)]
     return pa.table([pa.array([], pa.null()) for _ in names], names=names)
 
 

@@ -83,7 +83,7 @@ def _array(values: list[Any], column: Column) -> Any:
     from kubegrid.wire.arrow_schemas import arrow_type
 
     name = column.type.name
-    if name in dml.AS_TEXT or name in ("UUID", "JSON"):
+    if name in dml_conflicts.AS_TEXT or name in ("UUID", "JSON"):
         texts = [None if value is None else column.type.to_text(value).decode() for value in values]
         return pa.array(texts, pa.string())
     return pa.array(values, arrow_type(column.type))

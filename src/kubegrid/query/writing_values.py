@@ -12,7 +12,7 @@ from uuid import UUID
 from kubegrid.base.table_errors import BadValue, shown
 from kubegrid.base.tables import Column, TableDefinition
 from kubegrid.query.writer import Queries
-from kubegrid.sql import dml, dml_values
+from kubegrid.sql import dml_conflicts, dml_values
 from kubegrid.sql.dml_conflicts import Cell
 from kubegrid.sql.errors import SqlError, TypeProblem
 
@@ -80,7 +80,7 @@ def _fits(arrow: Any, column: Column) -> bool:
     from kubegrid.wire.arrow_schemas import arrow_type
 
     name = column.type.name
-    if name in dml.AS_TEXT:
+    if name in dml_conflicts.AS_TEXT:
         return False
     if name == "TIMESTAMP WITH TIME ZONE":
         return bool(pa.types.is_timestamp(arrow) and arrow.tz and arrow.unit == "us")
@@ -102,7 +102,7 @@ def _values(chunks: Any, definition: TableDefinition, column: Column, label: Lab
         reason = f"the value is infinite, or no {name} of the years 1 to 9999"
         raise refused(definition, BadValue(reason, definition.name, column.name), label(place)) from None
     convert: Any = None
-    if name in dml.AS_TEXT:
+    if name in dml_conflicts.AS_TEXT:
         convert = int
     elif name == "UUID":
         convert = UUID

@@ -21,12 +21,10 @@ from sqlglot import exp
 from kubegrid.base.tables import Catalog, TableDefinition
 from kubegrid.sql import dml_assignments as assignments
 from kubegrid.sql import dml_conflicts
-from kubegrid.sql.dml_conflicts import VERSION, Cell, Conflict
+from kubegrid.sql.dml_conflicts import AS_TEXT, VERSION, Cell, Conflict
 from kubegrid.sql.errors import NotSupported, SqlError, TypeProblem, UnknownName, WriteRefused
 from kubegrid.sql.statements import DELETE, INSERT, UPDATE, Statement
 
-AS_TEXT = frozenset(("HUGEINT", "UHUGEINT"))
-"""Types of 128 bits, which Arrow cannot carry: their values are handed over as text."""
 _RETURNING = "Select the rows afterwards, by their keys."
 
 
@@ -47,6 +45,22 @@ class Insert:
         if len(names) != len(self.columns):
             raise _other_count(self.table, len(self.columns), len(names), "its query gives")
         return self.columns
+
+
+def handed_over(query: exp.Query, columns: Sequence[tuple[str, str]]) -> exp.Query:
+    """The query of an INSERT with the columns of types that Arrow cannot carry as text. `columns`: its names and types."""
+    if not any(kind in AS_TEXT for _, kind in columns):
+        return query
+    chosen = []
+    for place, (name, kind) in enumerate(columns):
+        value: Any = exp.column(f"c{place}", table="given")
+        if kind in AS_TEXT:
+            value = exp.cast(value, "VARCHAR")
+        chosen.append(exp.alias_(value, name, quoted=True))
+    alias = exp.TableAlias(
+        this=exp.to_identifier("given"), columns=[exp.to_identifier(f"c{i}") for i in range(len(columns))]
+    )
+    return exp.select(*chosen).from_(exp.Subquery(this=query.copy(), alias=alias))
 
 
 @dataclass(frozen=True, slots=True)

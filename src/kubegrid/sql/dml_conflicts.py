@@ -17,6 +17,8 @@ from kubegrid.sql.errors import NotSupported, WriteRefused
 VERSION = "__version"
 EXCLUDED = "excluded"
 PLACE = "__place"
+AS_TEXT = frozenset(("HUGEINT", "UHUGEINT"))
+"""Types of 128 bits, which Arrow cannot carry: their values are handed over as text."""
 FAIL, NOTHING, MERGE = "fail", "do nothing", "do update"
 
 Cell = exp.Expr | None
@@ -91,6 +93,8 @@ def merged(table: TableDefinition, conflict: Conflict) -> str:
             chosen = assignments.default(column)
         else:
             chosen = here(values[column.name])
+        if column.type.name in AS_TEXT:
+            chosen = exp.cast(exp.cast(chosen, column.type.name, dialect="duckdb"), "VARCHAR")
         columns.append(exp.alias_(chosen, column.name, quoted=True))
     places = [exp.column("__place", table=EXCLUDED), exp.column(VERSION, table=alias.copy())]
     on = [

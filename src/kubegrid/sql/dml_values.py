@@ -12,8 +12,7 @@ from sqlglot import exp
 
 from kubegrid.base.tables import Column
 from kubegrid.sql import dml_assignments
-from kubegrid.sql.dml import AS_TEXT
-from kubegrid.sql.dml_conflicts import Cell
+from kubegrid.sql.dml_conflicts import AS_TEXT, Cell
 
 
 def cast(value: str, column: Column) -> str:

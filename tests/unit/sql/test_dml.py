@@ -117,7 +117,8 @@ def test_do_update_is_a_select_over_the_rows_given_and_the_records_there() -> No
     )
     assert dml_conflicts.merged(change.table, change.conflict) == (
         'SELECT excluded.__place, "t".__version, "t"."desk" AS "desk", "t"."id" AS "id", '
-        'CAST(\'1.50\' AS DECIMAL(9, 2)) AS "price", "t".note || EXCLUDED.note AS "note", "t"."lots" AS "lots" '
+        'CAST(\'1.50\' AS DECIMAL(9, 2)) AS "price", "t".note || EXCLUDED.note AS "note", '
+        'CAST(CAST("t"."lots" AS INT128) AS TEXT) AS "lots" '
         'FROM excluded JOIN "t" ON "excluded"."desk" = "t"."desk" AND "excluded"."id" = "t"."id" WHERE t.id > 0'
     )
 
@@ -167,6 +168,14 @@ def test_a_query_with_other_columns_than_the_insert_is_refused() -> None:
         read("INSERT INTO trades (desk, id) SELECT 1").named(("1",))
     with pytest.raises(UnknownName, match="did you mean 'note'"):
         read("INSERT INTO trades BY NAME SELECT 1 AS noted").named(("noted",))
+
+
+def test_integers_of_128_bits_in_a_query_are_handed_over_as_text() -> None:
+    given = read("INSERT INTO trades (desk, id) SELECT k, n FROM s").query
+    assert dml.handed_over(given, (("k", "VARCHAR"), ("n", "BIGINT"))) is given
+    assert dml.handed_over(given, (("k", "VARCHAR"), ("n", "UHUGEINT"))).sql("duckdb") == (
+        'SELECT given.c0 AS "k", CAST(given.c1 AS TEXT) AS "n" FROM (SELECT k, n FROM s) AS given(c0, c1)'
+    )
 
 
 def test_explain_is_given_the_select() -> None:
