@@ -16,6 +16,8 @@ from redis.cluster import RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
+from kubegrid.base.settings import ReplicationSettings
+
 PAUSE_AFTER_ERROR_S = 0.01
 
 
@@ -70,13 +72,12 @@ class Writer(threading.Thread):
 def outage_ms(writers: list[Writer], partition: int, killed_at: float) -> float | None:
     """Milliseconds from the kill until the first writer had a write of this partition acknowledged again.
 
-    None while none has. Writers stand in for many clients: the partition serves again when any of them is served.
+    None while none has. Writers stand in for many clients: the partition serves again when any of them is served. What the
+    dead primary had acknowledged may still arrive on a busy machine; a successor can't before the grace.
     """
+    under_way_s = ReplicationSettings().grace_ms / 2000
     back = [
-        end
-        for writer in writers
-        for start, end in writer.gaps[partition]
-        if start <= killed_at + 0.05 and end > killed_at
+        end for writer in writers for start, end in writer.gaps[partition] if start <= killed_at + under_way_s < end
     ]
     return (min(back) - killed_at) * 1000 if back else None
 
