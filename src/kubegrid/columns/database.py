@@ -8,6 +8,7 @@ DuckDB is imported when the first database is opened: a member that never runs S
 """
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -48,21 +49,40 @@ def open_database(
     return connection
 
 
+_made: set[Path] = set()
+"""Folders for temporary files that this process made."""
+
+
 class SpillFolder:
     """A folder of one process's own, made when it is needed and removed with all that is in it."""
 
     def __init__(self, parent: str, name: str) -> None:
-        """In `parent`; empty: where the system keeps temporary files."""
+        """In `parent`; empty: where the system keeps temporary files. What a killed process left there goes first."""
         if parent:
             Path(parent).mkdir(parents=True, exist_ok=True)
         self._folder = tempfile.TemporaryDirectory(
-            prefix=f"kubegrid-{name}-{os.getpid()}-", dir=parent or None, ignore_cleanup_errors=True
+            prefix=f"{_prefix(name)}{os.getpid()}-", dir=parent or None, ignore_cleanup_errors=True
         )
         self.path = self._folder.name
+        _made.add(Path(self.path))
+        for left in Path(self.path).parent.glob(f"{_prefix(name)}*-*"):
+            if not _is_used(left, left.name.removeprefix(_prefix(name)).partition("-")[0]):
+                shutil.rmtree(left, ignore_errors=True)
 
     def remove(self) -> None:
         """May be called twice."""
         self._folder.cleanup()
+
+
+def _prefix(name: str) -> str:
+    return f"kubegrid-{name}-"
+
+
+def _is_used(folder: Path, process: str) -> bool:
+    """By the process that made it. In a container every process that is started has the same number."""
+    if process == str(os.getpid()):
+        return folder in _made
+    return not process.isdecimal() or Path(f"/proc/{process}").exists()
 
 
 def quoted(name: str) -> str:

@@ -51,9 +51,13 @@ class Running:
             raise self.refusal
 
     def look(self) -> bool:
-        """Interrupt it if it may not go on; whether it is over."""
-        with contextlib.suppress(SqlError):
+        """Interrupt it if it may not go on; whether it is over. Raises nothing: one thread looks for all statements."""
+        try:
             self.check()
+        except SqlError:
+            pass
+        except Exception as error:  # `cancelled` is somebody else's
+            self.refusal = Cancelled(f"the statement was cancelled: {error!r}")
         if self.refusal is not None:
             self._interrupt()
             self._release()  # whoever has to read the rest may have gone to sleep
