@@ -12,13 +12,15 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubegrid.sql.errors import NotSupported, SqlError
+from kubegrid.sql.errors import NotSupported, SqlError, TooMuch
 from kubegrid.wire.sql_tickets import Statement
 
 PREPARED_MAX = 2000
 IDLE_S = 3600.0
 """After an hour without a use a statement is forgotten."""
 HANDLE_BYTES = 16
+BOUND_BYTES_MAX = 64 * 2**20
+"""Of all bound parameters together, as they came; beyond it the longest unused statements are forgotten."""
 BOUND_ROWS_MAX = 10_000
 """Rows of parameters that one execution may have; more are written with `adbc_ingest`, or `kubegrid load`."""
 
@@ -30,13 +32,24 @@ class Prepared:
     writes: bool
     rows: list[list[Any]] = field(default_factory=list)
     """Values of the parameters, for each execution."""
+    size: int = 0
+    """Bytes of `rows`, about."""
     used: float = 0.0
 
-    def statements(self) -> list[Statement]:
-        """One for each row of parameters; the statement itself where it has none. Raises SqlError if values are missing."""
-        if self.parameters and not self.rows:
+    def statements(self, rows: list[list[Any]] | None = None) -> list[Statement]:
+        """One for each row of parameters (the bound ones unless others are given); the statement itself where it has none.
+        Raises SqlError if values are missing or too many."""
+        given = self.rows if rows is None else rows
+        if self.parameters and not given:
             raise SqlError(f"the statement has {self.parameters} parameters and none was bound")
-        return [Statement(sql=self.sql, parameters=row) for row in self.rows or [[]]]
+        self.check(given)
+        return [Statement(sql=self.sql, parameters=row) for row in given or [[]]]
+
+    def check(self, rows: list[list[Any]]) -> None:
+        """Raises SqlError when a row has not as many values as the statement has parameters."""
+        wrong = next((row for row in rows if len(row) != self.parameters), None)
+        if wrong is not None:
+            raise SqlError(f"{len(wrong)} values are bound to a statement with {self.parameters} parameters")
 
     def statement(self) -> Statement:
         """For a question, which has one answer. Raises SqlError."""
@@ -49,9 +62,10 @@ class Prepared:
 
 
 class PreparedStatements:
-    """Invariant: at most `PREPARED_MAX`, ordered by their last use."""
+    """Invariant: at most `PREPARED_MAX`, with at most `BOUND_BYTES_MAX` of parameters, ordered by their last use."""
 
     def __init__(self) -> None:
+        self._bytes = 0
         self._known: OrderedDict[bytes, Prepared] = OrderedDict()
         self._guard = threading.Lock()
 
@@ -62,7 +76,7 @@ class PreparedStatements:
         with self._guard:
             self._known[handle] = Prepared(sql, parameters, writes, used=now)
             while len(self._known) > PREPARED_MAX or next(iter(self._known.values())).used < now - IDLE_S:
-                self._known.popitem(last=False)
+                self._forget(next(iter(self._known)))
         return handle
 
     def find(self, handle: bytes) -> Prepared:
@@ -79,17 +93,26 @@ class PreparedStatements:
             )
         return prepared
 
-    def bind(self, handle: bytes, rows: list[list[Any]]) -> None:
-        """Raises SqlError when a row has not as many values as the statement has parameters."""
+    def bind(self, handle: bytes, rows: list[list[Any]], size: int) -> None:
+        """Remember parameters for the executions to come. Raises SqlError, TooMuch."""
         prepared = self.find(handle)
-        wrong = next((row for row in rows if len(row) != prepared.parameters), None)
-        if wrong is not None:
-            raise SqlError(f"{len(wrong)} values are bound to a statement with {prepared.parameters} parameters")
-        prepared.rows = rows
+        prepared.check(rows)
+        if size > BOUND_BYTES_MAX:
+            raise TooMuch(f"{size} bytes of parameters; {BOUND_BYTES_MAX} are the most")
+        with self._guard:
+            if handle in self._known:
+                self._bytes += size - prepared.size
+                prepared.rows, prepared.size = rows, size
+                while self._bytes > BOUND_BYTES_MAX:
+                    self._forget(next(iter(self._known)))
 
     def remove(self, handle: bytes) -> None:
         with self._guard:
-            self._known.pop(handle, None)
+            if handle in self._known:
+                self._forget(handle)
+
+    def _forget(self, handle: bytes) -> None:
+        self._bytes -= self._known.pop(handle).size
 
     def __len__(self) -> int:
         return len(self._known)

@@ -55,11 +55,11 @@ class Puts:
         if name == "CommandStatementUpdate":
             _told(writer, self._statements.change([Statement(sql=command.query)], context))
         elif name == "CommandPreparedStatementQuery":
-            self._prepared.bind(command.prepared_statement_handle, _rows(reader))
+            self._prepared.bind(command.prepared_statement_handle, *_rows(reader))
         elif name == "CommandPreparedStatementUpdate":
             prepared = self._prepared.find(command.prepared_statement_handle)
-            self._prepared.bind(command.prepared_statement_handle, _rows(reader) if prepared.parameters else [])
-            _told(writer, self._statements.change(prepared.statements(), context))
+            rows = _rows(reader)[0] if prepared.parameters else []
+            _told(writer, self._statements.change(prepared.statements(rows), context))
         elif name == "CommandStatementIngest":
             _told(writer, self._ingest(command, context, reader))
         else:
@@ -133,21 +133,23 @@ def _options(metadata: bytes) -> dict[str, Any]:
         raise TicketError(f"the metadata beside a batch is no JSON object: {error}") from error
 
 
-def _rows(reader: Any) -> list[list[Any]]:
-    """Parameters: a row for each execution."""
+def _rows(reader: Any) -> tuple[list[list[Any]], int]:
+    """Parameters: a row for each execution; and how many bytes they came in."""
     rows: list[list[Any]] = []
+    size = 0
     for batch, _ in _batches(reader):
         if len(rows) + batch.num_rows > BOUND_ROWS_MAX:
             raise TooMuch(
                 f"more than {BOUND_ROWS_MAX} rows of parameters",
                 remedy="Write many rows with adbc_ingest or kubegrid load.",
             )
+        size += batch.nbytes
         try:
             columns = [column.to_pylist() for column in batch.columns]
         except (ValueError, OverflowError, pa.ArrowException) as error:
             raise TicketError(f"a parameter is no value of SQL: {error}") from error
         rows += [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(batch.num_rows)]
-    return rows
+    return rows, size
 
 
 def _told(writer: Any, changed: int) -> None:
