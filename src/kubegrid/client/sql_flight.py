@@ -68,7 +68,8 @@ class Attempt:
             statement_id=asked.statement_id,
             timeout_ms=max(1, int(self._timeout_s * 1000)),
         )
-        options = self._flight.FlightCallOptions(timeout=self._timeout_s + min(SLACK_S, 0.5 + self._timeout_s / 10), headers=self._headers)
+        slack_s = min(SLACK_S, 0.5 + self._timeout_s / 10)
+        options = self._flight.FlightCallOptions(timeout=self._timeout_s + slack_s, headers=self._headers)
         try:
             reader = self._client.do_get(self._flight.Ticket(ticket), options)
             schema = reader.schema
