@@ -36,11 +36,24 @@ def check(tree: Any, catalog: Catalog) -> None:
             system = f"{node.db}.{node.name}"
         elif node.name.lower() in lowered:
             grid = node.name
+    if grid is not None:
+        _check_columns(tree, catalog)
     if system is not None and grid is not None:
         raise NotSupported(
             f"{system} and table {grid} in one statement: system tables are at one pod, the grid's in the partitions",
             remedy="Ask for them in two statements.",
         )
+
+
+def _check_columns(tree: Any, catalog: Catalog) -> None:
+    """DuckDB numbers the rows of its tables; those of a grid lie in several."""
+    for column in tree.find_all(exp.Column):
+        if column.name.lower() == "rowid" and not any(
+            "rowid" in map(str.lower, table.names) for table in catalog.tables
+        ):
+            raise NotSupported(
+                "rowid is not supported: rows have no numbers here", remedy="Use the columns of the key."
+            )
 
 
 def _function(node: Any) -> str:

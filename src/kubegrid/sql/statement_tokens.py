@@ -1,0 +1,138 @@
+"""From the text of a statement to tokens: bounded, of one statement, and as sqlglot's parser takes them rightly.
+
+Only tokens have bounds that hold; a parser that recurses sees them afterwards. Next: `statements`.
+"""
+
+from typing import Any
+
+import sqlglot
+from sqlglot import Token, TokenType
+from sqlglot.dialects.dialect import Dialect
+
+from kubegrid.base.table_errors import shown
+from kubegrid.sql.errors import NotSupported, SqlError, SyntaxProblem, TooMuch, UnknownName
+
+STATEMENT_BYTES_MAX = 2**20
+TOKENS_MAX = 100_000
+"""Words and signs; reading so many takes some seconds of a processor."""
+DEPTH_MAX = 30
+"""Of brackets, CASE and prefixes within each other; the parser's own recursion ends at about 40 of them."""
+HIDDEN = "__"
+"""What the names begin with that the grid itself adds: columns of versions, relations of plans."""
+
+OPEN = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE)
+CLOSE = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END)
+_PREFIXES = (TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.TILDE)
+_MARKS = (TokenType.PLACEHOLDER, TokenType.QDCOLON)
+"""`?`, and `?::`, which sqlglot takes for an operator of another database."""
+
+DUCKDB = Dialect.get_or_raise("duckdb")
+_TYPES = DUCKDB.parser_class.TYPE_TOKENS
+
+
+def tokens_of(text: str, bytes_max: int = STATEMENT_BYTES_MAX, depth_max: int = DEPTH_MAX) -> list[Token]:
+    """The words and signs of one statement, within the limits; without the semicolon at its end."""
+    if len(text) > bytes_max:
+        raise TooMuch(
+            f"a statement of {len(text)} characters; {bytes_max} are the most",
+            remedy="Many rows are written faster with kubegrid load, or with write() of the client.",
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise problem(SyntaxProblem, "it is not valid UTF-8", text, error.start) from None
+    try:
+        tokens = list(DUCKDB.tokenize(text))
+        if tokens and tokens[0].text.upper() == "EXPLAIN":  # sqlglot makes one token of all that follows it
+            tokens[1:] = DUCKDB.tokenize(" " * (tokens[0].end + 1) + text[tokens[0].end + 1 :])
+    except sqlglot.errors.TokenError:
+        place = max(text.rfind("'"), text.rfind('"'), text.rfind("/*"), text.rfind("$$"), 0)
+        raise problem(SyntaxProblem, "a text, name or comment that does not end", text, place) from None
+    while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
+        tokens.pop()
+    if not tokens:
+        raise SyntaxProblem("there is no statement in it")
+    if len(tokens) > TOKENS_MAX:
+        raise TooMuch(
+            f"a statement of {len(tokens)} words and signs; {TOKENS_MAX} are the most",
+            remedy="Many rows are written faster with kubegrid load, or with write() of the client.",
+        )
+    depth = run = 0
+    for token in tokens:
+        kind = token.token_type
+        if kind in OPEN:
+            depth += 1
+        elif kind in CLOSE:
+            depth -= 1
+        elif kind is TokenType.SEMICOLON:
+            raise problem(NotSupported, "one statement at a time; a second one begins here", text, token.end + 1)
+        elif kind in (TokenType.VAR, TokenType.IDENTIFIER) and token.text.startswith(HIDDEN):
+            reason = f"no name {shown(token.text)}: names that begin with {HIDDEN} are not visible"
+            raise problem(UnknownName, reason, text, token.start)
+        run = run + 1 if kind in _PREFIXES else run if kind in OPEN else 0
+        if depth + run > depth_max:
+            raise problem(TooMuch, f"the statement is nested more than {depth_max} deep", text, token.start)
+    return _bracketed(_numbered(tokens, text))
+
+
+def problem(kind: type[SqlError], reason: str, text: str, offset: int, remedy: str = "") -> SqlError:
+    """An error that shows the place in the text."""
+    line, column = SqlError.at(text, offset)
+    place = f"line {line}, column {column}" if line > 1 else f"column {column}"
+    return kind(f"{reason} ({place})", line=line, column=column, text=text, remedy=remedy)
+
+
+def not_sql(error: sqlglot.errors.ParseError, text: str) -> SqlError:
+    """What the parser found wrong, with its place."""
+    if not error.errors:
+        return SyntaxProblem("the statement is not valid SQL")
+    first: dict[str, Any] = error.errors[0]
+    lines = text.split("\n")
+    line = min(max(int(first.get("line") or 1), 1), len(lines))
+    end = sum(len(each) + 1 for each in lines[: line - 1]) + int(first.get("col") or 1)
+    reason = str(first.get("description") or "")
+    highlight = str(first.get("highlight") or "")
+    place = max(0, end - len(highlight))
+    if reason.startswith("Expecting"):
+        reason = f"{reason.removeprefix('Expecting ')} is expected here"
+    elif reason.startswith("Required keyword"):
+        reason, place = f"something is missing after {shown(highlight)}", end
+    else:
+        reason = f"{shown(highlight)} does not belong here" if highlight else "this is not valid SQL"
+    return problem(SyntaxProblem, reason, text, place)
+
+
+def _numbered(tokens: list[Token], text: str) -> list[Token]:
+    """With `$1`, `$2` … for every `?`: the tree forgets in which order they stood in the text."""
+    if not any(token.token_type in _MARKS for token in tokens):
+        return tokens
+    for token in tokens:
+        if token.token_type is TokenType.PARAMETER:
+            raise problem(SyntaxProblem, "? and $1 in one statement; use one of them throughout", text, token.start)
+    numbered: list[Token] = []
+    count = 0
+    for token in tokens:
+        if token.token_type in _MARKS:
+            count += 1
+            place = (token.line, token.col, token.start, token.end)
+            numbered += [Token(TokenType.PARAMETER, "$", *place), Token(TokenType.NUMBER, str(count), *place)]
+            if token.token_type is TokenType.QDCOLON:
+                numbered.append(Token(TokenType.DCOLON, "::", *place))
+        else:
+            numbered.append(token)
+    return numbered
+
+
+def _bracketed(tokens: list[Token]) -> list[Token]:
+    """With parentheses around the literal in `DATE '2013-01-31'::TIMESTAMP`, which sqlglot takes for a cast of the text."""
+    made: list[Token] = []
+    for place, token in enumerate(tokens):
+        made.append(token)
+        follows = tokens[place + 1].token_type if place + 1 < len(tokens) else None
+        if token.token_type is TokenType.STRING and follows is TokenType.DCOLON and place:
+            kind = tokens[place - 1]
+            if kind.token_type in _TYPES and kind.token_type is not TokenType.IDENTIFIER:
+                at = (kind.line, kind.col, kind.start, kind.end)
+                made[-2:-2] = [Token(TokenType.L_PAREN, "(", *at)]
+                made.append(Token(TokenType.R_PAREN, ")", token.line, token.col, token.start, token.end))
+    return made
