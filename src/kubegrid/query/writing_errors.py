@@ -5,7 +5,7 @@ from typing import Any
 
 from kubegrid.client import errors
 from kubegrid.query.result import PartitionOutcome
-from kubegrid.query.writing_work import DONE, NOT_DONE, UNKNOWN, Work
+from kubegrid.query.writing_work import ANSWERED_BEFORE, DONE, NOT_DONE, UNKNOWN, Work
 from kubegrid.sql.errors import PartlyDone, SchemaMoved, SqlError, TypeProblem, Unavailable, UnknownName, WriteRefused
 
 _KINDS: tuple[tuple[type[errors.ClientError], type[SqlError]], ...] = (
@@ -16,6 +16,7 @@ _KINDS: tuple[tuple[type[errors.ClientError], type[SqlError]], ...] = (
     (errors.RejectedError, WriteRefused),
 )
 RUN_AGAIN = "Run the statement again with the same statement id: what was done is not done twice."
+NOT_KEPT = "Its answer is not kept any more: look at what is there. A statement that is new needs an id of its own."
 LOOK_FIRST = "Look at what is there before running it again: it had no statement id."
 
 
@@ -43,9 +44,12 @@ def failure(table: str, works: Sequence[Work], repeatable: bool) -> SqlError:
     )
     done = [str(outcome.partition) for outcome in outcomes if outcome.outcome == DONE]
     which = f"partition {', '.join(done)} did its part" if done else "no partition is known to have done its part"
+    remedy = RUN_AGAIN if repeatable else LOOK_FIRST
+    if any(outcome.error == ANSWERED_BEFORE for outcome in failed):
+        remedy = NOT_KEPT
     return PartlyDone(
         f"table {table}: {which}, partition {where}",
-        remedy=RUN_AGAIN if repeatable else LOOK_FIRST,
+        remedy=remedy,
         outcomes=documents,
         outcome_known=known,
     )

@@ -35,7 +35,7 @@ PART_RECORDS_MAX = 5000
 """As many as KG.REWRITE takes at once."""
 PART_BYTES_MAX = 8 * 1024 * 1024
 WAITING, CONFLICT, DONE, NOT_DONE, UNKNOWN, PARTLY = "waiting", "conflict", "done", "not done", "unknown", "partly done"
-_ANSWERED_BEFORE = "the statement with this id was answered before, and its session has run others since"
+ANSWERED_BEFORE = "the statement with this id was answered before, and its session has run others since"
 _NOT_AS_EXPECTED = (ConflictError, RecordExistsError, SchemaChangedError, UnknownTableError)
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -121,7 +121,7 @@ class Work:
             self._doubtful = True
             self.state = WAITING if self.repeatable else UNKNOWN
         elif getattr(reply, "code", "") == FORGOTTEN:
-            self.error = OutcomeUnknownError(_ANSWERED_BEFORE)
+            self.error = OutcomeUnknownError(ANSWERED_BEFORE)
             self.state = UNKNOWN
         elif isinstance(reply, _NOT_AS_EXPECTED):
             self._doubtful = False

@@ -115,6 +115,7 @@ def test_an_id_whose_session_went_on_is_not_asked_for_ever() -> None:
     assert one.state == UNKNOWN
     error = writing_errors.failure("t", [one], repeatable=True)
     assert not error.outcome_known and "its session has run others since" in error.message
+    assert "look at what is there" in error.advice
 
 
 def test_what_happened_is_said_for_each_partition() -> None:
