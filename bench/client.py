@@ -6,8 +6,9 @@ For the figures of `README.md`: a machine with nothing else running, `python -m 
 (about 4 minutes, most of it the Java peers' start and warming up).
 
 One partition with a synchronous backup; Hazelcast and Ignite are two nodes each with one synchronous backup. 10,000 keys,
-100-byte values, one process, one thread. "Single" is one operation after the other. "In flight" is 1,000 at a time: with
-asyncio, 1,000 awaitables gathered; with a pipeline, 1,000 commands in one. Clients and servers share the machine's cores.
+100-byte values, one process, one thread. "Single" is one operation after the other; "busy wait" the same with
+`connect(…, busy_wait=0.0005)`, for which there is no goal. "In flight" is 1,000 at a time: with asyncio, 1,000 awaitables
+gathered; with a pipeline, 1,000 commands in one. Clients and servers share the machine's cores.
 redis-py's asyncio client has one command under way on a connection, so it is allowed a connection for each.
 Hazelcast's `set` is compared, not its `put`, which would also send the old value back.
 """
@@ -36,6 +37,7 @@ IN_FLIGHT = 1000
 SINGLE_AT_LEAST = 1.4
 IN_FLIGHT_AT_LEAST = 3.0
 PEER_AT_LEAST = 3.0
+BUSY_WAIT_S = 0.0005
 PEER_WARM_UP_ROUNDS = 3
 """More rounds for the Java peers before measuring: their code is compiled while it runs."""
 
@@ -81,6 +83,7 @@ class Ours:
 
     def __init__(self, port: int, loop: asyncio.AbstractEventLoop) -> None:
         self.grid = kubegrid.connect(f"127.0.0.1:{port}")
+        self.watching = kubegrid.connect(f"127.0.0.1:{port}", busy_wait=BUSY_WAIT_S)
         self.asynchronous = loop.run_until_complete(kubegrid.connect_async(f"127.0.0.1:{port}"))
 
     def put(self, key: str) -> Any:
@@ -88,6 +91,12 @@ class Ours:
 
     def get(self, key: str) -> Any:
         return self.grid.get(key)
+
+    def put_watching(self, key: str) -> Any:
+        return self.watching.set(key, VALUE)
+
+    def get_watching(self, key: str) -> Any:
+        return self.watching.get(key)
 
     def put_async(self, key: str) -> Awaitable[Any]:
         return self.asynchronous.set(key, VALUE)
@@ -107,6 +116,7 @@ class Ours:
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         self.grid.close()
+        self.watching.close()
         loop.run_until_complete(self.asynchronous.close())
 
 
@@ -132,9 +142,13 @@ def against_redis_py(
         return compare(f"redis-py: {name}, 1,000 in flight", mine, other, at_least=IN_FLIGHT_AT_LEAST, **options)
 
     single = {"at_least": SINGLE_AT_LEAST, **options}
+    watching = {"at_least": None, **options}
+    put, get = singles(lambda key: theirs.set(key, VALUE)), singles(theirs.get)
     found = [
-        compare("redis-py: SET, single", singles(ours.put), singles(lambda key: theirs.set(key, VALUE)), **single),
-        compare("redis-py: GET, single", singles(ours.get), singles(theirs.get), **single),
+        compare("redis-py: SET, single", singles(ours.put), put, **single),
+        compare("redis-py: GET, single", singles(ours.get), get, **single),
+        compare("redis-py: SET, single, busy wait", singles(ours.put_watching), put, **watching),
+        compare("redis-py: GET, single, busy wait", singles(ours.get_watching), get, **watching),
         in_flight("SET, asyncio", gathered(loop, ours.put_async), gathered(loop, lambda k: asynchronous.set(k, VALUE))),
         in_flight("GET, asyncio", gathered(loop, ours.get_async), gathered(loop, asynchronous.get)),
         in_flight("SET, pipeline", piped(ours.put_piped), piped(put_piped)),
@@ -209,9 +223,12 @@ def against_peer(
                 work(call)
     put_async, get_async = gathered(loop, ours.put_async), gathered(loop, ours.get_async)
     wanted = {"at_least": PEER_AT_LEAST, **options}
+    watching = {"at_least": None, **options}
     return [
         compare(f"{name}: put, single", singles(ours.put), singles(put), **wanted),
         compare(f"{name}: get, single", singles(ours.get), singles(get), **wanted),
+        compare(f"{name}: put, single, busy wait", singles(ours.put_watching), singles(put), **watching),
+        compare(f"{name}: get, single, busy wait", singles(ours.get_watching), singles(get), **watching),
         compare(f"{name}: put, 1,000 in flight", put_async, put_many, **wanted),
         compare(f"{name}: get, 1,000 in flight", get_async, get_many, **wanted),
     ]

@@ -20,8 +20,14 @@ def run(*words: str) -> str:
 def test_the_comparison_with_redis_py_prints_every_row() -> None:
     printed = run("bench.client", "--only", "redis-py", "--rounds", "1", "--seconds", "0.05")
     rows = [line.split("|") for line in printed.splitlines() if line.startswith("| redis-py")]
-    assert len(rows) == 6
+    assert len(rows) == 8
     assert all(float(row[column].replace(",", "")) > 0 for row in rows for column in (2, 3))
+
+
+def test_what_the_hops_alone_cost_is_printed() -> None:
+    printed = run("bench.floor", "--rounds", "1", "--seconds", "0.05")
+    assert re.search(r"^\| put \| [\d,]+ \| \d+, \d+, \d+ \|$", printed, re.MULTILINE)
+    assert re.search(r"^\| get \| [\d,]+ \| \d+, \d+ \|$", printed, re.MULTILINE)
 
 
 def test_loading_memory_and_the_cost_of_an_index_are_measured() -> None:

@@ -24,6 +24,7 @@ pack_command: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
 RECEIVE_BYTES = 65536
 SEND_AT_ONCE_BYTES = 32 * 1024
 """More than this may fill the buffers in both directions; from there on, replies are read while requests are sent."""
+PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 ENDED = "closed the connection"
 
 
@@ -43,10 +44,19 @@ class SilentError(Exception):
 class Connection:
     """Invariant: between two calls nothing is owed by either side; after any LostError it is closed."""
 
-    __slots__ = ("_reader", "_slice", "address", "broken", "replies", "sock")
+    __slots__ = ("_busy_wait", "_reader", "_slice", "address", "broken", "replies", "sock")
 
-    def __init__(self, address: str, password: str | None, readonly: bool, timeout: float, silence: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        password: str | None,
+        readonly: bool,
+        timeout: float,
+        silence: float,
+        busy_wait: float = 0.0,
+    ) -> None:
         self.address = address
+        self._busy_wait = 0.0
         self.broken = False
         self.replies: list[Any] = []
         self._reader = hiredis.Reader()
@@ -74,6 +84,7 @@ class Connection:
                 self.close()
                 raise RefusedGreetingError(str(reply))
         self.set_silence(silence)
+        self._busy_wait = busy_wait
 
     def set_silence(self, seconds: float) -> None:
         """How long the kernel waits for bytes before `call` raises SilentError."""
@@ -94,7 +105,10 @@ class Connection:
                 self.sock.sendall(packed)
             receive = self.sock.recv
             reader = self._reader
+            looks = self._busy_wait > 0
             while True:
+                if looks:
+                    self._look()
                 data = receive(RECEIVE_BYTES)
                 if not data:
                     raise self._lost(ENDED)
@@ -106,6 +120,17 @@ class Connection:
             raise SilentError from None
         except (OSError, hiredis.ProtocolError) as error:
             raise self._lost(reason_of(error)) from error
+
+    def _look(self) -> None:
+        """Until there is something to receive, or `busy_wait` is over; without going to sleep, which a processor may, too."""
+        until = time.perf_counter() + self._busy_wait
+        peek = self.sock.recv
+        while time.perf_counter() < until:
+            try:
+                peek(1, PEEK)
+            except BlockingIOError:
+                continue
+            return
 
     def wait(self) -> Any:
         """The reply that `call` did not wait for any longer."""

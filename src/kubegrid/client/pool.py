@@ -52,7 +52,9 @@ class Pool:
         options = self._options
         try:
             timeout = max(0.001, min(options.connect_timeout, deadline - clock.now()))
-            return Connection(self.address, options.password, self.readonly, timeout, options.patience)
+            return Connection(
+                self.address, options.password, self.readonly, timeout, options.patience, options.busy_wait
+            )
         except BaseException:
             self._gone()
             raise
