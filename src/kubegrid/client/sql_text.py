@@ -38,6 +38,8 @@ def plain(value: Any) -> Any:
             return str(value)
         case bytes():
             return base64.b64encode(value).decode("ascii")
+        case tuple() if hasattr(value, "nanoseconds"):
+            return _interval(*value)
         case dict():
             return {str(key): plain(one) for key, one in value.items()}
         case list() | tuple():
@@ -61,6 +63,8 @@ def text(value: Any) -> str:
         return f"{value:f}"
     if isinstance(value, uuid.UUID):
         return str(value)
+    if hasattr(value, "nanoseconds"):
+        return _interval(value.months, value.days, value.nanoseconds)
     told = plain(value)
     return told if isinstance(told, str) else str(to_json(told), "utf-8")
 
@@ -90,6 +94,19 @@ def _instant(value: datetime.datetime) -> str:
     told = value.astimezone(datetime.UTC).replace(tzinfo=None) if value.tzinfo is not None else value
     digits = told.isoformat()
     return (digits.rstrip("0") if told.microsecond else digits) + ("Z" if value.tzinfo is not None else "")
+
+
+def _interval(months: int, days: int, nanoseconds: int) -> str:
+    """Arrow's interval, as DuckDB shows it."""
+    parts = [
+        f"{count} {noun}{'' if abs(count) == 1 else 's'}" for count, noun in ((months, "month"), (days, "day")) if count
+    ]
+    seconds, rest = divmod(abs(nanoseconds), 1_000_000_000)
+    if nanoseconds or not parts:
+        fraction = f".{rest:09d}".rstrip("0") if rest else ""
+        sign = "-" if nanoseconds < 0 else ""
+        parts.append(f"{sign}{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{fraction}")
+    return " ".join(parts)
 
 
 def _cell(value: str, chars_max: int) -> str:

@@ -88,6 +88,9 @@ def test_a_statement_that_writes_says_what_it_did() -> None:
         (datetime.datetime(2013, 1, 31, 5, tzinfo=datetime.UTC), b'"2013-01-31T05:00:00Z"', "2013-01-31 05:00:00Z"),
         (datetime.datetime(2013, 1, 31, 5, 0, 0, 120000), b'"2013-01-31T05:00:00.12"', "2013-01-31 05:00:00.12"),
         (datetime.time(5, 0, 1), b'"05:00:01"', "05:00:01"),
+        (pa.MonthDayNano([14, 1, 0]), b'"14 months 1 day"', "14 months 1 day"),
+        (pa.MonthDayNano([0, -2, -5_500_000_000]), b'"-2 days -00:00:05.5"', "-2 days -00:00:05.5"),
+        (pa.MonthDayNano([0, 0, 0]), b'"00:00:00"', "00:00:00"),
         (b"\x00\xff", b'"AP8="', "\\x00ff"),
         (
             uuid.UUID(int=1),
