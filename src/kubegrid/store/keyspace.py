@@ -48,6 +48,8 @@ EMBEDDED_BYTES_MAX = 44
 """A longer string is `raw` for OBJECT ENCODING."""
 ENCODINGS_MAX = 1024
 """Strings whose encoding is remembered; an older one is forgotten, and then follows from the value."""
+MANY_ARGUMENTS = 100
+"""Of an effect, above which counting their bytes one by one would be felt."""
 SPLICE_BYTES_MIN = 4096
 """A string at least this long is replicated piecewise when a piece of it changes."""
 
@@ -563,6 +565,14 @@ def size_of(effects: Iterable[Any]) -> int:
         if type(item) is bytes:
             size += len(item)
         elif type(item) is list:
-            for argument in item:
-                size += len(argument) if type(argument) is bytes else 8
+            size += _size_of_arguments(item)
     return size
+
+
+def _size_of_arguments(item: list[Any]) -> int:
+    if len(item) > MANY_ARGUMENTS:
+        try:
+            return 24 + sum(map(len, item[3:]))  # RECORDS: thousands of keys and rows
+        except TypeError:
+            pass
+    return sum([len(argument) if type(argument) is bytes else 8 for argument in item])

@@ -116,8 +116,8 @@ def _put(
     if (
         at_ms is not None
         or not nothing_expires
-        or keyspace.tables.strays
         or not set(map(type, olds)) <= RECORD_OR_NONE
+        or (keyspace.tables.strays and any(old is not None and old[:4] != table.head for old in olds))
         or len(set(keys)) < len(keys)
     ):
         olds = _put_one_by_one(keyspace, table, keys, records, at_ms, undo)
@@ -126,7 +126,8 @@ def _put(
             dictionary[key] = record
         grown = sum(map(len, records))
         if None in olds:
-            new = [key for key, old in zip(keys, olds, strict=True) if old is None]
+            all_new = olds.count(None) == len(olds)
+            new = keys if all_new else [key for key, old in zip(keys, olds, strict=True) if old is None]
             keyspace.key_count += len(new)
             counts = keyspace.tables.counts
             counts[table.id] = counts.get(table.id, 0) + len(new)
