@@ -61,19 +61,25 @@ class Buildings:
         self._buildings: dict[int, Building] = {}
         self._closed = False
 
-    def build(self, definition: TableDefinition, before: Copy | None, check: Check) -> None:
-        """Wait for a copy in the place of `before`, which is of no use. Raises sql.errors, and what `check` raises."""
+    def build(self, wanted: list[tuple[TableDefinition, Copy | None]], check: Check) -> None:
+        """Wait for copies in the place of those that are there, which are of no use. Raises sql.errors, and what `check`
+        raises."""
+        for building in [self._begun(*each) for each in wanted]:
+            if building is not None:
+                building.wait(check)
+
+    def _begun(self, definition: TableDefinition, before: Copy | None) -> Building | None:
         with self._guard:
             building = self._buildings.get(definition.id)
             if building is None:
                 if self._replica.copies.get(definition.id) is not before:
-                    return  # another statement's has been finished meanwhile
+                    return None  # another statement's has been finished meanwhile
                 if self._closed:
                     raise Unavailable("this member is stopping")
                 building = self._buildings[definition.id] = Building(definition)
                 name = f"kubegrid-sql-build-{definition.name}"
                 threading.Thread(target=self._run, args=(building,), name=name, daemon=True).start()
-        building.wait(check)
+        return building
 
     def close(self) -> None:
         """End what is being built. Blocks."""

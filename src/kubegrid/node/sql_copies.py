@@ -84,8 +84,7 @@ class FreshCopies:
             got = self._attempt(request, names, fetched, running)
             if isinstance(got, Fresh):
                 return got
-            for definition, before in got.copies:
-                self.buildings.build(definition, before, running.check)
+            self.buildings.build(got.copies, running.check)
             fetched = [self._fetched(request, *each, running) for each in got.parts]
         raise Unavailable(
             f"the columns of {', '.join(names)} could not be brought up to date: too much changes", remedy="Ask again."
