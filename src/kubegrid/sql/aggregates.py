@@ -68,6 +68,8 @@ class Parts:
             condition, node = node.expression.this, node.this
         if isinstance(node, exp.IgnoreNulls) and isinstance(node.this, exp.AnyValue):
             node = node.this
+        if not isinstance(node, exp.Func):
+            raise NotPushable("an aggregate over an order")
         for value in (*_arguments(node), condition):
             if value is not None and not runs_per_row(value):
                 raise NotPushable(f"{node.sql_name().lower()} of more than values of a row")

@@ -140,6 +140,8 @@ def _needed(select: exp.Select, source: Source) -> list[str]:
                 return list(table.names)
         elif isinstance(node, exp.Columns) or (isinstance(node, exp.Join) and node.method):
             return list(table.names)
+        elif isinstance(node, exp.Dot):  # `name.upper()`: the column is no Column in it
+            names |= {identifier.name.lower() for identifier in node.find_all(exp.Identifier)}
         elif isinstance(node, exp.Join):
             names |= {identifier.name.lower() for identifier in node.args.get("using") or ()}
     if source.alias in names:  # a row as a value

@@ -103,4 +103,6 @@ def literal(value: Any) -> str:
         return str(value)
     if isinstance(value, float):
         return f"'{value!r}'::DOUBLE"
+    if isinstance(value, bytes):
+        return f"from_hex('{value.hex()}')"
     return "'" + str(value).replace("'", "''") + "'"
