@@ -26,6 +26,8 @@ ALL_ROWS = "__all"
 MEMORY_BYTES = 64 * 2**20
 """Of each of the two databases: tables without rows, and what a statement without tables computes."""
 ARROW_TYPES_MAX = 1000
+MADE_AT_ONCE = 50
+"""Tables; some 25 ms."""
 
 
 class EmptyTables:
@@ -68,6 +70,8 @@ class Binding:
 
     def columns(self, text: str, catalog: Catalog, tables: Iterable[str] | None) -> Columns:
         """Of what a user wrote, or would see. Raises SqlError with its place in the text."""
+        if tables is None:
+            self._make_all(catalog)
         with self._lock:
             self._seen.have(catalog, tables)
             cursor = self._seen.connection.cursor()
@@ -105,6 +109,7 @@ class Binding:
 
     def catalog_cursor(self, catalog: Catalog) -> Any:
         """A connection to the tables as users see them, to run a question about the catalog in."""
+        self._make_all(catalog)
         with self._lock:
             self._seen.have(catalog, None)
             return self._seen.connection.cursor()
@@ -123,6 +128,13 @@ class Binding:
         with self._lock, contextlib.suppress(Exception):  # busy with a result that nobody reads: it closes with that
             self._seen.connection.close()
             self._hidden.connection.close()
+
+    def _make_all(self, catalog: Catalog) -> None:
+        """In pieces, between which other statements are bound."""
+        names = list(catalog.by_name)
+        for start in range(0, len(names), MADE_AT_ONCE):
+            with self._lock:
+                self._seen.have(catalog, names[start : start + MADE_AT_ONCE])
 
     def _told(self, cursor: Any, text: str, catalog: Catalog, error: Exception) -> SqlError:
         """DuckDB tells the place only of a statement that it is to run; EXPLAIN, on a line of its own, runs nothing."""
