@@ -15,8 +15,8 @@ from kubegrid.node.sql_fragments import Fragments, never
 from kubegrid.runtime import embedded
 
 WRITERS = 4
-WRITES = 40
-ASKED = 40
+WRITES = 150
+ASKED = 150
 DEFINITION = '{"columns": [{"name": "id", "type": "BIGINT"}, {"name": "n", "type": "BIGINT"}], "key": ["id"]}'
 
 
@@ -64,7 +64,7 @@ def test_a_write_that_was_acknowledged_is_in_the_next_answer(grid: embedded.Embe
                     missed.append((key, count, found))
 
     def drop() -> None:
-        while not ended.wait(0.5):
+        while not ended.wait(0.2):
             fragments.drop()
 
     writers = [threading.Thread(target=write, args=(number,)) for number in range(WRITERS)]
