@@ -129,6 +129,30 @@ def test_statements_at_once_lose_no_change_of_each_other(grid: Grid) -> None:
     assert rows(grid, "SELECT DISTINCT n FROM t") == [(24,)]
 
 
+def test_statements_lose_no_change_that_other_commands_make(grid: Grid) -> None:
+    grid.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, n INTEGER)")
+    grid.sql("INSERT INTO t SELECT i, 0 FROM range(10) r(i)")
+    ended = threading.Event()
+    counts = [0] * 10
+
+    def increment() -> None:
+        while not ended.is_set():
+            for number in range(10):
+                grid.execute("HINCRBY", f"t:{number}", "n", 1)
+                counts[number] += 1
+            ended.wait(0.05)
+
+    thread = threading.Thread(target=increment)
+    thread.start()
+    try:
+        for _ in range(5):
+            grid.sql("UPDATE t SET n = n + 1000")
+    finally:
+        ended.set()
+        thread.join()
+    assert rows(grid, "SELECT n FROM t ORDER BY id") == [(5000 + count,) for count in counts]
+
+
 @pytest.mark.parametrize(
     ("statement", "error", "message"),
     [

@@ -6,8 +6,10 @@ answer is lost. One without an id is sent like any write of the client, whose nu
 
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
+from kubegrid.base.ids import SLOT_COUNT
 from kubegrid.base.tables import TableDefinition
 from kubegrid.client import clock
 from kubegrid.client.batch import Request, run_batch
@@ -38,9 +40,10 @@ class Sending:
         self.cancelled = cancelled
         self.caller = caller
         self._first_slots = sorted(route.first_slot for route in caller.routes.all)
-        numbers = {slot: number for number, slot in enumerate(self._first_slots)}
-        self.partitions = [numbers[route.first_slot] for route in caller.of_slot]
-        """Of each slot; they are numbered in the order of their slots."""
+        self.partitions: list[int] = []
+        """Of each slot. A partition has one range of slots; they are numbered in this order."""
+        for number, (first, after) in enumerate(pairwise([*self._first_slots, SLOT_COUNT])):
+            self.partitions += [number] * (after - first)
 
     def partition_of(self, key: bytes) -> int:
         return self.partitions[slot_of(key)]
