@@ -50,6 +50,7 @@ class Pods:
         self._pods: list[Pod] = []
         self._clients: dict[str, Any] = {}
         self._failed_at: dict[str, float] = {}
+        """By both addresses of a pod: neither a statement nor the list of pods is asked of one in trouble first."""
         self._turn = 0
         _all.add(self)
 
@@ -66,22 +67,27 @@ class Pods:
             self.look()
         with self._lock:
             self._turn += 1
-            turn, pods, now = self._turn, self._pods, clock.now()
+            turn, pods, late = self._turn, self._pods, self._passed_over()
         if not pods:
             raise LostError("no member serves Arrow Flight", sent=False)
         count = len(pods)
 
         def rank(index: int) -> tuple[bool, bool, int]:
             pod = pods[index]
-            failed = now - self._failed_at.get(pod.flight, -PASSED_OVER_S) < PASSED_OVER_S
-            return failed, not pod.primary, (index - turn) % count
+            return pod.flight in late, not pod.primary, (index - turn) % count
 
         return pods[min(range(count), key=rank)]
+
+    def _passed_over(self) -> set[str]:
+        """Addresses that failed a moment ago; the others are forgotten."""
+        now = clock.now()
+        self._failed_at = {address: at for address, at in self._failed_at.items() if now - at < PASSED_OVER_S}
+        return set(self._failed_at)
 
     def failed(self, pod: Pod) -> None:
         """It is asked last for a while, and the list is read anew."""
         with self._lock:
-            self._failed_at[pod.flight] = clock.now()
+            self._failed_at[pod.flight] = self._failed_at[pod.resp] = clock.now()
             self._clients.pop(pod.flight, None)
             self._pods = []
 
@@ -96,7 +102,9 @@ class Pods:
     def look(self) -> None:
         """Ask one member after the other who is there; LostError with what went wrong when none says."""
         reasons: list[str] = []
-        for address in self._routes.addresses():
+        with self._lock:
+            late = self._passed_over()
+        for address in sorted(self._routes.addresses(), key=late.__contains__):
             try:
                 told = self._ask(address, ENDPOINTS, OPENING_S)
             except LostError as error:
@@ -115,16 +123,16 @@ class Pods:
     def answers(self, pod: Pod) -> bool:
         """Whether a pod that is silent about a statement still says a word on its other port."""
         try:
-            self._ask(pod.resp, PING, self._options.silence)
+            self._ask(pod.resp, PING, self._options.connect_timeout)
         except LostError:
             return False
         return True
 
     def _ask(self, address: str, packed: bytes, patience_s: float) -> Any:
-        """One reply; a member that does not even answer PING within `silence` is not waited for."""
+        """One reply; a member that does not even answer PING within `connect_timeout` is not waited for."""
         options = self._options
         try:
-            connection = Connection(address, options.password, False, options.connect_timeout, options.silence)
+            connection = Connection(address, options.password, False, options.connect_timeout, options.connect_timeout)
         except RefusedGreetingError as error:
             raise not_let_in(str(error)) from error
         try:
