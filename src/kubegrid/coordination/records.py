@@ -36,6 +36,7 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True):
     http_port: int
     replication_port: int
     flight_port: int | None = None
+    """None: not open yet; 0: it could not be opened."""
     host: str = ""
     """The machine, for placement and for people."""
     zone: str | None = None

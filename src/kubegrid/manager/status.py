@@ -62,6 +62,7 @@ def _member(name: str, record: MemberRecord | None) -> dict[str, Any]:
         "resp": f"{record.address}:{record.resp_port}",
         "http": f"{record.address}:{record.http_port}",
         "flight": f"{record.address}:{record.flight_port}" if record.flight_port else None,
+        "flight_opening": record.flight_port is None,
         "commit": record.commit,
         "memory": record.memory_bytes,
         "incarnation": record.incarnation,

@@ -34,7 +34,7 @@ def member_record(pod: "DataPod") -> MemberRecord:
         resp_port=pod.resp_port,
         http_port=pod.http_port,
         replication_port=pod.replication_port,
-        flight_port=pod.flight.port,
+        flight_port=0 if pod.flight.complaint else pod.flight.port,
         host=config.host,
         zone=config.zone,
         pid=os.getpid(),

@@ -32,7 +32,7 @@ class FlightPort:
     """Invariant: `port` is set exactly while it listens. Its methods are called in the serving loop."""
 
     def __init__(self, service: "SqlService", host: str, port: int, changed: Callable[[], None]) -> None:
-        """`changed` is called when it has begun to listen."""
+        """`changed` is called when it has begun to listen, or it is known that it will not."""
         self.port: int | None = None
         self.complaint = ""
         """Why it does not listen though it was tried; empty else."""
@@ -93,7 +93,7 @@ class FlightPort:
             self.port = server.port
             log.info("listening for Arrow Flight port=%d", self.port)
         self._tried.set()
-        if self.port is not None:
+        if not self._closed:
             self._changed()
 
     async def close(self) -> None:

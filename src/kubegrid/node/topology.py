@@ -165,7 +165,7 @@ class Topology:
             role=record.role,
             serving=record.serving,
             commit=record.commit,
-            flight=record.flight_port,
+            flight=record.flight_port or None,
         )
 
     def _build(self, number: int) -> None:

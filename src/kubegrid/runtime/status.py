@@ -175,8 +175,12 @@ def grid_state(status: Status, copies: int) -> str:
 
 
 def opening(status: Status) -> list[str]:
-    """What a grid that is whole has not opened yet, in words: members open their Flight ports a moment after the start."""
-    return [] if flight_address(status["partitions"]) else ["no member listens for SQL (Arrow Flight) yet"]
+    """What a grid that is whole has not opened yet, in words: members open their Flight ports a moment after the start.
+    One that could not open it is not waited for; its log says why."""
+    members = [member for partition in status["partitions"] for member in partition["members"]]
+    if flight_address(status["partitions"]) or not any(member.get("flight_opening") for member in members):
+        return []
+    return ["no member listens for SQL (Arrow Flight) yet"]
 
 
 def missing(status: Status, copies: int) -> list[str]:

@@ -71,6 +71,9 @@ def test_the_flight_port_of_a_serving_primary_is_where_sql_is_asked():
     partition = one([listening(serving(), None), listening(record(B), 8815)])
     address = f"{record(B).address}:8815"
     assert [member["flight"] for member in partition["members"]] == [None, address]
+    assert [member["flight_opening"] for member in partition["members"]] == [True, False]
+    could_not = one([listening(serving(), 0)])["members"][0]
+    assert (could_not["flight"], could_not["flight_opening"]) == (None, False)
     assert grid_status("g", "id", 2, [partition], [MANAGER])["sql"] == {"flight": address}
     partition = one([listening(serving(), 8816), listening(record(B), 8815)])
     assert grid_status("g", "id", 2, [partition], [MANAGER])["sql"]["flight"].endswith(":8816")

@@ -136,11 +136,17 @@ def test_sql_is_asked_at_a_serving_primary_and_at_nobody_without_a_process(grid:
     assert status.opening(told) == []
 
 
-def test_a_grid_whose_members_do_not_listen_for_sql_yet_is_whole_but_not_open(grid: GridState) -> None:
-    told = status.with_processes(grid, managers_answer(), RUNNING)
+def test_a_grid_whose_members_are_opening_their_ports_for_sql_is_whole_but_not_open(grid: GridState) -> None:
+    answer = managers_answer()
+    assert status.opening(status.with_processes(grid, answer, RUNNING)) == [], "a manager that tells nothing of it"
+    member = answer["partitions"][0]["members"][0]
+    member |= {"flight": None, "flight_opening": True}
+    told = status.with_processes(grid, answer, RUNNING)
     assert told["sql"] == {"flight": None}
     assert told["state"] == "serving" and status.missing(told, 2) == []
     assert status.opening(told) == ["no member listens for SQL (Arrow Flight) yet"]
+    member["flight_opening"] = False
+    assert status.opening(status.with_processes(grid, answer, RUNNING)) == [], "it could not be opened"
 
 
 def test_members_tell_their_flight_ports_when_no_manager_does(grid: GridState) -> None:
