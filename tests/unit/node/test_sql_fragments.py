@@ -323,3 +323,25 @@ def test_many_changes_are_applied_before_somebody_asks(tmp_path: Path) -> None:
         assert member.sql(COUNT, "trades") == [{"n": 1000, "s": 1000.0}]
     finally:
         member.close()
+
+
+def test_rows_that_were_replaced_are_compacted_away(member: SqlMember, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kubegrid.columns.replica.DEAD_ROWS_MIN", 100)
+    member.write("trades", *[("a", each, 0.0) for each in range(1000)])
+    for number in range(1, 4):
+        assert member.sql(COUNT, "trades") == [{"n": 1000, "s": 1000.0 * (number - 1)}]
+        member.write("trades", *[("a", each, float(number)) for each in range(1000)])
+    assert member.sql(COUNT, "trades") == [{"n": 1000, "s": 3000.0}]
+    member.fragments.replica.compact()
+    assert member.fragments.describe() == [{"table": "trades", "rows": 1000, "dead": 0}]
+    assert member.sql(COUNT, "trades") == [{"n": 1000, "s": 3000.0}]
+
+
+def test_statistics_say_what_there_is(member: SqlMember) -> None:
+    assert member.fragments.statistics() == {"rows": 0, "bytes": 0, "applied": 0, "builds": 0}
+    member.write("trades", ("a", 1, 1.0))
+    member.sql(COUNT, "trades")
+    member.write("trades", ("a", 1, 2.0), ("a", 2, 1.0))
+    member.sql(COUNT, "trades")
+    statistics = member.fragments.statistics()
+    assert (statistics["rows"], statistics["applied"], statistics["builds"]) == (2, 3, 1)
