@@ -57,12 +57,13 @@ class Definitions:
                 for name in [found for name in drop.names if (found := self._found(name, drop.if_exists))]:
                     self.drop(name)
             case ddl.Truncate() as truncate:
-                for name in [self._found(name, False) for name in truncate.names]:
-                    assert name is not None
-                    before = self._queries.catalog.table(name).id
-                    self._change("KG.TRUNCATE", name)
-                    self._known(lambda catalog, name=name, before=before: catalog.by_name[name].id != before)  # type: ignore[misc]
+                for asked in truncate.names:
+                    self._truncate(dml_assignments.table_named(asked, self._queries.catalog))
         return None
+
+    def _truncate(self, table: TableDefinition) -> None:
+        self._change("KG.TRUNCATE", table.name)
+        self._known(lambda catalog: table.id not in catalog.by_id)
 
     def drop(self, name: str) -> None:
         self._change("KG.DROP", name)
