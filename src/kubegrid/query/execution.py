@@ -59,6 +59,7 @@ class Execution:
         if kind == statements.QUERY:
             return self._question(statement)
         if kind in (statements.SHOW, statements.DESCRIBE):
+            parameters.bind(statement, self._values)  # it has none, and says so
             return self._told(self.about_tables(statement))
         if kind == statements.EXPLAIN:
             return self._explained(statement)
@@ -175,11 +176,13 @@ class Execution:
             deadline=self._running.deadline,
             cancelled=self._running.over,
         )
+        # What was done is told, even if the statement's time is over by now.
+        done = Running(self._running.timeout_ms, lambda: False)
         schema = written_schema(statement.kind)
         batches = [] if written.rows_changed is None or not len(schema) else [_count(schema, written.rows_changed)]
         return Result(
             schema,
-            self._stream(iter(batches), schema, self._running.part(), self._ends),
+            self._stream(iter(batches), schema, done, self._ends),
             rows_changed=written.rows_changed,
             outcomes=written.outcomes,
             statement_id=written.statement_id or statement_id,

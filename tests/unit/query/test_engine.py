@@ -104,6 +104,8 @@ def test_describe_tells_columns_of_tables_and_of_queries(engine: Engine) -> None
     ]
     with pytest.raises(UnknownName, match="Did you mean 'desks'"):
         engine.execute("DESCRIBE deks")
+    with pytest.raises(TypeProblem, match="0 parameters; 1 given"):
+        engine.execute("DESCRIBE desks", [1])
 
 
 def test_explain_says_what_runs_where(grid: InProcess, engine: Engine) -> None:

@@ -37,6 +37,24 @@ def asked(grid: InProcess, ask: Any) -> Any:
     return writer.answer
 
 
+class Slow:
+    """A writer that is done just when the statement's time is over."""
+
+    def execute(self, statement: Any, queries: Queries, *, cancelled: Any, **_: Any) -> Written:
+        while not cancelled():
+            pass
+        return Written(3, statement_id="ab" * 16)
+
+
+def test_what_was_done_is_told_even_after_the_statements_time(grid: InProcess) -> None:
+    engine = Engine(lambda: grid.catalog, grid, Slow(), SqlSettings())
+    result = engine.execute("DELETE FROM trades", timeout_s=0.05)
+    assert (result.rows_changed, result.statement_id) == (3, "ab" * 16)
+    assert result.table().to_pylist() == [{"Count": 3}]
+    assert engine.running == 0
+    engine.close()
+
+
 def query(text: str) -> Any:
     return sqlglot.parse_one(text, read="duckdb")
 
