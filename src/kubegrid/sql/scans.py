@@ -28,7 +28,8 @@ def gather(select: exp.Select, sources: Sources, others: list[exp.Table], fragme
         pushed = conditions.get(source.alias, [])
         _replace(source, source.node, pushed, _needed(select, source), fragments)
     for table in others:
-        source = Source(table.alias_or_name.lower(), table, fragments.table(table))
+        name = str(table.alias_or_name)
+        source = Source(name.lower(), table, fragments.table(table), spelt=name)
         _replace(source, table, [], _needed(select, source), fragments)
 
 

@@ -1,0 +1,131 @@
+"""Queries that people write, over the tables of `shop`: answers equal those of one DuckDB."""
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from random import Random
+
+import pytest
+from tests.unit.sql.partitioned_tables import PartitionedTables
+from tests.unit.sql.shop import CATALOG, PARTITIONS
+
+QUERIES = """
+SELECT o FROM orders o
+SELECT i FROM orders o JOIN items i USING (k)
+FROM orders, range(2) r(x)
+SELECT x FROM orders, unnest([1,2]) u(x)
+SELECT * FROM orders o, LATERAL (SELECT max(Qty) AS m FROM items i WHERE i.k=o.k) l
+SELECT count(*) FROM (orders JOIN items ON orders.k=items.k) JOIN airlines ON true
+SELECT * FROM (orders o JOIN items i USING (k)) WHERE o.total > 2
+SELECT * FROM orders AS x(a,b) WHERE a > 3
+SELECT a FROM orders AS x(a) GROUP BY a
+SELECT * FROM (SELECT k, total FROM orders) AS x(a,b) WHERE b>1
+SELECT DISTINCT ON (origin) origin, carrier FROM flights ORDER BY origin, carrier, flight
+SELECT COLUMNS('c.*') FROM flights
+SELECT max(COLUMNS(*)) FROM orders
+SELECT count(*) FROM flights TABLESAMPLE 100%
+SELECT * FROM orders NATURAL JOIN items
+SELECT * FROM orders POSITIONAL JOIN orders b WHERE false
+SELECT k FROM orders UNION ALL BY NAME SELECT Qty AS k, n AS z FROM items
+(SELECT k FROM orders ORDER BY k LIMIT 3) UNION ALL (SELECT n FROM items ORDER BY n DESC LIMIT 2)
+SELECT "sum(total)" FROM (SELECT sum(total) FROM orders)
+SELECT * FROM (SELECT count(*), k % 2 FROM orders GROUP BY 2)
+SELECT "count_star()" + 1 FROM (SELECT count(*) FROM orders)
+SELECT (SELECT sum(Qty) FROM items i WHERE i.k = o.k) FROM orders o
+SELECT k, total / sum(total) OVER () FROM orders
+SELECT origin, count(*) * 100.0 / sum(count(*)) OVER () FROM flights GROUP BY origin
+SELECT carrier, count(*) FILTER (WHERE delay > 0) AS late, late / count(*) FROM flights GROUP BY 1 HAVING late > 1 ORDER BY late
+SELECT o.k FROM orders o SEMI JOIN items i ON o.k=i.k AND i.Qty=1
+SELECT o.k FROM orders o ANTI JOIN items i USING (k)
+SELECT name FROM airlines ANTI JOIN flights USING (carrier)
+SELECT flight FROM flights SEMI JOIN airlines USING (carrier)
+SELECT * FROM flights ASOF JOIN orders ON flights.flight >= orders.k
+SELECT a.carrier FROM flights a, airlines b WHERE a.carrier = b.carrier AND b.name LIKE 'U%' GROUP BY a.carrier
+SELECT name, (SELECT count(*) FROM flights f WHERE f.carrier=a.carrier) FROM airlines a
+WITH RECURSIVE r AS (SELECT 0 AS k UNION ALL SELECT r.k+1 FROM r JOIN orders o ON o.k = r.k) SELECT count(*) FROM r
+WITH a AS (SELECT k, sum(total) s FROM orders GROUP BY k), b AS (SELECT max(s) m FROM a) SELECT a.k FROM a, b WHERE a.s = b.m
+WITH a AS (SELECT * FROM items), a2 AS (SELECT * FROM a WHERE Qty > 1) SELECT x.k, y.n FROM a2 x JOIN a y ON x.k = y.k
+WITH a(x, y) AS (SELECT k, total FROM orders) SELECT x, sum(y) FROM a GROUP BY x
+SELECT k FROM orders WHERE k IN (SELECT k FROM items GROUP BY k HAVING count(*) > 2)
+SELECT k FROM orders WHERE total > ALL (SELECT Qty FROM items WHERE Qty IS NOT NULL)
+SELECT k FROM orders WHERE (k, k) IN (SELECT k, n FROM items)
+SELECT CASE WHEN EXISTS (FROM items WHERE k = 3) THEN 'y' ELSE 'n' END
+SELECT array(SELECT k FROM orders ORDER BY k)
+SELECT list(k ORDER BY k) FROM orders WHERE k IN (1,2,3)
+SELECT k, list(n ORDER BY n) FROM items GROUP BY k
+SELECT k, string_agg(n::VARCHAR, ',' ORDER BY n) FROM items GROUP BY k HAVING median(Qty) > 1
+SELECT origin, day, count(*) FROM flights GROUP BY ROLLUP (origin, day)
+SELECT year(day) AS y, month(day) AS m, count(*) FROM flights GROUP BY y, m
+SELECT origin o, sum(delay) FROM flights GROUP BY o HAVING sum(delay) > 10 ORDER BY o LIMIT 3
+SELECT * EXCLUDE (k) FROM orders
+SELECT o.*, i.* EXCLUDE (k) FROM orders o LEFT JOIN items i USING (k)
+SELECT * FROM orders FULL JOIN items USING (k)
+SELECT k FROM orders FULL JOIN items USING (k)
+SELECT * FROM orders o RIGHT JOIN items i USING (k) WHERE k > 3
+SELECT count(DISTINCT (origin, carrier)) FROM flights
+SELECT count(DISTINCT origin), count(DISTINCT carrier) FROM flights
+SELECT sum(DISTINCT Qty) FILTER (WHERE n > 3), avg(DISTINCT Qty) FROM items
+SELECT flight FROM flights ORDER BY delay NULLS FIRST, flight LIMIT 5
+SELECT flight AS delay FROM flights ORDER BY delay LIMIT 3
+SELECT max(flight) FROM flights ORDER BY min(delay)
+SELECT 1 FROM orders LIMIT 3
+SELECT count(*) FROM orders OFFSET 1
+SELECT k FROM orders ORDER BY k OFFSET 20
+SELECT min(day), max(day), max(day) - min(day) FROM flights
+SELECT avg(day)::DATE FROM flights WHERE carrier='UA'
+SELECT any_value(carrier) FROM flights WHERE carrier = 'UA'
+SELECT arg_max(flight, delay) FROM flights WHERE delay IS NOT NULL
+SELECT k + 1 AS k FROM orders ORDER BY k
+SELECT total AS k FROM orders WHERE k = 3
+SELECT k AS total, count(*) FROM orders GROUP BY total, k
+SELECT x.k FROM orders x, orders y WHERE x.k = y.k AND y.total > 3
+SELECT x.flight FROM flights x JOIN flights y ON x.carrier = y.carrier AND x.flight = y.flight
+SELECT count(*) FROM flights WHERE carrier = 'UA' AND flight = 3 AND delay > (SELECT avg(delay) FROM flights)
+SELECT (SELECT count(*) FROM flights) + (SELECT count(*) FROM orders WHERE k = 2)
+SELECT 1 WHERE 2 IN (SELECT k FROM orders)
+VALUES (1), (2)
+SELECT * FROM (VALUES (1,'UA')) v(x, c) JOIN flights ON carrier = c
+SELECT origin FROM flights INTERSECT SELECT 'JFK'
+SELECT k FROM orders EXCEPT SELECT k FROM items ORDER BY 1 LIMIT 4
+SELECT sum(CASE WHEN delay > 0 THEN 1 ELSE 0 END) / count(*) FROM flights
+SELECT carrier || '-' || origin AS r, avg(delay) FROM flights GROUP BY ALL ORDER BY ALL
+SELECT TRY(CAST(carrier AS INT)) FROM flights
+SELECT count(*) FROM flights WHERE carrier SIMILAR TO 'U.*'
+"""
+
+
+@pytest.fixture(scope="module")
+def tables() -> Iterator[PartitionedTables]:
+    random = Random(3)
+    carriers, origins = ("UA", "AA", "DL"), ("JFK", "LGA", None)
+    rows = {
+        "flights": [
+            (
+                random.choice(carriers),
+                n,
+                random.choice(origins),
+                random.choice((None, n / 4 - 5)),
+                date(2013, 1, 1 + n % 28),
+            )
+            for n in range(60)
+        ],
+        "airlines": [("UA", "United"), ("AA", "American"), ("XX", "None")],
+        "orders": [(k, Decimal(random.randint(0, 900)) / 100) for k in range(25)],
+        "items": [(random.randint(0, 30), n, random.choice((None, 1, 2, 3))) for n in range(50)],
+    }
+    made = PartitionedTables(CATALOG, rows, PARTITIONS)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("query", QUERIES.strip().split("\n"))
+def test_the_answer_is_that_of_one_table(tables: PartitionedTables, query: str) -> None:
+    types, rows = tables.expected(query)
+    _, found_types, found = tables.planned(query)
+    assert found_types == types
+    assert sorted(map(str, found)) == sorted(map(str, rows))
+
+
+def test_most_of_these_find_something(tables: PartitionedTables) -> None:
+    queries = QUERIES.strip().split("\n")
+    assert sum(bool(tables.expected(query)[1]) for query in queries) > 0.9 * len(queries)
