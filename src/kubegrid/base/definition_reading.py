@@ -25,8 +25,10 @@ from kubegrid.base.tables import (
     TableDefinition,
 )
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-NAME_RULE = "a name has letters, digits and '_', begins with no digit, and is 63 characters at most"
+_NAME = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]{0,62}")
+NAME_RULE = "a name has letters, digits and '_', begins with no digit and not with '__', and is 63 characters at most"
+WHOLE_SUFFIX = "__all"
+"""SQL calls the rows of all partitions of a broadcast table so, and other things of its own begin with `__`."""
 _TABLE_KEYS = ("name", "columns", "key", "partition_by", "indexes", "broadcast", "ttl", "id", "schema")
 _COLUMN_KEYS = ("name", "type", "nullable", "default")
 _INDEX_KEYS = ("columns", "kind")
@@ -96,6 +98,10 @@ class Reading:
         name = self.table if self.table is not None else declared
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             self.note(("name",), "name is missing" if name is None else f"name is {shown(name)}; {NAME_RULE}")
+        elif name.lower().endswith(WHOLE_SUFFIX):
+            self.note(
+                ("name",), f"name is {shown(name)}; names of tables do not end in '{WHOLE_SUFFIX}', which SQL needs"
+            )
             return ""
         self.table = name
         return name

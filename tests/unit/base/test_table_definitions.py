@@ -64,6 +64,8 @@ def test_columns_are_nullable_unless_they_are_said_not_to_be_or_stand_in_the_key
     ("changed", "expected"),
     [
         ({"name": "1x"}, "a name has letters, digits and '_'"),
+        ({"name": "__x"}, "not with '__'"),
+        ({"name": "books__all"}, "names of tables do not end in '__all'"),
         ({"name": None}, "name is missing"),
         ({"name": "x" * 64}, "63 characters at most"),
         ({"columns": []}, "columns must be a list of 1 to 1000 columns, not 0 of them"),
