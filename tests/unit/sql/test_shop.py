@@ -91,6 +91,79 @@ SELECT sum(CASE WHEN delay > 0 THEN 1 ELSE 0 END) / count(*) FROM flights
 SELECT carrier || '-' || origin AS r, avg(delay) FROM flights GROUP BY ALL ORDER BY ALL
 SELECT TRY(CAST(carrier AS INT)) FROM flights
 SELECT count(*) FROM flights WHERE carrier SIMILAR TO 'U.*'
+SELECT * FROM orders o LEFT JOIN items i ON o.k = i.k AND i.k = 3
+SELECT * FROM orders o LEFT JOIN items i ON o.k = i.k WHERE i.k = 3
+SELECT * FROM orders o RIGHT JOIN items i ON o.k = i.k AND o.k = 3
+SELECT * FROM orders o FULL JOIN items i ON o.k = i.k WHERE o.k = 3
+SELECT * FROM orders o, items i WHERE o.k = 3 AND i.k = 4
+SELECT * FROM orders o, items i WHERE o.k IN (3, 4) AND i.k = o.k
+SELECT count(*) FROM orders WHERE k = 3 OR k = 5
+SELECT * FROM orders o LEFT JOIN orders p ON o.k = p.k AND p.k = 4 WHERE o.total > 2
+SELECT * FROM orders o JOIN airlines a ON a.carrier = 'UA' WHERE o.k = 3
+SELECT * FROM airlines a LEFT JOIN orders o ON o.k = 3
+SELECT sum(total) FROM orders WHERE k IN (SELECT 3)
+SELECT median(total), count(*) FROM orders WHERE k = 99999
+SELECT * FROM (SELECT * FROM orders WHERE k = 3) o JOIN (SELECT * FROM items WHERE k = 3) i USING (k)
+SELECT max(total) FROM (SELECT * FROM orders ORDER BY k LIMIT 5)
+SELECT * FROM orders WHERE k = 3 UNION ALL SELECT * FROM orders WHERE k = 7
+SELECT o.k, count(i.n) FROM orders o LEFT JOIN items i ON o.k = i.k GROUP BY o.k
+SELECT i.k, count(o.total) FROM orders o RIGHT JOIN items i ON o.k = i.k GROUP BY i.k
+SELECT i.k, count(*) FROM orders o LEFT JOIN items i ON o.k = i.k GROUP BY i.k
+SELECT o.k, i.k, count(*) FROM orders o FULL JOIN items i ON o.k = i.k GROUP BY o.k, i.k
+SELECT count(DISTINCT i.k) FROM orders o LEFT JOIN items i ON o.k = i.k
+SELECT o.k FROM orders o LEFT JOIN items i ON o.k = i.k LEFT JOIN orders p ON p.k = i.k WHERE p.k IS NULL
+SELECT o.k FROM orders o LEFT JOIN items i ON o.k = i.k JOIN orders p ON p.k = i.k
+SELECT count(*) FROM orders o LEFT JOIN items i ON o.k = i.k RIGHT JOIN orders p ON p.k = i.k
+SELECT count(*) FROM orders o FULL JOIN items i ON o.k = i.k FULL JOIN orders p ON p.k = i.k
+SELECT count(*) FROM orders o FULL JOIN items i ON o.k = i.k LEFT JOIN airlines a ON a.carrier = 'UA'
+SELECT count(*) FROM airlines a CROSS JOIN orders o LEFT JOIN items i ON o.k=i.k
+SELECT count(*) FROM airlines a RIGHT JOIN flights f USING (carrier)
+SELECT count(*) FROM airlines a, airlines b WHERE a.carrier < b.carrier
+SELECT count(*) FROM airlines a LEFT JOIN airlines b ON a.carrier < b.carrier
+SELECT count(*) FROM airlines a FULL JOIN airlines b ON a.carrier < b.carrier
+SELECT DISTINCT k, k FROM items
+SELECT DISTINCT Qty FROM items ORDER BY Qty DESC LIMIT 2
+SELECT * FROM (SELECT DISTINCT Qty FROM items) q JOIN orders ON orders.k = q.Qty
+SELECT max(n) OVER (PARTITION BY k) FROM items WHERE k IN (1,2,3,4)
+SELECT k FROM orders WHERE k BETWEEN 3 AND 5 AND k IN (4, 9)
+SELECT 'a' AS x, count(*) FROM orders GROUP BY x
+SELECT 'a' AS x, k FROM orders ORDER BY x, k LIMIT 2
+SELECT NULL AS x, sum(total) FROM orders
+SELECT 1 FROM orders GROUP BY k HAVING count(*) > 0
+SELECT count(*) + 1 AS k FROM orders HAVING k > 1
+SELECT k % 3 AS m, k % 3 AS n, count(*) FROM orders GROUP BY m, n
+SELECT (k % 3) + 1, count(*) FROM orders GROUP BY k % 3
+SELECT k % 3 + count(*) FROM orders GROUP BY k % 3
+SELECT upper(carrier) AS carrier, count(*) FROM flights GROUP BY carrier
+SELECT upper(carrier) AS c, count(*) FROM flights GROUP BY c ORDER BY upper(c)
+SELECT sum(total) AS total FROM orders HAVING sum(total) > 1 ORDER BY total
+SELECT total + 1 AS total FROM orders WHERE total > 3 ORDER BY total + 1
+SELECT k FROM orders GROUP BY k ORDER BY sum(total) DESC LIMIT 3
+SELECT row_number() OVER (ORDER BY sum(total) DESC) AS r, k % 4 FROM orders GROUP BY 2 QUALIFY r <= 2
+SELECT count(*) FROM orders, items, flights WHERE orders.k = items.k AND flights.flight = items.n
+SELECT "k" AS "Total Sum", sum("total") AS "order" FROM "orders" GROUP BY "k" ORDER BY "order" LIMIT 3
+SELECT orders.* FROM orders JOIN items i ON i.k = orders.k
+SELECT i.*, orders.total FROM orders JOIN items i ON i.k = orders.k
+SELECT main.orders.k FROM main.orders WHERE main.orders.total > 3
+SELECT * FROM main.orders o WHERE EXISTS (SELECT 1 FROM main.items WHERE main.items.k = o.k)
+SELECT t.k FROM (SELECT main.orders.k FROM main.orders) t
+SELECT count(*) FROM orders WHERE total IN (1, 2, NULL)
+SELECT count(*) FROM orders WHERE NOT (total IN (1, NULL))
+SELECT coalesce(sum(total), 0), count(*) FROM orders WHERE false
+SELECT k FROM orders WHERE k = 3 LIMIT 0
+SELECT min(k) FROM orders WHERE total > (SELECT avg(o2.total) FROM orders o2 WHERE o2.k < 10)
+SELECT a.n, b.n FROM items a JOIN items b ON a.k = b.k AND a.n = b.n
+SELECT f.carrier, name FROM flights f LEFT JOIN (SELECT * FROM airlines WHERE name <> 'None') a USING (carrier)
+SELECT f.carrier FROM flights f WHERE f.carrier IN (SELECT carrier FROM airlines)
+SELECT x.c FROM (SELECT carrier AS c, count(*) AS n FROM flights GROUP BY carrier) x JOIN airlines ON x.c = airlines.carrier
+SELECT avg(n) FROM (SELECT count(*) AS n FROM items GROUP BY k)
+SELECT avg(n), max(n) FROM (SELECT k, count(*) AS n FROM items GROUP BY k HAVING n > 1) WHERE k > 2
+WITH t AS (SELECT k, row_number() OVER (PARTITION BY k ORDER BY n) AS r FROM items) SELECT count(*) FROM t WHERE r = 1
+SELECT k, n FROM items WHERE n = (SELECT max(n) FROM items i2 WHERE i2.k = items.k)
+SELECT sum(total) FILTER (WHERE k > 3) AS a, a + 1 AS b FROM orders
+SELECT count(*) AS "count", "count" FROM orders
+SELECT k AS a, a AS b, b + 1 AS c FROM orders WHERE c > 4 ORDER BY c
+SELECT flight, delay FROM flights WHERE delay = (SELECT min(delay) FROM flights) OR flight = 3
 """
 
 
@@ -128,4 +201,4 @@ def test_the_answer_is_that_of_one_table(tables: PartitionedTables, query: str) 
 
 def test_most_of_these_find_something(tables: PartitionedTables) -> None:
     queries = QUERIES.strip().split("\n")
-    assert sum(bool(tables.expected(query)[1]) for query in queries) > 0.9 * len(queries)
+    assert sum(bool(tables.expected(query)[1]) for query in queries) > 0.85 * len(queries)
