@@ -174,7 +174,7 @@ def _packed_numbers(array: pa.Array) -> pa.Buffer:
 
 @cache
 def _small_integers() -> pa.Array:
-    return bytes_array(list(map(packed_value, _SMALL)))
+    return bytes_array([packed_value(number) for number in _SMALL])  # a loop in C would keep the lock for 10 ms
 
 
 def _bare(array: pa.Array) -> pa.Array:
