@@ -15,9 +15,10 @@ from typing import Any, Self, TypeVar
 from kubegrid.client import clock
 from kubegrid.client.errors import OverloadedError
 from kubegrid.client.options import ClientOptions
-from kubegrid.client.sql_calls import Blocking, Conversation, Statements, Steps, in_thread
+from kubegrid.client.sql_calls import Blocking, Conversation, Statements, Steps
 from kubegrid.client.sql_pods import Pods
 from kubegrid.client.sql_result import SqlResult, rows_of
+from kubegrid.client.sql_thread import in_thread
 
 T = TypeVar("T")
 CANCEL_WAIT_S = 2.5

@@ -9,7 +9,6 @@ import functools
 import threading
 import uuid
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,12 +16,13 @@ from kubegrid.base.errors import UsageError
 from kubegrid.client import clock, sql_kind
 from kubegrid.client.connection import LostError
 from kubegrid.client.deadline import CURRENT
-from kubegrid.client.errors import BadValueError, SqlLimitError
+from kubegrid.client.errors import BadValueError, ClientError, SqlLimitError
 from kubegrid.client.options import ClientOptions
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.sql_flight import SLACK_S, Asked, Attempt
 from kubegrid.client.sql_pods import Pod, Pods
 from kubegrid.client.sql_result import SqlResult
+from kubegrid.client.sql_thread import in_thread
 from kubegrid.client.sql_trial import SqlTrial
 from kubegrid.sql.errors import SqlError
 from kubegrid.wire.sql_tickets import TicketError
@@ -141,6 +141,8 @@ class Conversation:
             except LostError as error:
                 yield trial.nobody(error.reason, clock.now())
                 continue
+            except ClientError as error:  # it was closed, or the password is another one now
+                raise trial.ended(error) from error
             self._pod = pod
             self._since = clock.now()
             left = max(0.001, trial.deadline - self._since)
@@ -152,6 +154,8 @@ class Conversation:
             except (LostError, SqlError) as error:
                 yield self._failed(error)
                 continue
+            except ClientError as error:
+                raise trial.ended(error) from error
             if attempt.note is not None:
                 self._settled()
             return answer, attempt
@@ -217,20 +221,6 @@ class Conversation:
             self._ended = True
             if self.attempt is not None:
                 self.attempt.cancel()
-
-
-def in_thread(call: Callable[[], T]) -> "Future[T]":
-    """Run it in a thread that does not keep the process from ending, and that nobody has to wait for."""
-    future: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=work, name="kubegrid-sql", daemon=True).start()
-    return future
 
 
 def _checked(statement_id: str | None) -> str | None:

@@ -92,6 +92,12 @@ class SqlTrial:
             ) from error
         raise self.to_error(error) from error
 
+    def ended(self, error: ClientError) -> ClientError:
+        """What is said when the client can ask nobody any more."""
+        return (
+            self._unknown(f"it was sent, and no answer came; then {error.message}") if self._trial.doubtful else error
+        )
+
     def to_error(self, error: told.SqlError) -> ClientError:
         """What a pod's error is to who asked."""
         if isinstance(error, told.PartlyDone):

@@ -73,6 +73,14 @@ def test_a_pod_that_does_not_know_what_became_of_a_write_leaves_it_in_doubt() ->
         trial(WRITE).refused(told.TimedOut("took too long", outcome_known=False), POD, 2.0, 1.9)
 
 
+def test_a_client_that_is_closed_meanwhile_leaves_a_write_in_doubt() -> None:
+    closed = errors.ClosedError("this client is closed")
+    one = trial(WRITE)
+    assert one.ended(closed) is closed
+    one.lost("closed the connection", POD, 1.0, sent=True, since=0.5)
+    assert isinstance(one.ended(closed), errors.SqlOutcomeUnknownError)
+
+
 def test_a_question_has_no_outcome_to_doubt() -> None:
     with pytest.raises(errors.SqlTimeoutError) as ended:
         trial(QUESTION).refused(told.TimedOut("took too long", outcome_known=False), POD, 2.0, 1.9)
