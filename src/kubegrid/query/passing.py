@@ -5,17 +5,19 @@ or `HOLD_BYTES` large. After that its rows cannot be taken back: the statement f
 it has is no whole answer.
 """
 
-import contextlib
-import queue
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from kubegrid.query.lanes import LANES_MAX, Lanes, Task
+from kubegrid.query.lanes import Lanes, Task
 from kubegrid.query.running import Running
 from kubegrid.sql.errors import Unavailable
 
 HOLD_BYTES = 4 * 2**20
-"""Of one part. Times `LANES_MAX`, and the queue: what one statement may hold in memory."""
+"""Of one part, and one batch more. Times `LANES_MAX`, and what waits: what one statement may hold in memory."""
+COMING_BYTES_MAX = 16 * 2**20
+"""Of batches that wait to be given out."""
 LOOK_S = 0.05
 """How often one that waits looks whether the statement is over."""
 
@@ -60,46 +62,59 @@ def passed(asks: Sequence[Callable[[Running], Held]], lanes: Lanes, running: Run
 
 
 class _Coming:
-    """Between the threads that ask and the one that gives out: `LANES_MAX` batches, then they wait for each other."""
+    """Between the threads that ask and the one that gives out, who wait for each other.
+
+    Invariant: what is waiting is `COMING_BYTES_MAX` and one batch at most.
+    """
 
     def __init__(self, part: Running) -> None:
         self._part = part
-        self._queue: queue.Queue[Any] = queue.Queue(maxsize=LANES_MAX)
+        self._changed = threading.Condition()
+        self._waiting: deque[Any] = deque()
+        self._bytes = 0
         self._ended = False
         self._failure: BaseException | None = None
 
     def put(self, batch: Any) -> None:
-        while True:
-            self._part.check()
-            try:
-                self._queue.put(batch, timeout=LOOK_S)
-                return
-            except queue.Full:
-                continue
+        with self._changed:
+            while self._bytes >= COMING_BYTES_MAX:
+                self._part.check()
+                self._changed.wait(LOOK_S)
+            self._waiting.append(batch)
+            self._bytes += batch.nbytes
+            self._changed.notify_all()
 
     def end(self, failure: BaseException | None) -> None:
-        self._failure = failure
-        self._ended = True
-        with contextlib.suppress(queue.Full):  # wakes who waits; nobody waits at a full queue
-            self._queue.put_nowait(None)
+        with self._changed:
+            self._failure = failure
+            self._ended = True
+            self._changed.notify_all()
 
     def batches(self, running: Running) -> Iterator[Any]:
         try:
             while True:
-                running.check()
-                ended = self._ended  # read before the queue: what was put before the end is in it then
-                if self._failure is not None:
-                    raise self._failure
-                try:
-                    batch = self._queue.get_nowait() if ended else self._queue.get(timeout=LOOK_S)
-                except queue.Empty:
-                    if ended:
-                        return
-                    continue
-                if batch is not None:
-                    yield batch
+                batch = self._next(running)
+                if batch is None:
+                    return
+                yield batch
         finally:
             self._part.stop()
+
+    def _next(self, running: Running) -> Any:
+        """None: that was the last one."""
+        with self._changed:
+            while True:
+                running.check()
+                if self._failure is not None:
+                    raise self._failure
+                if self._waiting:
+                    batch = self._waiting.popleft()
+                    self._bytes -= batch.nbytes
+                    self._changed.notify_all()
+                    return batch
+                if self._ended:
+                    return None
+                self._changed.wait(LOOK_S)
 
 
 def _for_good(batches: Iterator[Any]) -> Iterator[Any]:

@@ -236,7 +236,7 @@ def test_a_table_that_changes_while_rows_are_given_out_is_told_as_asking_again(
     asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passing, "HOLD_BYTES", 1)
-    monkeypatch.setattr(passing, "LANES_MAX", 1)
+    monkeypatch.setattr(passing, "COMING_BYTES_MAX", 1)
     asker.grid.batch_rows = 10
     stream = asker.stream(IDS)
 
@@ -308,6 +308,21 @@ def test_closing_a_stream_early_closes_the_partitions_readers(asker: Asker, monk
         while not reader.closed:
             pass
     assert list(stream) == []
+
+
+def test_a_slow_reader_has_only_so_much_waiting_for_it(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passing, "HOLD_BYTES", 1)
+    monkeypatch.setattr(passing, "COMING_BYTES_MAX", 1_000)
+    asker.grid.batch_rows = 50
+    stream = asker.stream(IDS)
+    read = next(stream).num_rows
+    while sum(each.bytes for each in asker.trace.asked) < 4 * 400:
+        pass
+    for batch in stream:
+        read += batch.num_rows
+        given = sum(each.rows for each in asker.trace.asked)
+        assert given - read <= 10 * 50, "more is read than is given out, waiting, and in the hands of three threads"
+    assert read == TRADES_COUNT
 
 
 def test_an_error_while_rows_are_read_is_told_once_and_ends_the_stream(asker: Asker) -> None:
