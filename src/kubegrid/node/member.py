@@ -51,10 +51,10 @@ from kubegrid.wire.replication import MalformedMessage, MessageCodec
 log = logging.getLogger("kubegrid.node.member")
 
 CLOCK = time.CLOCK_BOOTTIME
-SMALL_EFFECTS = 8
-"""An entry of no more than these is applied after the loop has sent what is written, its acknowledgement above all: one client's
-write waits for that, and not for this member's store. With many clients at a time the entries are longer, and it would only
-cost another round of the loop."""
+SMALL_EFFECTS = 4
+"""An entry of no more than these (one write with its request id) is applied after the loop has sent what is written, its
+acknowledgement above all: one client's write waits for that, and not for this member's store. With many clients at a time
+entries are longer, and it would only cost another round of the loop."""
 NOTES_A_SECOND_MAX = 20
 """Notes of the state machine that are logged; the rest is counted in its stats."""
 
