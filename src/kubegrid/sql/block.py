@@ -1,9 +1,9 @@
 """A SELECT whose every name is resolved, so that it can be cut into what partitions do and what is left.
 
-`Block` takes only what can be understood whole without binding types: every source is a table of the catalog, or a query
-that only chooses rows and columns of such, every
-column certainly one of theirs, `*` spelt out, aliases and positions replaced by what they stand for. Anything else
-raises NotPushable, which is no error: the rows are gathered then, and DuckDB binds the query itself.
+`Block` takes only what can be understood whole without binding types: every source is a table of the catalog, or a
+query that only chooses rows and columns of such; every column is certainly one of theirs; `*` is spelt out, aliases and
+positions are replaced by what they stand for. Anything else raises NotPushable, which is no error: the rows are gathered
+then, and DuckDB binds the query itself. Next: `cutting`.
 """
 
 from typing import Any

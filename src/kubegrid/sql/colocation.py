@@ -14,6 +14,7 @@ from kubegrid.base.column_numbers import IntegerType
 from kubegrid.base.column_type import ColumnType
 from kubegrid.sql import conjuncts
 from kubegrid.sql.block import Block
+from kubegrid.sql.joins import Joined
 from kubegrid.sql.pushable import NotPushable
 from kubegrid.sql.sources import Source
 
@@ -29,12 +30,11 @@ def own_rows(block: Block) -> list[Source]:
     parts = [joined for joined in block.joins if not _table(joined.source).broadcast]
     if not parts:
         return [_first_of_broadcast(block)]
-    placed: list[Source] = []
-    pairs = equal_columns(block)
     outer = any(joined.side in ("RIGHT", "FULL") for joined in block.joins)
+    pairs = filtered_columns(block)
+    placed: list[Joined] = []
     for place, joined in enumerate(block.joins):
-        source = joined.source
-        if _table(source).broadcast:
+        if _table(joined.source).broadcast:
             if joined.side in ("RIGHT", "FULL"):
                 raise NotPushable("rows of a broadcast table that match nothing would come from every partition")
             continue
@@ -43,11 +43,11 @@ def own_rows(block: Block) -> list[Source]:
                 raise NotPushable("rows of a broadcast table that match nothing would come from every partition")
         elif outer or not joined.inner:
             inside = _pairs(joined.on)
-            if not any(lie_together(source, other, inside) for other in placed):
+            if not any(lie_together(joined.source, other.source, inside) for other in placed):
                 raise NotPushable("an outer join of rows that lie in different partitions")
-        placed.append(source)
+        placed.append(joined)
     _connected(placed, pairs)
-    return placed
+    return [joined.source for joined in placed]
 
 
 def _first_of_broadcast(block: Block) -> Source:
@@ -57,25 +57,35 @@ def _first_of_broadcast(block: Block) -> Source:
     return block.joins[0].source
 
 
-def _connected(placed: list[Source], pairs: list[Pair]) -> None:
-    reached = placed[:1]
-    waiting = placed[1:]
+def _connected(placed: list[Joined], pairs: list[Pair]) -> None:
+    """Every source lies together with the others: by what filters rows, or by what it is outer-joined on."""
+    reached, waiting = placed[:1], placed[1:]
     while waiting:
-        for source in waiting:
-            if any(lie_together(source, other, pairs) for other in reached):
-                reached.append(source)
-                waiting.remove(source)
+        for joined in waiting:
+            if any(_meet(joined, other, pairs) or _meet(other, joined, pairs) for other in reached):
+                reached.append(joined)
+                waiting.remove(joined)
                 break
         else:
             raise NotPushable("a join of rows that lie in different partitions")
 
 
-def equal_columns(block: Block) -> list[Pair]:
-    """The columns that every row of the answer has equal, or that match in its join."""
+def _meet(one: Joined, other: Joined, pairs: list[Pair]) -> bool:
+    return lie_together(one.source, other.source, pairs if one.inner else _pairs(one.on))
+
+
+def filters(block: Block) -> list[Any]:
+    """The conditions that are true of every row of the answer. What an outer join asks for is not among them: a row
+    that does not have it appears all the same, and so does one that a RIGHT or FULL join keeps."""
     conditions = list(block.where)
-    for joined in block.joins:
-        conditions += joined.on
-    return _pairs(conditions)
+    if not any(joined.side in ("RIGHT", "FULL") for joined in block.joins):
+        conditions += [part for joined in block.joins if joined.inner for part in joined.on]
+    return conditions
+
+
+def filtered_columns(block: Block) -> list[Pair]:
+    """The columns that every row of the answer has equal."""
+    return _pairs(filters(block))
 
 
 def _pairs(conditions: list[exp.Expression]) -> list[Pair]:

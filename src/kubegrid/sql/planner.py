@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from kubegrid.base.tables import Catalog
 from kubegrid.sql.block import Block
-from kubegrid.sql.colocation import equal_columns, own_rows
+from kubegrid.sql.colocation import filtered_columns, filters, own_rows
 from kubegrid.sql.cutting import cut
 from kubegrid.sql.errors import TooMuch
 from kubegrid.sql.fragments import Fragments, sql_of
@@ -142,8 +142,7 @@ class _Planning:
         ):
             raise NotPushable("two columns of one name")
         own = own_rows(block)
-        conditions = [*block.where, *(part for joined in block.joins if joined.inner for part in joined.on)]
-        reach = reached(own, conditions, equal_columns(block) if _all_inner(block) else [], self._fragments.partitions)
+        reach = reached(own, filters(block), filtered_columns(block), self._fragments.partitions)
         sets = [each for each in reach.values() if each is not None]
         asked = frozenset.intersection(*sets) if sets else None
         alone = self._fragments.partitions == 1 or (asked is not None and len(asked) == 1)
@@ -202,10 +201,6 @@ def _without_columns(query: Any) -> None:
     plain = isinstance(query, exp.Select) and not any(query.args.get(name) for name in ("distinct", "group", "having"))
     if plain and all(isinstance(item, exp.Star) for item in query.expressions):
         query.set("expressions", [exp.Literal.number(1)])
-
-
-def _all_inner(block: Block) -> bool:
-    return all(joined.inner for joined in block.joins)
 
 
 def _asks_odd_names(tree: Any) -> bool:

@@ -78,6 +78,8 @@ def _tables(tree: Any, fragments: Fragments) -> list[tuple[Source, frozenset[int
 
 def _reach(sources: Sources, partitions: int) -> dict[str, frozenset[int] | None]:
     """Of each table: where the rows are that the SELECT can see anything of."""
+    if any(source.join is not None and source.join.method in ("ASOF", "POSITIONAL") for source in sources.all):
+        return dict.fromkeys((source.alias for source in sources.tables), None)
     where = sources.select.args.get("where")
     conditions = conjuncts.split(where.this) if where is not None else []
     outer = any(source.join is not None and source.join.side in ("RIGHT", "FULL") for source in sources.all)

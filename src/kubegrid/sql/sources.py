@@ -49,7 +49,7 @@ class Source:
     join: Any = None
     """The exp.Join that brings it in; None for the first."""
     nullable: bool = False
-    """An outer join may put NULLs in the place of its rows."""
+    """An outer join may put NULLs in the place of its rows, or the join depends on rows that WHERE leaves out."""
     real: dict[str, str] = field(default_factory=dict)
     """Of a table or view: lower case → the column's name."""
     spelt: str = ""
@@ -93,9 +93,10 @@ class Sources:
     def _mark_nullable(self) -> None:
         for place, source in enumerate(self.all):
             side = source.join.side if source.join is not None else ""
-            if side in ("LEFT", "FULL"):
+            method = source.join.method if source.join is not None else ""
+            if side in ("LEFT", "FULL") or method in ("ASOF", "POSITIONAL"):
                 source.nullable = True
-            if side in ("RIGHT", "FULL"):
+            if side in ("RIGHT", "FULL") or method == "POSITIONAL":
                 for before in self.all[:place]:
                     before.nullable = True
 

@@ -164,6 +164,15 @@ SELECT sum(total) FILTER (WHERE k > 3) AS a, a + 1 AS b FROM orders
 SELECT count(*) AS "count", "count" FROM orders
 SELECT k AS a, a AS b, b + 1 AS c FROM orders WHERE c > 4 ORDER BY c
 SELECT flight, delay FROM flights WHERE delay = (SELECT min(delay) FROM flights) OR flight = 3
+SELECT o.k, p.k, i.n FROM orders o, orders p LEFT JOIN items i ON p.k = i.k AND o.k = p.k WHERE o.k < 6 AND p.k < 6
+SELECT count(*) FROM orders o JOIN items i ON o.k = i.k AND o.k = 5 RIGHT JOIN orders p ON p.k = o.k
+SELECT count(*) FROM orders o JOIN items i ON o.k = i.k AND o.k = 5 FULL JOIN orders p ON p.k = i.k
+SELECT f.flight, o.k FROM flights f ASOF JOIN orders o ON f.flight >= o.k WHERE o.total > 5
+SELECT f.flight, o.k FROM flights f ASOF JOIN orders o ON f.flight >= o.k WHERE o.k = 7
+SELECT f.flight, o.k FROM flights f ASOF LEFT JOIN orders o ON f.flight >= o.k AND o.total > 5
+SELECT count(*) FROM orders o LEFT JOIN items i ON o.k = i.k AND o.k = 5
+SELECT o.k, i.n FROM orders o ANTI JOIN items b ON o.k = b.k AND b.Qty = 2 JOIN items i ON i.k = o.k
+SELECT o.k FROM orders o SEMI JOIN items i ON o.k = i.k AND o.k = 5, orders p WHERE p.k = o.k
 """
 
 
