@@ -4,7 +4,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,20 @@ def test_adbc_works_on_a_grid(grid: GridProcesses) -> None:
         cursor.execute("DROP TABLE planes")
 
 
+def test_broadcast_rows_are_joined_fresh_in_every_pod(grid: GridProcesses) -> None:
+    pods = [member["flight"] for member in all_open(grid, "p0-0").values()]
+    asked(pods[0], "CREATE TABLE airports (code VARCHAR PRIMARY KEY, town VARCHAR) BROADCAST", SECRET)
+    join = "SELECT town, count(*) AS n FROM flights JOIN airports ON code = origin GROUP BY town ORDER BY town"
+    asked(pods[0], "INSERT INTO airports VALUES ('JFK', 'New York')", SECRET)
+    for pod in pods:
+        assert asked(pod, join, SECRET) == [{"town": "New York", "n": ROWS * 3 // 4}]
+    asked(pods[1], "INSERT INTO airports VALUES ('LGA', 'Queens')", SECRET)
+    asked(pods[2], "UPDATE airports SET town = 'Jamaica' WHERE code = 'JFK'", SECRET)
+    for pod in pods:
+        assert asked(pod, join, SECRET) == [{"town": "Jamaica", "n": ROWS * 3 // 4}, {"town": "Queens", "n": ROWS // 4}]
+    asked(pods[0], "DROP TABLE airports", SECRET)
+
+
 def test_a_pod_refuses_strangers_and_members_of_other_partitions(grid: GridProcesses) -> None:
     told = all_open(grid, "p0-0")
     for secret in (None, "wrong"):
@@ -167,13 +181,11 @@ def pairs(tmp_path: Path) -> Iterator[GridProcesses]:
         yield processes
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_partitions_primary_that_goes_away_costs_time_and_no_answer(
-    pairs: GridProcesses, number: signal.Signals
-) -> None:
-    told = all_open(pairs, "p0-0")
-    asked_pod = told[pairs.wait_whole(0)]["flight"]
-    gone = pairs.wait_whole(1)
+def asked_throughout(grid: GridProcesses, change: Callable[[str], Any]) -> None:
+    """Ask one partition's primary again and again while something is done to the other's: every answer is whole."""
+    told = all_open(grid, "p0-0")
+    asked_pod = told[grid.wait_whole(0)]["flight"]
+    changed = grid.wait_whole(1)
     assert asked(asked_pod, "SELECT count(*) AS n FROM flights") == [{"n": ROWS}]
     answers: list[list[dict[str, Any]]] = []
     stop = threading.Event()
@@ -185,14 +197,29 @@ def test_a_partitions_primary_that_goes_away_costs_time_and_no_answer(
     asking = threading.Thread(target=ask)
     asking.start()
     wait_until(lambda: len(answers) > 2, 30)
-    pairs.signal(gone, number)
+    change(changed)
     before = len(answers)
-    wait_until(lambda: len(answers) > before + 3, 60, "answers after the primary went away")
+    wait_until(lambda: len(answers) > before + 3, 60, "answers after it happened")
     stop.set()
     asking.join(60)
     assert not asking.is_alive() and all(answer == [{"n": ROWS}] for answer in answers)
-    if number == signal.SIGSTOP:
-        pairs.signal(gone, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_partitions_primary_that_goes_away_costs_time_and_no_answer(
+    pairs: GridProcesses, number: signal.Signals
+) -> None:
+    asked_throughout(pairs, lambda name: pairs.signal(name, number))
+
+
+def test_hand_overs_under_queries_cost_no_answer(pairs: GridProcesses) -> None:
+    def hand_over(name: str) -> None:
+        for _ in range(3):
+            assert pairs.get(name, "/v1/hand-over", "POST")[0] == 202
+            name = pairs.wait_primary(1, other_than=name)
+            pairs.wait_whole(1)
+
+    asked_throughout(pairs, hand_over)
 
 
 def test_a_pod_that_ends_tells_so_and_ends_in_time(pairs: GridProcesses) -> None:
