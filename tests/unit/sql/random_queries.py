@@ -265,18 +265,21 @@ class Queries:
             on = random.choice((on, "x.id = y.id"))
         join = random.choice(("JOIN", "JOIN", "JOIN", "LEFT JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", ","))
         if join == ",":
-            return f"{first} x, {second} y", [*scope, ("x.k = y.k", Column("", BOOL, ""))]
-        text = f"{first} x {join} {second} y ON {on}"
-        shape = random.random()
+            scope.append((random.choice(("x.k = y.k", "x.k = y.k", "x.v = y.v")), Column("", BOOL, "")))
+            join = "CROSS JOIN"
+        text = f"{first} x {join} {second} y" + ("" if join == "CROSS JOIN" else f" ON {on}")
+        shape = random.random() if join != "CROSS JOIN" else 1
         if shape < 0.15 and first != second:
             text = f"{first} x {join} {second} y USING (k)"
             merged = random.choice([column for column in left.columns if column.name == "k"])
             scope.append(("k", merged))
         elif shape < 0.2 and first != second:
             text = f"{first} x NATURAL JOIN {second} y"
-        if random.random() < 0.2:
-            third = self._tables[random.choice(("names", "items", "orders"))]
-            text += f" {random.choice(('JOIN', 'LEFT JOIN'))} {third.name} z ON z.k = {random.choice('xy')}.k"
+        if random.random() < 0.25:
+            third = self._tables[random.choice(("names", "items", "items", "orders"))]
+            also = random.choice(("", "", " AND x.k = y.k", f" AND {condition(random, scope, 0)}"))
+            word = random.choice(("JOIN", "JOIN", "LEFT JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"))
+            text += f" {word} {third.name} z ON z.k = {random.choice('xy')}.k{also}"
             scope += [(f"z.{column.name}", column) for column in third.columns]
         return text, scope
 
