@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from tests.unit.query.conftest import TRADES_COUNT, rows
-from tests.unit.query.in_process import InProcess, engine_over
+from tests.unit.query.in_process import InProcess, NoWriter, engine_over
 
+from kubegrid.base.settings import SqlSettings
 from kubegrid.base.tables import Catalog
 from kubegrid.query.engine import Engine
 from kubegrid.sql.errors import (
@@ -214,9 +215,7 @@ def test_a_statement_planned_under_an_older_catalog_is_planned_anew(grid: InProc
         seen.append(old if len(seen) < 3 else grid.catalog)
         return seen[-1]
 
-    engine = engine_over(grid)
-    engine.close()
-    late = Engine(catalog, grid, engine._means.writer, engine._settings)
+    late = Engine(catalog, grid, NoWriter(), SqlSettings())
     grid.drop("desks")
     grid.create({"name": "desks", "columns": [{"name": "desk", "type": "VARCHAR", "nullable": False}], "key": ["desk"]})
     grid.insert("desks", [("XX",)])
@@ -362,9 +361,7 @@ def test_a_process_full_of_records_gathers_nothing_and_passes_on(grid: InProcess
     def none_left(wanted_bytes: int) -> int:
         raise TooMuch(f"no {wanted_bytes} bytes are left")
 
-    usual = engine_over(grid)
-    engine = Engine(lambda: grid.catalog, grid, usual._means.writer, usual._settings, none_left)
-    usual.close()
+    engine = Engine(lambda: grid.catalog, grid, NoWriter(), SqlSettings(), none_left)
     with pytest.raises(TooMuch, match="bytes are left"):
         engine.execute("SELECT count(*) FROM trades")
     assert len(rows(engine, "SELECT id FROM trades")) == TRADES_COUNT
