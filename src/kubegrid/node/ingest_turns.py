@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from kubegrid.base.table_errors import SchemaChanged, TableError, UnknownTable
 from kubegrid.base.tables import TableDefinition
@@ -71,6 +71,8 @@ class Batch:
     rows: list[bytes]
     keys: list[bytes]
     slots: list[int]
+    values: list[tuple[Any, ...]] | None
+    """As far as indexes look (`arrow_rows.Rows`)."""
     identity: Identity
     lane: Lane
     id: int = field(default_factory=_numbers.__next__)
@@ -214,7 +216,7 @@ class IngestTurns:
                 raise UnknownTable(batch.definition.name, keyspace.catalog.by_name)
             if table.schema != batch.definition.schema:
                 raise SchemaChanged(table.name, table.schema, batch.definition.schema)
-            return row_batches.write(keyspace, table, batch.mode, batch.rows, batch.keys, None, batch.slots)
+            return row_batches.write(keyspace, table, batch.mode, batch.rows, batch.keys, batch.values, batch.slots)
         except TableError as error:
             return refusal(error)
 

@@ -184,11 +184,11 @@ class _Stream:
             identity = Identity(*_identity(b"" if metadata is None else metadata.to_pybytes()))
         except msgspec.MsgspecError:
             raise NotSupported("a batch of rows has [client, seq, acked] beside it, as MessagePack") from None
-        batch = Batch(self._encoder.definition, self._mode, [], [], [], identity, self.lane)
+        batch = Batch(self._encoder.definition, self._mode, [], [], [], None, identity, self.lane)
         try:
             if len(data) > BATCH_ROWS:
                 raise WriteRefused(f"a batch of {len(data)} rows; {BATCH_ROWS} are the most, for each is one log entry")
-            batch.rows, batch.keys, batch.slots = self._encoder.admit(data)
+            batch.rows, batch.keys, batch.slots, batch.values = self._encoder.admit(data)
             if len(data) > 1 and sum(map(len, batch.rows)) > BATCH_BYTES:
                 raise WriteRefused(f"a batch whose records have more than {BATCH_BYTES} bytes; send fewer rows at once")
         except TableError as error:

@@ -33,7 +33,7 @@ def write(
 ) -> bytes:
     """Put them, as one effect; the reply of KG.WRITE, `[first version, written, kept]` or `-MOVED`. Raises TableError.
 
-    `values` are the rows decoded, `slots` those of the keys; either is found out if it is not given.
+    `values` are the rows decoded, at least as far as indexes look, `slots` those of the keys; what is not given is found out.
     """
     there = record_writes.held(keyspace, keys, slots)
     if there is None:

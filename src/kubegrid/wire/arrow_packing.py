@@ -72,6 +72,15 @@ def by_distinct(array: pa.Array, wanted: ColumnType, make: Callable[[Any], bytes
     return bytes_array(list(map(make, _in_memory(coded.dictionary, wanted)))).take(coded.indices)
 
 
+def listed(array: pa.Array, wanted: ColumnType) -> list[Any]:
+    """The values as the column has them in memory, None for NULL, made once for each distinct one."""
+    keyed = array.view(pa.int64()) if wanted.name.startswith("TIMESTAMP") else array
+    coded = keyed.dictionary_encode()
+    values = [*_in_memory(coded.dictionary, wanted), None]
+    places = compute.fill_null(coded.indices, constant(-1, pa.int32())) if array.null_count else coded.indices
+    return list(map(values.__getitem__, numbers(places)))
+
+
 def timestamp_texts(array: pa.Array) -> pa.Array:
     """As in ISO 8601, with six digits of a fraction where there is one; years checked before."""
     seconds = compute.cast(array, pa.timestamp("s"), safe=False)

@@ -8,7 +8,8 @@ A row is checked exactly as one that comes by KG.WRITE, and equals it byte for b
 whole; only then is it looked for, by halves, so that the error names the row, its column and the value.
 """
 
-from itertools import pairwise
+from collections.abc import Iterable
+from itertools import pairwise, repeat
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from kubegrid.base.table_errors import BadValue, TableError
 from kubegrid.base.tables import RECORD_BYTES_MAX, Column, TableDefinition
 from kubegrid.wire import arrow_columns
 from kubegrid.wire.arrow_keys import ArrowKeys, slots_of
-from kubegrid.wire.arrow_packing import NIL, bytes_array, check_years, packed
+from kubegrid.wire.arrow_packing import NIL, bytes_array, check_years, listed, packed
 from kubegrid.wire.rows import packed_value
 
 FAULTS = (pa.ArrowException, TableError, ValueError, OverflowError)
@@ -38,6 +39,8 @@ class Rows(NamedTuple):
     rows: list[bytes]
     keys: list[bytes]
     slots: list[int]
+    values: list[tuple[Any, ...]] | None = None
+    """The rows decoded as far as indexes look: None in the place of columns that have none. None: there is no index."""
 
 
 class ArrowRows:
@@ -53,6 +56,7 @@ class ArrowRows:
         self._head = bytes_array([_array_head(len(definition.columns))])[0]
         self._nil = bytes_array([NIL])[0]
         self._nothing = bytes_array([b""])[0]
+        self._indexed = {name for index in definition.indexes for name in index.columns}
 
     def settle(self, given: pa.Table | pa.RecordBatch) -> dict[str, pa.Array]:
         """The table's columns by name; those that `given` lacks are not there. Raises one of FAULTS."""
@@ -70,8 +74,8 @@ class ArrowRows:
         columns = self.settle(given)
         keys, tags = self._keys.keys(columns)
         rows = self._pack(columns, len(given))
-        listed = cut(keys)
-        return Rows(cut(rows), listed, slots_of(listed, tags))
+        keys_listed = cut(keys)
+        return Rows(cut(rows), keys_listed, slots_of(keys_listed, tags), self._values(columns, len(given)))
 
     def prepare(self, given: pa.Table | pa.RecordBatch) -> tuple[pa.RecordBatch, list[int]]:
         """Settled columns, for a member that makes rows of them, and the slots of the rows: found good by all checks, so
@@ -127,6 +131,18 @@ class ArrowRows:
         except FAULTS as error:
             return error
         return None
+
+    def _values(self, columns: dict[str, pa.Array], count: int) -> list[tuple[Any, ...]] | None:
+        if not self._indexed:
+            return None
+        parts: list[Iterable[Any]] = []
+        for column in self.definition.columns:
+            array = columns.get(column.name)
+            if column.name not in self._indexed:
+                parts.append(repeat(None, count))
+            else:
+                parts.append(repeat(column.default, count) if array is None else listed(array, column.type))
+        return list(zip(*parts, strict=True))
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
