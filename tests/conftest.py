@@ -1,5 +1,6 @@
 """Rules for the whole suite: with KUBEGRID_NO_SKIPS set, as `.ci/run` does, a skipped test fails the run."""
 
+import gc
 import os
 
 import pytest
@@ -16,3 +17,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if os.environ.get("KUBEGRID_NO_SKIPS") and _skipped and not hasattr(session.config, "workerinput"):
         print(f"\nskipped although this run installs what the tests need: {', '.join(sorted(set(_skipped)))}")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Pods that ran in this process have frozen what they found. Frozen, it is never freed, and DuckDB complains at the end."""
+    gc.unfreeze()
+    gc.collect()

