@@ -35,6 +35,8 @@ Redis 7.0 does, errors included. A command that is not listed is answered `-ERR 
   hand-over they get `-UNBLOCKED`.
   `KG.ONCE client seq acked KG.BATCH requests` executes up to 1,000 writes of one partition, packed into one string as they
   would be sent by themselves, in order and as one log entry, and answers the array of their replies.
+  `KG.CREATE table definition NEW` is refused if there is a table of the name, even the same, and answers the new one's id;
+  `KG.DROP table ID id` drops that table and no other that has the name meanwhile.
   `KG.CREATE`, `KG.DROP`, `KG.TRUNCATE`, `KG.ALTER` and `KG.ONCE` are no part of a `MULTI`. A plain write to a
   record's key is `-WRONGTYPE`.
 * **Records for clients that know hashes or documents**: `HGET`, `HSET` and their kin work on columns, whose values are text

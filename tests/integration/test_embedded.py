@@ -64,7 +64,20 @@ def test_tables_are_made_changed_and_dropped(grid: EmbeddedGrid) -> None:
     assert connection.execute_command("KG.TABLES") == [b"flights"]
     with pytest.raises(redis.ResponseError, match="TABLECONFLICT table flights exists"):
         connection.execute_command("KG.CREATE", "flights", FLIGHTS)
+    with pytest.raises(redis.ResponseError, match="TABLECONFLICT table flights exists already"):
+        connection.execute_command("KG.CREATE", "flights", FLIGHTS, "NEW")
+    with pytest.raises(redis.ResponseError, match="NOTABLE no table 'flights with id 7'"):
+        connection.execute_command("KG.DROP", "flights", "ID", 7)
+    for words in (
+        ["KG.CREATE", "flights", FLIGHTS, "OLD"],
+        ["KG.DROP", "flights", "ID"],
+        ["KG.DROP", "flights", "ID", "x"],
+    ):
+        with pytest.raises(redis.ResponseError, match="syntax error"):
+            connection.execute_command(*words)
     assert connection.execute_command("KG.DROP", "flights") == b"OK"
+    number = connection.execute_command("KG.CREATE", "flights", FLIGHTS, "NEW")
+    assert connection.execute_command("KG.DROP", "flights", "ID", number) == b"OK"
     with pytest.raises(redis.ResponseError, match="no table 'flights'"):
         connection.execute_command("KG.DROP", "flights")
 

@@ -241,6 +241,30 @@ def test_definitions_are_in_force_when_they_are_answered(grid: Grid) -> None:
     assert grid.tables() == []
 
 
+def test_of_two_that_create_a_table_at_a_time_one_does_and_keeps_it(grid: Grid) -> None:
+    grid.sql("CREATE TABLE s (id BIGINT PRIMARY KEY)")
+    grid.sql("INSERT INTO s SELECT i FROM range(2000) r(i)")
+    for number in range(5):
+        told: list[Any] = []
+        begin = threading.Barrier(3)
+
+        def make(name: str, told: list[Any] = told, begin: threading.Barrier = begin) -> None:
+            begin.wait()
+            try:
+                told.append(grid.sql(f"CREATE TABLE {name} (PRIMARY KEY (id)) AS SELECT id FROM s").rows_changed)
+            except kubegrid.SqlWriteRefusedError as error:
+                told.append(error.message)
+
+        threads = [threading.Thread(target=make, args=(f"made_{number}",)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [one for one in told if one == 2000] == [2000], told
+        assert all(one == 2000 or "exists already" in one for one in told)
+        assert rows(grid, f"SELECT count(*) FROM made_{number}") == [(2000,)]
+
+
 def test_statements_are_applied_once_each_while_primaries_are_killed(tmp_path: Path) -> None:
     with grid_processes(tmp_path, partitions=1, copies=2, memory_bytes=512 * MIB) as processes:
         processes.start()

@@ -11,7 +11,7 @@ import msgspec
 
 from kubegrid.base.errors import KubegridError
 from kubegrid.base.table_definitions import parse_catalog, parse_column, parse_definition
-from kubegrid.base.table_errors import DefinitionError, TableConflict
+from kubegrid.base.table_errors import DefinitionError, TableConflict, UnknownTable
 from kubegrid.base.tables import DEFINITION_BYTES_MAX, Catalog, TableDefinition, difference
 
 DOCUMENT_BYTES_MAX = DEFINITION_BYTES_MAX
@@ -27,6 +27,7 @@ NOT_YET = "NOTYET"
 """Error code: it was changed, but not every serving primary has adopted it yet."""
 
 CREATE = "create"
+CREATE_NEW = "create-new"
 DROP = "drop"
 TRUNCATE = "truncate"
 ADD_COLUMN = "add-column"
@@ -36,14 +37,17 @@ DECLARE = "declare"
 class Change(msgspec.Struct, frozen=True, array_like=True):
     """What somebody asks for.
 
-    `create` (made if absent; another definition of the name is refused), `drop`, `truncate`, `add-column`, and `declare`: like
-    create, but what the definition has more than the table that is there is added to it.
+    `create` (made if absent; another definition of the name is refused), `create-new` (refused if there is a table of the
+    name, even the same), `drop`, `truncate`, `add-column`, and `declare`: like create, but what the definition has more than
+    the table that is there is added to it.
     """
 
     action: str
     table: str
     definition: bytes = b""
     """JSON: of the table, or of the column."""
+    id: int = 0
+    """`drop`: only the table with this id; 0: whichever has the name."""
 
 
 def changed(catalog: Catalog, change: Change) -> Catalog:
@@ -52,6 +56,8 @@ def changed(catalog: Catalog, change: Change) -> Catalog:
     Raises DefinitionError, UnknownTable, TableConflict.
     """
     if change.action == DROP:
+        if change.id and catalog.table(change.table).id != change.id:
+            raise UnknownTable(f"{change.table} with id {change.id}", ())
         return catalog.drop(change.table)
     if change.action == TRUNCATE:
         return catalog.truncate(change.table)
@@ -59,10 +65,18 @@ def changed(catalog: Catalog, change: Change) -> Catalog:
         column = parse_column(change.definition, change.table)
         return catalog if column in catalog.table(change.table).columns else catalog.add_column(change.table, column)
     definition = parse_definition(change.table or None, change.definition)
+    if change.action == CREATE_NEW and definition.name in catalog.by_name:
+        raise TableConflict(f"table {definition.name} exists already", "Choose another name, or drop that table first.")
     after = _declared(catalog, definition) if change.action == DECLARE else catalog.create(definition)
     if len(encoded(after)) > DOCUMENT_BYTES_MAX:
         raise TableConflict(f"with table {definition.name} the catalog would be longer than {DOCUMENT_BYTES_MAX} bytes")
     return after
+
+
+def id_after(catalog: Catalog, change: Change) -> int:
+    """Of the table that a change was about; 0 if there is none now."""
+    table = catalog.by_name.get(change.table)
+    return 0 if table is None else table.id
 
 
 def _declared(catalog: Catalog, wanted: TableDefinition) -> Catalog:

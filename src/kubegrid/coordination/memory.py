@@ -88,4 +88,4 @@ class MemoryManagers:
             return messages.CatalogAnswer(
                 0, changed.version, catalog.NOT_YET, "the change was made, but not adopted yet"
             )
-        return messages.CatalogAnswer(0, changed.version)
+        return messages.CatalogAnswer(0, changed.version, table=catalog.id_after(changed, change))

@@ -104,6 +104,8 @@ class CatalogAnswer(msgspec.Struct, frozen=True, array_like=True, tag="catalog-c
     version: int
     code: str = ""
     reason: str = ""
+    table: int = 0
+    """The id of the table that the change was about, if it is there after it."""
 
 
 class TellCatalog(msgspec.Struct, frozen=True, array_like=True, tag="tell-catalog"):

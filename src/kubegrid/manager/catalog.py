@@ -105,7 +105,7 @@ class CatalogKeeper:
             if isinstance(error, StorageFailing) and not error.outcome_known:
                 return messages.CatalogAnswer(number, 0, IN_DOUBT, f"whether it was changed is not known: {error}")
             return messages.CatalogAnswer(number, 0, NO_MANAGER, f"nothing was changed: {error}")
-        return messages.CatalogAnswer(number, changed.version)
+        return messages.CatalogAnswer(number, changed.version, table=catalog.id_after(changed, message.change))
 
     async def _store(self, change: Change) -> Catalog:
         for _ in range(ATTEMPTS):

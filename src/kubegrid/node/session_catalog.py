@@ -3,12 +3,16 @@
 Any member can be asked, whatever its role. The command waits for the manager's answer like any long command: replies
 keep their order, and other clients are served meanwhile. KG.TABLES and KG.DESCRIBE answer from the member's own store
 (`store`). Without a manager nothing can be changed, and that is said at once.
+
+`KG.CREATE … NEW` is for who must know that it made the table: it is refused if there is one of the name, and answers the
+new table's id, with which `KG.DROP … ID` removes just that table and none that somebody made anew under its name.
 """
 
 from collections.abc import Generator
 
-from kubegrid.coordination.catalog import ADD_COLUMN, CREATE, DROP, TRUNCATE, Change
+from kubegrid.coordination.catalog import ADD_COLUMN, CREATE, CREATE_NEW, DROP, TRUNCATE, Change
 from kubegrid.node.context import Session
+from kubegrid.store.numbers import parse_int64
 from kubegrid.wire import resp
 
 LOOK_AGAIN_MS = 2
@@ -17,11 +21,20 @@ _Steps = Generator[int | None, None, bytes]
 
 
 def _create(session: Session, args: list[bytes]) -> bytes | _Steps:
-    return _change(session, Change(CREATE, _text(args[1]), args[2]))
+    if len(args) == 3:
+        return _change(session, Change(CREATE, _text(args[1]), args[2]))
+    if len(args) != 4 or args[3].upper() != b"NEW":
+        return resp.error("ERR syntax error: KG.CREATE table definition [NEW]")
+    return _change(session, Change(CREATE_NEW, _text(args[1]), args[2]))
 
 
 def _drop(session: Session, args: list[bytes]) -> bytes | _Steps:
-    return _change(session, Change(DROP, _text(args[1])))
+    if len(args) == 2:
+        return _change(session, Change(DROP, _text(args[1])))
+    number = parse_int64(args[3]) if len(args) == 4 and args[2].upper() == b"ID" else None
+    if number is None or number < 1:
+        return resp.error("ERR syntax error: KG.DROP table [ID number]")
+    return _change(session, Change(DROP, _text(args[1]), id=number))
 
 
 def _truncate(session: Session, args: list[bytes]) -> bytes | _Steps:
@@ -52,7 +65,7 @@ def _waiting(session: Session, change: Change) -> _Steps:
     finally:
         asked.cancel()
     if not answer.code:
-        return resp.OK
+        return resp.integer(answer.table) if change.action == CREATE_NEW else resp.OK
     reply = resp.error(f"{answer.code} {' '.join(answer.reason.split())}")
     session.node.count_error(reply)
     return reply

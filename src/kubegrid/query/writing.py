@@ -30,6 +30,7 @@ from kubegrid.sql.statements import ALTER, CREATE, CTAS, DROP, TRUNCATE, Stateme
 COMPUTE_AGAIN_S = 0.005
 """Wait before a statement is computed again, at most twice as long each time up to COMPUTE_AGAIN_MAX_S."""
 COMPUTE_AGAIN_MAX_S = 0.2
+TABLE_STAYS = "DROP TABLE {name}, then run the statement again."
 
 
 class StatementWriter:
@@ -62,22 +63,33 @@ class StatementWriter:
 
 
 def _create_as(filled: dml.Insert, sending: Sending, queries: Queries) -> Sequence[Work]:
-    """The table is made when its rows are known, and is gone again if none of them could be written."""
+    """The table is made when its rows are known, and is gone again if none of them could be written.
+
+    Not under the id: a table that is there when it is run again may have a part of its rows.
+    """
     definitions = Definitions(sending, queries)
-    made = False
+    name = filled.table.name
+    made: int | None = None
 
     def make() -> None:
         nonlocal made
-        definitions.create(filled.table)
-        made = True
+        made = definitions.create(filled.table)
 
     try:
         return _write(lambda: filled, sending, queries, make)
-    except sql_errors.PartlyDone:
+    except sql_errors.PartlyDone as error:
+        error.advice = error.remedy = TABLE_STAYS.format(name=name)
         raise
-    except Exception:
-        if made:
-            definitions.drop(filled.table.name)
+    except Exception as error:
+        if made is not None:
+            try:
+                definitions.take_back(name, made)
+            except sql_errors.SqlError as second:
+                raise sql_errors.PartlyDone(
+                    f"{error}; table {name} is there, without rows: {second.message}",
+                    remedy=TABLE_STAYS.format(name=name),
+                    outcome_known=second.outcome_known,
+                ) from error
         raise
 
 

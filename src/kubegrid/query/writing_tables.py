@@ -1,12 +1,14 @@
 """CREATE, ALTER, DROP and TRUNCATE, carried out by the manager like the commands KG.CREATE and so on.
 
 A change is made when every serving primary has adopted it; this pod waits until it knows it as well, so that the next
-statement that it is asked finds the table. Whether a table may be there already is SQL's question (IF NOT EXISTS), so it
-is asked here; the manager would take the same definition twice.
+statement that it is asked finds the table. Whether a table may be there already is SQL's question (IF NOT EXISTS). It is
+asked here first, for a good message, and answered by the manager (`KG.CREATE … NEW`): of several that create one name at a
+time one makes it. None of this is under the statement's id: our client does not send a definition again by itself.
 """
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -20,12 +22,13 @@ from kubegrid.query.writer import Queries
 from kubegrid.query.writing_errors import sql_error
 from kubegrid.query.writing_sending import Sending
 from kubegrid.sql import ddl, dml, dml_assignments, dml_conflicts
-from kubegrid.sql.errors import UnknownName, WriteRefused
+from kubegrid.sql.errors import PartlyDone, SqlError, UnknownName, WriteRefused
 from kubegrid.sql.statements import Statement
 
 KNOWN_AFTER_S = 5.0
 """How long this pod waits at most to hear of a change that every primary has adopted."""
 LOOK_AGAIN_S = 0.005
+LOOK_AT_TABLES = "Look at what is there (SHOW TABLES, DESCRIBE) before running it again."
 FIRST_SCHEMA = 1
 """Of every new table."""
 
@@ -45,7 +48,11 @@ class Definitions:
         match ddl.read(statement):
             case ddl.CreateTable() as create:
                 if not self._there(create.definition.name, create.if_not_exists):
-                    self.create(create.definition)
+                    try:
+                        self.create(create.definition)
+                    except WriteRefused:
+                        if not (create.if_not_exists and self._made_meanwhile(create.definition.name)):
+                            raise
             case ddl.CreateTableAs() as create:
                 if not self._there(create.name, create.if_not_exists):
                     definition = create.definition(self._queries.columns(create.query))
@@ -54,24 +61,54 @@ class Definitions:
             case ddl.AddColumns() as alter:
                 self._add(alter)
             case ddl.DropTables() as drop:
-                for name in [found for name in drop.names if (found := self._found(name, drop.if_exists))]:
-                    self.drop(name)
+                there = [found for name in drop.names if (found := self._found(name, drop.if_exists))]
+                self._each("dropped", there, self.drop)
             case ddl.Truncate() as truncate:
-                for asked in truncate.names:
-                    self._truncate(dml_assignments.table_named(asked, self._queries.catalog))
+                emptied = [dml_assignments.table_named(asked, self._queries.catalog).name for asked in truncate.names]
+                self._each("emptied", emptied, self._truncate)
         return None
 
-    def _truncate(self, table: TableDefinition) -> None:
-        self._change("KG.TRUNCATE", table.name)
+    def _each(self, done: str, names: Sequence[str], change: Callable[[str], None]) -> None:
+        """One table after the other. Raises SqlError that says which are done, if some are."""
+        for number, name in enumerate(names):
+            try:
+                change(name)
+            except SqlError as error:
+                if number == 0:
+                    raise
+                before = ", ".join(names[:number])
+                raise PartlyDone(
+                    f"table {before} was {done}; then, of table {name}: {error.message}",
+                    remedy=LOOK_AT_TABLES,
+                    outcome_known=error.outcome_known,
+                ) from error
+
+    def _truncate(self, name: str) -> None:
+        table = self._queries.catalog.table(name)
+        self._change("KG.TRUNCATE", name)
         self._known(lambda catalog: table.id not in catalog.by_id)
 
     def drop(self, name: str) -> None:
         self._change("KG.DROP", name)
         self._known(lambda catalog: name not in catalog.by_name)
 
-    def create(self, definition: TableDefinition) -> None:
-        self._change("KG.CREATE", definition.name, _json(definition.to_json()))
+    def create(self, definition: TableDefinition) -> int:
+        """The id of the table, which was not there before; 0 when it was made and its id is not known. Raises WriteRefused if
+        there is a table of that name."""
+        table = self._change("KG.CREATE", definition.name, _json(definition.to_json()), "NEW")
         self._known(lambda catalog: definition.name in catalog.by_name)
+        return table if isinstance(table, int) else 0
+
+    def take_back(self, name: str, table: int) -> None:
+        """Drop the table that `create` made, and no other that has the name now."""
+        if table:
+            with contextlib.suppress(UnknownName):
+                self._change("KG.DROP", name, "ID", table)
+            self._known(lambda catalog: table not in catalog.by_id)
+
+    def _made_meanwhile(self, name: str) -> bool:
+        self._known(lambda catalog: name in catalog.by_name)
+        return name in self._queries.catalog.by_name
 
     def _add(self, alter: ddl.AddColumns) -> None:
         name = self._found(alter.table, alter.if_exists)
@@ -111,13 +148,19 @@ class Definitions:
                 return None
             raise
 
-    def _change(self, *words: Any) -> None:
+    def _change(self, *words: Any) -> Any:
+        """The reply; None when the change was made, and a partition follows later. Raises SqlError."""
         args = tuple(word.encode() if isinstance(word, str) else word for word in words)
         request = Request(args, 0, True, long=True, once=False)
         reply = run_batch(self._sending.caller, [request], self._sending.client_deadline)[0]
-        # A change that was made and that a partition follows later is a change that was made.
-        if isinstance(reply, ClientError) and not isinstance(reply, DoneError):
-            raise sql_error(reply) from reply
+        if isinstance(reply, DoneError):
+            return None
+        if isinstance(reply, ClientError):
+            error = sql_error(reply)
+            if not error.outcome_known:
+                raise type(error)(error.message, remedy=LOOK_AT_TABLES, outcome_known=False) from reply
+            raise error from reply
+        return reply
 
     def _known(self, holds: Callable[[Catalog], bool]) -> None:
         """Wait until this pod knows the change."""

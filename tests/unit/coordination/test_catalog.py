@@ -8,7 +8,7 @@ import pytest
 from kubegrid.base.table_errors import DefinitionError, TableConflict, UnknownTable
 from kubegrid.base.tables import Catalog
 from kubegrid.coordination import catalog
-from kubegrid.coordination.catalog import ADD_COLUMN, CREATE, DECLARE, DROP, TRUNCATE, Change
+from kubegrid.coordination.catalog import ADD_COLUMN, CREATE, CREATE_NEW, DECLARE, DROP, TRUNCATE, Change
 
 ID = {"name": "id", "type": "INTEGER"}
 NOTE = {"name": "note", "type": "VARCHAR"}
@@ -29,6 +29,23 @@ def test_a_table_is_made_once_and_the_same_again_changes_nothing() -> None:
     once = made(Change(CREATE, "flights", definition()))
     assert (once.version, [table.name for table in once.tables]) == (1, ["flights"])
     assert catalog.changed(once, Change(CREATE, "flights", definition())) is once
+
+
+def test_a_new_table_is_refused_where_one_has_its_name_even_the_same() -> None:
+    wanted = Change(CREATE_NEW, "flights", definition())
+    there = made(wanted)
+    assert catalog.id_after(there, wanted) == 1
+    with pytest.raises(TableConflict, match="table flights exists already"):
+        catalog.changed(there, wanted)
+
+
+def test_a_table_is_dropped_by_its_id_and_no_other_of_its_name() -> None:
+    first = Change(CREATE_NEW, "flights", definition())
+    again = made(first, Change(DROP, "flights", id=1), first)
+    with pytest.raises(UnknownTable, match="flights with id 1"):
+        catalog.changed(again, Change(DROP, "flights", id=1))
+    gone = Change(DROP, "flights", id=2)
+    assert (catalog.changed(again, gone).tables, catalog.id_after(catalog.changed(again, gone), gone)) == ((), 0)
 
 
 def test_another_definition_of_the_name_is_refused_with_the_difference() -> None:
