@@ -30,6 +30,8 @@ SLACK_S = 2.0
 at most, if the pod does not: half a second and a tenth of the statement's time."""
 _NOT_SENT = ("failed to connect", "connection refused", "no route to host", "name resolution")
 _BROKE = ("socket closed", "connection reset", "stream removed", "rst_stream", "goaway", "end of file", "eof")
+CLOSED = "closed the connection"
+"""The reason of a LostError when the pod is gone, or the way to it, while it had the statement."""
 _NOISE = ". gRPC client debug context"
 
 
@@ -143,7 +145,7 @@ class Attempt:
         if isinstance(error, flight.FlightUnavailableError | flight.FlightCancelledError) or any(
             words in lower for words in _BROKE
         ):
-            return LostError("closed the connection", sent=True)
+            return LostError(CLOSED, sent=True)
         return SqlError(f"the data pod failed: {reason}", outcome_known=False)
 
 

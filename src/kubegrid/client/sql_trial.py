@@ -2,14 +2,15 @@
 
 Pure. What `trial` is for commands this is for statements; it leaves the counting to a `Trial`. Every statement carries an id,
 so a writing one whose answer was lost may be sent again: what was done under the id is not done twice. A question may always
-be asked again, unless rows of an answer were given out already: the rest of another answer does not fit them.
+be asked again, unless rows of an answer were given out already: the rest of another answer does not fit them; but not when
+pods went away over it one after the other, because it may be what ended them, and the next one has data in memory, too.
 Next on the path of the data: `sql_pods`.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from kubegrid.client import sql_kind
+from kubegrid.client import sql_flight, sql_kind
 from kubegrid.client.errors import (
     ClientError,
     OutcomeUnknownError,
@@ -33,6 +34,8 @@ from kubegrid.wire.sql_tickets import PartOutcome
 
 _LATER = (told.Unavailable, told.SchemaMoved)
 """What passes: a partition between two primaries, a table that was altered while the statement was planned."""
+PODS_LOST_MAX = 2
+"""While they worked for one question. One pod may go away at any time; two, one after the other, are hardly chance."""
 _KINDS: dict[type[told.SqlError], type[SqlError]] = {
     told.SyntaxProblem: SqlSyntaxError,
     told.UnknownName: SqlNameError,
@@ -54,6 +57,8 @@ class SqlTrial:
         self.statement_id = statement_id
         self.given_out = False
         """Rows of an answer are with the caller."""
+        self._lost: set[str] = set()
+        """Pods that went away while they had the statement."""
         self._trial = Trial(
             options,
             f"`{sql_kind.shown(statement)}`",
@@ -80,7 +85,15 @@ class SqlTrial:
         if sent and now >= self.deadline and not self._trial.write:
             took = self.deadline - self._trial.started
             raise SqlTimeoutError(f"{self._trial.what} was not answered within {took:.3g} s ({address}: {reason})")
-        return self._asking(lambda: self._trial.lost(reason, address, now, sent=sent, since=since).delay)
+        if sent and reason == sql_flight.CLOSED and not self._trial.write:
+            self._lost.add(address)
+        delay = self._asking(lambda: self._trial.lost(reason, address, now, sent=sent, since=since).delay)
+        if len(self._lost) >= PODS_LOST_MAX:
+            raise UnavailableError(
+                f"{self._trial.what}: {' and '.join(sorted(self._lost))} went away while they worked for it",
+                "It may need more memory than a pod has, so no third one was asked. Ask again if they were stopped.",
+            )
+        return delay
 
     def refused(self, error: told.SqlError, address: str, now: float, since: float) -> float:
         """The pod answered with an error."""

@@ -152,3 +152,20 @@ def test_a_statement_done_in_part_says_where() -> None:
         (1, "partition 1: memory is full"),
         (2, "partition 2: its answer was lost"),
     ]
+
+
+def test_a_question_over_which_two_pods_went_away_is_not_asked_of_a_third() -> None:
+    one = trial(QUESTION)
+    one.lost("closed the connection", POD, 1.0, sent=True, since=0.5)
+    one.lost("closed the connection", POD, 2.0, sent=True, since=1.5)  # it came back, and is one pod
+    one.lost("connection refused", "127.0.0.1:8816", 3.0, sent=False, since=2.9)
+    one.lost("was silent for 2 s", "127.0.0.1:8817", 4.0, sent=True, since=3.9)
+    with pytest.raises(errors.UnavailableError, match=r"8815 and 127.0.0.1:8818 went away.*\n.*no third") as ended:
+        one.lost("closed the connection", "127.0.0.1:8818", 5.0, sent=True, since=4.5)
+    assert ended.value.outcome is Outcome.NOT_DONE
+
+
+def test_a_write_is_sent_until_its_outcome_is_known() -> None:
+    one = trial(WRITE)
+    for port in (8815, 8816, 8817):
+        assert one.lost("closed the connection", f"127.0.0.1:{port}", 1.0, sent=True, since=0.5) > 0
