@@ -31,11 +31,29 @@ _KINDS: dict[str, type[SqlError]] = {
 _FATAL = ("INTERNAL", "FATAL")
 
 
+_SIZED = re.compile(r"(\w+\(\) makes more than \d+ (?:bytes|elements))")
+"""Told by the macros of `sized_functions`, in a cast that fails."""
+
+
+def too_large(message: str) -> TooMuch | None:
+    """If a function would have made a value beyond its limit: that, as an error."""
+    found = _SIZED.search(message)
+    if found is None:
+        return None
+    return TooMuch(
+        f"{found[1]}, which is the most for one value",
+        remedy="Rows have no such limit: SELECT … FROM range(1000000) makes them one after the other.",
+    )
+
+
 def as_sql_error(error: BaseException) -> SqlError:
     """The same error as SQL says it."""
     if isinstance(error, SqlError):
         return error
     message = str(error).strip()
+    large = too_large(message)
+    if large is not None:
+        return large
     word = kind_of(error)
     sentence = _PREFIX.sub("", message).split("\n", 1)[0].strip() or "DuckDB gives no reason"
     if word == "Out of Memory":

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 from kubegrid.base.nearest import nearest
-from kubegrid.columns.errors import kind_of
+from kubegrid.columns.errors import kind_of, too_large
 from kubegrid.sql.errors import (
     Cancelled,
     NotSupported,
@@ -49,6 +49,9 @@ _KINDS: dict[str, type[SqlError]] = {
 def sql_error(error: BaseException, text: str = "", tables: Iterable[str] = (), lines_before: int = 0) -> SqlError:
     """`text`: what the user wrote, if DuckDB was given just that, after `lines_before` lines of ours."""
     message = str(error)
+    large = too_large(message)
+    if large is not None:
+        return large
     line, column = _place(message, text, lines_before)
     said = _PLACE.split(message, maxsplit=1)[0].strip()
     kind, said = _kind(kind_of(error), said)
