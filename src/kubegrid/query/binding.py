@@ -10,12 +10,14 @@ what fragments see: `__version`, and `t__all` for all rows of a broadcast table.
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from kubegrid.base.tables import Catalog, TableDefinition
 from kubegrid.columns.database import open_database, quoted
 from kubegrid.query.duck_errors import sql_error
+from kubegrid.query.running import Running
+from kubegrid.query.watch import Watch
 from kubegrid.sql.errors import NotSupported, SqlError
 
 Columns = tuple[tuple[str, str], ...]
@@ -28,6 +30,8 @@ MEMORY_BYTES = 64 * 2**20
 ARROW_TYPES_MAX = 1000
 MADE_AT_ONCE = 50
 """Tables; some 25 ms."""
+WAIT_S = 0.05
+"""How often one that waits for its turn looks whether it may go on."""
 
 
 class EmptyTables:
@@ -60,80 +64,111 @@ class EmptyTables:
 
 
 class Binding:
-    """Thread-safe; one statement at a time is bound, which takes half a millisecond."""
+    """Thread-safe; one statement at a time is bound, which takes half a millisecond.
+
+    It may take much longer: DuckDB computes what is constant in a statement while it binds it. So whoever waits for its
+    turn, and whoever has it, ends with its statement's time.
+    """
 
     def __init__(self, spill_folder: str, spill_bytes_max: int) -> None:
         self._lock = threading.Lock()
+        self._watch = Watch()
         self._seen = EmptyTables(_seen, open_database(MEMORY_BYTES, spill_folder, spill_bytes_max, lossless=False))
         self._hidden = EmptyTables(_hidden, open_database(MEMORY_BYTES, spill_folder, spill_bytes_max))
         self._arrow_types: dict[str, Any] = {}
 
-    def columns(self, text: str, catalog: Catalog, tables: Iterable[str] | None) -> Columns:
+    def columns(
+        self, text: str, catalog: Catalog, tables: Iterable[str] | None, running: Running | None = None
+    ) -> Columns:
         """Of what a user wrote, or would see. Raises SqlError with its place in the text."""
         if tables is None:
-            self._make_all(catalog)
-        with self._lock:
-            self._seen.have(catalog, tables)
-            cursor = self._seen.connection.cursor()
+            self._make_all(catalog, running)
+        with self._turn(self._seen, running, lambda seen: seen.have(catalog, tables)) as cursor:
             try:
                 return columns_of(cursor.sql(text))
             except Exception as error:
+                if running is not None:
+                    running.check()
                 raise self._told(cursor, text, catalog, error) from None
-            finally:
-                cursor.close()
 
-    def check_reads_none(self, text: str, catalog: Catalog) -> None:
+    def check_reads_none(self, text: str, catalog: Catalog, running: Running | None = None) -> None:
         """That a statement which is run here reads no table of the grid after all, in words that the planner does not
         know: here they have no rows, and the answer would be wrong. Raises NotSupported."""
-        with self._lock:
-            cursor = self._seen.connection.cursor()
-            try:
-                read = {name.lower() for name in cursor.get_table_names(text)}
-            finally:
-                cursor.close()
+        with self._turn(self._seen, running) as cursor:
+            read = {name.lower() for name in cursor.get_table_names(text)}
         for table in catalog.tables:
             if table.name.lower() in read:
                 raise NotSupported(f"table {table.name} cannot be read in this way", remedy="Write a SELECT … FROM it.")
 
-    def hidden_columns(self, sql: str, catalog: Catalog, tables: Iterable[str]) -> Columns:
+    def hidden_columns(
+        self, sql: str, catalog: Catalog, tables: Iterable[str], running: Running | None = None
+    ) -> Columns:
         """Of what only runs inside: fragments, and the questions of statements that write."""
-        with self._lock:
-            self._hidden.have(catalog, tables)
-            cursor = self._hidden.connection.cursor()
+        with self._turn(self._hidden, running, lambda hidden: hidden.have(catalog, tables)) as cursor:
             try:
                 return columns_of(cursor.sql(sql))
             except Exception as error:
+                if running is not None:
+                    running.check()
                 raise sql_error(error) from error
-            finally:
-                cursor.close()
 
-    def catalog_cursor(self, catalog: Catalog) -> Any:
+    def catalog_cursor(self, catalog: Catalog, running: Running | None = None) -> Any:
         """A connection to the tables as users see them, to run a question about the catalog in."""
-        self._make_all(catalog)
-        with self._lock:
+        self._make_all(catalog, running)
+        with self._locked(running):
             self._seen.have(catalog, None)
             return self._seen.connection.cursor()
 
-    def schema(self, columns: Sequence[tuple[str, str]]) -> Any:
+    def schema(self, columns: Sequence[tuple[str, str]], running: Running | None = None) -> Any:
         """The `pyarrow.Schema` of an answer with these columns."""
         import pyarrow as pa
 
-        with self._lock:
+        with self._locked(running):
             missing = {kind for _, kind in columns} - self._arrow_types.keys()
             if missing:
                 self._learn(sorted(missing))
             return pa.schema([pa.field(name, self._arrow_types[kind]) for name, kind in columns])
 
     def close(self) -> None:
+        self._watch.close()
         with self._lock, contextlib.suppress(Exception):  # busy with a result that nobody reads: it closes with that
             self._seen.connection.close()
             self._hidden.connection.close()
 
-    def _make_all(self, catalog: Catalog) -> None:
+    @contextlib.contextmanager
+    def _locked(self, running: Running | None) -> Iterator[None]:
+        """One at a time; who waits waits as long as its statement may go on. Raises TimedOut, Cancelled."""
+        while not self._lock.acquire(timeout=WAIT_S):
+            if running is not None:
+                running.check()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @contextlib.contextmanager
+    def _turn(
+        self, tables: EmptyTables, running: Running | None, make: Callable[[EmptyTables], None] | None = None
+    ) -> Iterator[Any]:
+        """A cursor, which is interrupted when the statement is over."""
+        with self._locked(running):
+            if make is not None:
+                make(tables)
+            cursor = tables.connection.cursor()
+            try:
+                if running is None:
+                    yield cursor
+                else:
+                    with self._watch.over(running, cursor.interrupt):
+                        yield cursor
+            finally:
+                cursor.close()
+
+    def _make_all(self, catalog: Catalog, running: Running | None) -> None:
         """In pieces, between which other statements are bound."""
         names = list(catalog.by_name)
         for start in range(0, len(names), MADE_AT_ONCE):
-            with self._lock:
+            with self._locked(running):
                 self._seen.have(catalog, names[start : start + MADE_AT_ONCE])
 
     def _told(self, cursor: Any, text: str, catalog: Catalog, error: Exception) -> SqlError:

@@ -118,7 +118,8 @@ class Engine:
         statement = means.preparing.statement(text)
         unknown = [None] * statement.parameters
         if statement.kind == statements.QUERY:
-            prepared = means.preparing.query(statement, unknown, means.catalog())
+            running = Running(self._settings.statement_timeout_ms, self._closed.is_set)
+            prepared = means.preparing.query(statement, unknown, means.catalog(), running)
             return Description(prepared.schema, statement.parameters, False)
         if statement.kind in (statements.SHOW, statements.DESCRIBE, statements.EXPLAIN):
             schema = self._binding.schema(Execution.columns_told(statement, means.catalog()))

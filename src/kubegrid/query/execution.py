@@ -71,7 +71,7 @@ class Execution:
         if _describes_query(statement):
             place = statement.tokens[1].start
             query = self._means.preparing.statement(blank(statement.text, place))
-            prepared = self._means.preparing.query(query, [None] * query.parameters, catalog)
+            prepared = self._means.preparing.query(query, [None] * query.parameters, catalog, self._running)
             return facts.describe_columns(prepared.columns)
         table = facts.table_named(statement, catalog)
         return facts.show_tables(catalog) if table is None else facts.describe_table(table)
@@ -89,7 +89,7 @@ class Execution:
         return self._answered(lambda: self._prepared(statement), self._running, self._ends)
 
     def _prepared(self, statement: Statement) -> Prepared:
-        return self._means.preparing.query(statement, self._values, self._means.catalog())
+        return self._means.preparing.query(statement, self._values, self._means.catalog(), self._running)
 
     def _answered(self, prepare: Callable[[], Prepared], running: Running, ends: Ends) -> Result:
         """Prepared under the catalog of now, again as long as a partition says that it is another one."""
@@ -118,7 +118,9 @@ class Execution:
     def _told(self, select: str) -> Result:
         """The answer of a SELECT of ours that reads no tables."""
         return self._answered(
-            lambda: self._means.preparing.made(select, self._means.catalog()), self._running, self._ends
+            lambda: self._means.preparing.made(select, self._means.catalog(), self._running),
+            self._running,
+            self._ends,
         )
 
     def _explained(self, statement: Statement) -> Result:
@@ -155,7 +157,7 @@ class Execution:
             query = bound.expression if bound.kind == statements.CTAS else dml.source(bound, catalog)
         if query is None:
             raise NotSupported("there is nothing to explain: the statement asks no partition before it writes")
-        return self._means.preparing.hidden_query(query, catalog)
+        return self._means.preparing.hidden_query(query, catalog, self._running)
 
     def _written(self, statement: Statement, statement_id: str | None) -> Result:
         if statement.parameters or self._values:

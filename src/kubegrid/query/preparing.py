@@ -20,6 +20,7 @@ from kubegrid.query import closed
 from kubegrid.query.binding import VERSION_COLUMN, Binding, Columns
 from kubegrid.query.partitions import Partitions
 from kubegrid.query.plain_types import passable
+from kubegrid.query.running import Running
 from kubegrid.sql import moments, parameters, planner, refusals, statements
 from kubegrid.sql.plans import Fragment, Plan
 from kubegrid.sql.statements import Statement
@@ -95,7 +96,9 @@ class Preparing:
             self._parsed.put(text, found, ENTRY_CHARS + len(text))
         return found
 
-    def query(self, statement: Statement, values: Sequence[Any], catalog: Catalog) -> Prepared:
+    def query(
+        self, statement: Statement, values: Sequence[Any], catalog: Catalog, running: Running | None = None
+    ) -> Prepared:
         """Raises SqlError."""
         said = _said(values)
         key = (statement.text, statement.analyze, said, catalog.version, self._partitions.count)
@@ -104,53 +107,54 @@ class Preparing:
             return found
         bound = parameters.bind(statement, values)
         expression = moments.at_moment(bound.expression, datetime.now(UTC))
-        prepared = self._query(
-            expression, blank(statement.text, statement.tokens[0].start) if not values else "", catalog
-        )
+        text = blank(statement.text, statement.tokens[0].start) if not values else ""
+        prepared = self._query(expression, text, catalog, running)
         if expression is bound.expression and said is not None:
             self._prepared.put(key, prepared, ENTRY_CHARS + len(statement.text) + len(said))
         return prepared
 
-    def made(self, sql: str, catalog: Catalog) -> Prepared:
+    def made(self, sql: str, catalog: Catalog, running: Running | None = None) -> Prepared:
         """A SELECT of our own, over nothing."""
-        columns = self._binding.columns(sql, catalog, ())
-        return Prepared(sql, catalog, columns, self._binding.schema(columns), None)
+        columns = self._binding.columns(sql, catalog, (), running)
+        return Prepared(sql, catalog, columns, self._binding.schema(columns, running), None)
 
-    def hidden_query(self, expression: exp.Query, catalog: Catalog) -> Prepared:
+    def hidden_query(self, expression: exp.Query, catalog: Catalog, running: Running | None = None) -> Prepared:
         """Of a statement that writes: `__version` may be named in it."""
+        closed.check(expression)
         expression = moments.at_moment(expression, datetime.now(UTC))
         tables = _tables(expression, catalog)
-        columns = self._binding.columns(_as_seen(expression).sql("duckdb"), catalog, tables)
-        plan = self._planned(expression, catalog, columns)
+        columns = self._binding.columns(_as_seen(expression).sql("duckdb"), catalog, tables, running)
+        plan = self._planned(expression, catalog, columns, running)
         sql = expression.sql("duckdb")
-        return Prepared(sql, catalog, columns, self._binding.schema(columns), plan)
+        return Prepared(sql, catalog, columns, self._binding.schema(columns, running), plan)
 
-    def _query(self, expression: Any, text: str, catalog: Catalog) -> Prepared:
+    def _query(self, expression: Any, text: str, catalog: Catalog, running: Running | None) -> Prepared:
         closed.check(expression)
         sql = text or expression.sql("duckdb")
         tables = _tables(expression, catalog)
         about_catalog = _ABOUT_CATALOG.search(sql) is not None
-        columns = self._binding.columns(sql, catalog, None if about_catalog else tables)
+        columns = self._binding.columns(sql, catalog, None if about_catalog else tables, running)
         plan = None
         if tables:
-            plan = self._planned(expression, catalog, columns)
+            plan = self._planned(expression, catalog, columns, running)
         else:
             refusals.check(expression, catalog)
-            self._binding.check_reads_none(sql, catalog)
-        return Prepared(sql, catalog, columns, self._binding.schema(columns), plan, about_catalog)
+            self._binding.check_reads_none(sql, catalog, running)
+        return Prepared(sql, catalog, columns, self._binding.schema(columns, running), plan, about_catalog)
 
-    def _planned(self, expression: Any, catalog: Catalog, columns: Columns) -> Plan:
+    def _planned(self, expression: Any, catalog: Catalog, columns: Columns, running: Running | None) -> Plan:
         plan = planner.plan(expression, catalog, self._partitions.count)
         if not plan.fragments and plan.final is not None:
-            self._binding.check_reads_none(plan.final, catalog)
-        fragments = tuple(self._unasked(fragment, catalog) for fragment in plan.fragments)
+            self._binding.check_reads_none(plan.final, catalog, running)
+        fragments = tuple(self._unasked(fragment, catalog, running) for fragment in plan.fragments)
         return passable(dataclasses.replace(plan, fragments=fragments, columns=columns))
 
-    def _unasked(self, fragment: Fragment, catalog: Catalog) -> Fragment:
+    def _unasked(self, fragment: Fragment, catalog: Catalog, running: Running | None) -> Fragment:
         """One that no partition is asked for has its columns from nowhere else; the others bring them."""
         if fragment.partitions != ():
             return fragment
-        columns = self._binding.hidden_columns(fragment.sql, catalog, (*fragment.tables, *fragment.broadcast))
+        tables = (*fragment.tables, *fragment.broadcast)
+        columns = self._binding.hidden_columns(fragment.sql, catalog, tables, running)
         return dataclasses.replace(fragment, columns=columns)
 
 

@@ -40,7 +40,9 @@ class Querying:
         plan = prepared.plan
         if plan is None:
             about_catalog = prepared.about_catalog
-            cursor = self._binding.catalog_cursor(prepared.catalog) if about_catalog else self.workroom.cursor()
+            cursor = (
+                self._binding.catalog_cursor(prepared.catalog, running) if about_catalog else self.workroom.cursor()
+            )
             return self._final(cursor, prepared.text, prepared.columns, running, trace, ends, prepared.text)
         marks = self._marks(plan, running, trace)
         if plan.final is None:

@@ -39,11 +39,11 @@ class StatementQueries:
         return self._catalog()
 
     def columns(self, query: exp.Query) -> tuple[tuple[str, str], ...]:
-        return self._preparing.hidden_query(query, self._catalog()).columns
+        return self._preparing.hidden_query(query, self._catalog(), self._running).columns
 
     def select(self, query: exp.Query) -> Iterator[Any]:
         part = self._running.part()
-        result = self._answered(lambda: self._preparing.hidden_query(query, self._catalog()), part)
+        result = self._answered(lambda: self._preparing.hidden_query(query, self._catalog(), part), part)
         with result:
             yield from result.batches
 

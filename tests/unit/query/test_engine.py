@@ -380,3 +380,61 @@ def test_rows_with_texts_leave_in_smaller_batches(engine: Engine) -> None:
     texts = engine.execute("SELECT 'n' || range FROM range(100000)")
     assert max(batch.num_rows for batch in numbers.batches) == 65_536
     assert max(batch.num_rows for batch in texts.batches) == 8_192
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT length(repeat('x', 300000000))",
+        "SELECT max(length(repeat(desk, 3000000))) FROM trades",
+        "SELECT max(length(desk.lpad(id::INT + 70000, 'x'))) FROM trades",
+        "SELECT id, range(id * 1000) FROM trades",
+        "SELECT NULL::INTEGER[10000][1000]",
+        "SELECT id, CAST(NULL AS FLOAT[100000]) FROM trades",
+    ],
+)
+def test_a_value_that_would_be_too_large_is_never_made(engine: Engine, text: str) -> None:
+    with pytest.raises(TooMuch, match=r"(are|is) the most"):
+        engine.execute(text).table()
+
+
+def test_nobody_goes_around_the_limits(engine: Engine) -> None:
+    for call in (
+        "system.main.repeat('x', 3)",
+        "\"System\".repeat('x', 3)",
+        "system.main.range(3)",
+        "system.lpad('x', 3, 'y')",
+    ):
+        with pytest.raises(NotSupported, match="without a schema"):
+            engine.execute(f"SELECT {call}").table()
+    assert rows(engine, "SELECT main.repeat('x', 3)") == [("xxx",)]
+
+
+def test_a_function_with_a_limit_has_the_name_that_duckdb_gives_it(grid: InProcess, engine: Engine) -> None:
+    text = "SELECT repeat(desk, 2), desk.lpad(4, '-'), count(*) FROM trades GROUP BY ALL ORDER BY ALL"
+    assert engine.execute(text).table().equals(grid.expected(text))
+
+
+def test_who_waits_to_be_bound_waits_no_longer_than_its_time(engine: Engine) -> None:
+    assert rows(engine, "SELECT 41") == [(41,)]
+    with engine._binding._lock:  # another statement is computed there
+        for text in (
+            "SELECT 42",
+            "SELECT id FROM trades",
+            "DESCRIBE SELECT 42",
+            "SELECT * FROM information_schema.tables",
+        ):
+            with pytest.raises(TimedOut):
+                engine.execute(text, timeout_s=0.1)
+        with pytest.raises(Cancelled):
+            engine.execute("SELECT 42", cancelled=lambda: True)
+    assert rows(engine, "SELECT 42") == [(42,)]
+    assert engine.running == 0
+
+
+def test_a_statement_that_takes_long_to_bind_ends_with_its_time(engine: Engine) -> None:
+    slow = "list_reduce(range(8000), lambda a, b: a + len(list_transform(range(8000), lambda c: c * b % 7)))"
+    slow = f"list_transform(range(8000), lambda z: {slow})"
+    with pytest.raises(TimedOut):
+        engine.execute(f"SELECT len({slow})", timeout_s=0.3)
+    assert rows(engine, "SELECT 42") == [(42,)]
