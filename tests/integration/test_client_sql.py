@@ -179,6 +179,18 @@ def test_a_write_whose_answer_was_lost_is_sent_again_under_its_id(start: Started
     assert len(set(ids)) == 1
 
 
+def test_a_truncation_whose_answer_was_lost_is_not_sent_again(start: Started) -> None:
+    """Others may have written meanwhile what a second one would remove."""
+
+    def answer(statement: Statement, asking: Asking) -> Any:
+        raise flight.FlightUnavailableError("Socket closed")
+
+    pods = [start(answer), start(answer)]
+    with kubegrid.connect(pods[0].address) as grid, pytest.raises(kubegrid.SqlOutcomeUnknownError, match="Look at"):
+        grid.sql("TRUNCATE t")
+    assert [statement.sql for pod in pods for statement in pod.statements] == ["TRUNCATE t"]
+
+
 def test_a_write_that_nobody_answers_is_in_doubt_and_keeps_its_number(start: Started) -> None:
     def answer(statement: Statement, asking: Asking) -> Any:
         if statement.sql.startswith("UPDATE"):

@@ -20,12 +20,18 @@ _QUOTED = re.compile(
 _WRITES = re.compile(
     r"\b(?:insert|update|delete|create|alter|drop|truncate|merge|copy|replace\s+into)\b", re.IGNORECASE
 )
+_DEFINES = re.compile(r"\b(?:create|alter|drop|truncate)\b", re.IGNORECASE)
 SHOWN_CHARS = 60
 
 
 def writes(statement: str) -> bool:
     """False only of a statement that changes nothing."""
     return _WRITES.search(_QUOTED.sub(" ", statement)) is not None
+
+
+def defines(statement: str) -> bool:
+    """False only of a statement that leaves the tables as they are and changes rows at most."""
+    return _DEFINES.search(_QUOTED.sub(" ", statement)) is not None
 
 
 def shown(statement: str) -> str:

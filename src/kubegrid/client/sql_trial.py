@@ -1,7 +1,8 @@
 """A statement that did not succeed at once: whether to ask again, and what to say in the end.
 
 Pure. What `trial` is for commands this is for statements; it leaves the counting to a `Trial`. Every statement carries an id,
-so a writing one whose answer was lost may be sent again: what was done under the id is not done twice. A question may always
+so one that changes rows may be sent again when its answer was lost: what was done under the id is not done twice. One that
+makes, empties or drops tables is not sent again once it was sent. A question may always
 be asked again, unless rows of an answer were given out already: the rest of another answer does not fit them; but not when
 pods went away over it one after the other, because it may be what ended them, and the next one has data in memory, too.
 Next on the path of the data: `sql_pods`.
@@ -57,13 +58,15 @@ class SqlTrial:
         self.statement_id = statement_id
         self.given_out = False
         """Rows of an answer are with the caller."""
+        self._defines = sql_kind.defines(statement)
+        """It is not done under its id: by the time that it comes again, others may have gone on with the table."""
         self._lost: set[str] = set()
         """Pods that went away while they had the statement."""
         self._trial = Trial(
             options,
             f"`{sql_kind.shown(statement)}`",
             write=sql_kind.writes(statement),
-            identified=True,
+            identified=not self._defines,
             started=started,
             deadline=deadline,
         )
@@ -133,6 +136,10 @@ class SqlTrial:
         return SqlOutcomeUnknownError(f"{self._trial.what}: {reason}", self._run_again(), self.statement_id)
 
     def _run_again(self) -> str:
+        if self._defines:
+            return (
+                "Look at what is there (SHOW TABLES, DESCRIBE, count(*)) before running it again; its id does not help."
+            )
         return (
             "Run it again within ten minutes with the same id: what was done is not done twice "
             f"(statement_id {self.statement_id})."

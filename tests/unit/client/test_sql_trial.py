@@ -56,6 +56,25 @@ def test_a_write_whose_answer_was_lost_is_sent_again_and_in_the_end_in_doubt() -
     assert ended.value.statement_id == "the-id"
 
 
+@pytest.mark.parametrize(
+    "statement",
+    ["CREATE TABLE IF NOT EXISTS t AS SELECT 1 AS k", "truncate t", "DROP TABLE t", "ALTER TABLE t ADD COLUMN c INT"],
+)
+def test_a_definition_is_not_sent_again_once_it_was_sent(statement: str) -> None:
+    one = trial(statement)
+    assert one.lost("connection refused", POD, 1.0, sent=False, since=0.9) > 0
+    assert one.refused(told.Unavailable("no manager"), POD, 2.0, 1.9) > 0
+    with pytest.raises(errors.SqlOutcomeUnknownError, match="Look at what is there"):
+        one.lost("closed the connection", POD, 3.0, sent=True, since=2.9)
+    with pytest.raises(errors.SqlOutcomeUnknownError, match="Look at what is there"):
+        trial(statement).refused(told.Unavailable("the pod ends", outcome_known=False), POD, 1.0, 0.9)
+
+
+def test_what_only_changes_rows_is_no_definition() -> None:
+    assert not sql_kind.defines("INSERT INTO t SELECT 'drop', \"create\" FROM s -- truncate")
+    assert not sql_kind.defines("UPDATE t SET created = 1")
+
+
 def test_a_write_that_was_never_sent_is_not_done() -> None:
     one = trial(WRITE)
     one.lost("connection refused", POD, 1.0, sent=False, since=0.9)
