@@ -87,6 +87,18 @@ def ask(grid: kubegrid.Grid, sql: str) -> tuple[float, list[tuple[Any, ...]]]:
     return seconds, [tuple(row.values()) for row in table.to_pylist()]
 
 
+def first_answer(grid: kubegrid.Grid) -> float:
+    """Seconds until the columns of trades are made. Of many rows that takes longer than a statement may, and goes on."""
+    started = time.perf_counter()
+    while True:
+        try:
+            ask(grid, "SELECT count(*) FROM trades")
+            return time.perf_counter() - started
+        except (kubegrid.SqlTimeoutError, kubegrid.SqlCancelledError):
+            if time.perf_counter() - started > TIMEOUT_S:
+                raise
+
+
 @contextlib.contextmanager
 def writing(address: str, rows: int) -> Iterator[list[int]]:
     """Four writers, `UPDATES_S` rows a second together; how many were acknowledged so far, one number each."""
@@ -317,8 +329,7 @@ def run(args: argparse.Namespace) -> bool:
             part = loads["duckdb"] / loads["KubeGrid"]
             print(f"load: {part:.2f} of DuckDB's rate (at least {LOAD_AT_LEAST})", flush=True)
             reached &= part >= LOAD_AT_LEAST
-            seconds, _ = ask(grid, "SELECT count(*) FROM trades")
-            print(f"first query, which makes the columns: {seconds * 1000:,.0f} ms", flush=True)
+            print(f"first query, which makes the columns: {first_answer(grid) * 1000:,.0f} ms", flush=True)
             print(f"\nalone, {rows:,} rows:")
             reached &= compare_statements(grid, peers, rows, args.rounds)
             reached &= measure_delta(grid, rows, args.rounds)
