@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from kubegrid.base.table_errors import shown
 from kubegrid.client.caller import Caller
-from kubegrid.client.errors import RecordExistsError
+from kubegrid.client.errors import ClientError, RecordExistsError
 from kubegrid.query import writing_changes, writing_errors
 from kubegrid.query.partitions import Cancelled
 from kubegrid.query.writer import Queries, Written
@@ -98,18 +98,58 @@ def _write(
 ) -> Sequence[Work]:
     """Compute and send until every partition is done. `make`: called before anything is sent. Raises SqlError."""
     change = read()
-    table = change.table
     operations = _computed(change, sending, queries)
-    works = [
-        Work(partition, of_partition, sending.identity is not None)
-        for partition, of_partition in sorted(operations.by_partition.items())
+    by_partition = operations.by_partition
+    may_be_cut = make is not None or len(by_partition) > 1
+    # What is run again may find nothing to do where it did something the first time: that partition is asked, too.
+    asked = set(sending.partitions) if sending.again and make is None else set(by_partition)
+    works: Sequence[Work] = [
+        Work(partition, by_partition.get(partition, []), sending.identity is not None, sending.again)
+        for partition in sorted(asked)
     ]
-    may_be_cut = make is not None or len(works) > 1
     for work in works:
-        work.cut(may_be_cut, table.name)
+        work.cut(may_be_cut, change.table.name)
     _check_wanted(sending)
     if make is not None:
         make()
+    repeatable = sending.identity is not None
+    try:
+        _send(read, change, operations, works, may_be_cut, sending, queries)
+    except (sql_errors.SqlError, ClientError) as error:
+        # Whatever it was: what became of the partitions that were asked already is not forgotten over it.
+        for work in works:
+            work.left(error.message)
+        if not any(work.began for work in works):
+            raise
+        told = writing_errors.failure(change.table.name, _told(works), repeatable)
+        if repeatable and make is None and isinstance(error, sql_errors.Unavailable | sql_errors.SchemaMoved):
+            # It passes: who asks again under the id, as our client does, is told the whole.
+            raise sql_errors.Unavailable(
+                told.message, remedy=told.advice, outcomes=told.outcomes, outcome_known=False
+            ) from error
+        raise told from error
+    works = _told(works)
+    if any(work.state != DONE for work in works):
+        raise writing_errors.failure(change.table.name, works, repeatable)
+    return works
+
+
+def _told(works: Sequence[Work]) -> Sequence[Work]:
+    """Without those that had nothing to do and were only asked what they did the first time."""
+    return [work for work in works if not work.idle]
+
+
+def _send(
+    read: Callable[[], dml.Change],
+    change: dml.Change,
+    operations: Operations,
+    works: Sequence[Work],
+    may_be_cut: bool,
+    sending: Sending,
+    queries: Queries,
+) -> None:
+    """Send what was computed, and compute again for partitions that answer with a conflict. Raises SqlError, ClientError."""
+    table = change.table
     plain_insert = isinstance(change, dml.Insert) and change.conflict.action == dml_conflicts.FAIL
     if plain_insert and len(works) > 1:
         _send_doubtful(sending, operations, works)
@@ -118,31 +158,21 @@ def _write(
     while conflicting := [work for work in works if work.state == CONFLICT]:
         if plain_insert:
             for work in conflicting:
-                _check_duplicates(sending, operations, work, works)
+                _check_duplicates(sending, operations, work)
         if time.monotonic() >= sending.deadline or sending.cancelled():
             for work in conflicting:
                 work.give_up()
             break
         time.sleep(wait_s * random.uniform(0.5, 1))
         wait_s = min(2 * wait_s, COMPUTE_AGAIN_MAX_S)
-        try:
-            change = read()
-            operations = _computed(change, sending, queries)
-            for work in conflicting:
-                work.again(operations.by_partition.get(work.partition, []))
-                if not work.next_part:
-                    work.cut(may_be_cut, change.table.name)
-        except sql_errors.SqlError as error:
-            if not any(work.next_part for work in works):
-                raise
-            for work in conflicting:
-                work.refused(error.message)
-            break
+        change = read()
+        operations = _computed(change, sending, queries)
+        for work in conflicting:
+            work.again(operations.by_partition.get(work.partition, []))
+            if not work.next_part:
+                work.cut(may_be_cut, change.table.name)
         table = change.table
         sending.send(table, works)
-    if any(work.state != DONE for work in works):
-        raise writing_errors.failure(table.name, works, sending.identity is not None)
-    return works
 
 
 def _computed(change: dml.Change, sending: Sending, queries: Queries) -> Operations:
@@ -168,10 +198,10 @@ def _send_doubtful(sending: Sending, operations: Operations, works: Sequence[Wor
     sending.send(operations.table, doubtful)
     for work in doubtful:
         if work.state == CONFLICT:
-            _check_duplicates(sending, operations, work, works)
+            _check_duplicates(sending, operations, work)
 
 
-def _check_duplicates(sending: Sending, operations: Operations, work: Work, works: Sequence[Work]) -> None:
+def _check_duplicates(sending: Sending, operations: Operations, work: Work) -> None:
     """Raise WriteRefused if a key that an INSERT wants is really there: a remembered answer may be an old one."""
     if not isinstance(work.error, RecordExistsError):
         return
@@ -184,6 +214,4 @@ def _check_duplicates(sending: Sending, operations: Operations, work: Work, work
     message = f"table {operations.table.name} has {shown(first.decode(errors='backslashreplace'))}{more} already"
     remedy = "INSERT … ON CONFLICT DO NOTHING leaves what is there, ON CONFLICT DO UPDATE SET … changes it."
     work.refused(message)
-    if any(other.state == DONE or other.next_part for other in works):
-        raise writing_errors.failure(operations.table.name, works, sending.identity is not None)
     raise sql_errors.WriteRefused(message, remedy=remedy)

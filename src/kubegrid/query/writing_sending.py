@@ -14,13 +14,14 @@ from kubegrid.base.tables import TableDefinition
 from kubegrid.client import clock
 from kubegrid.client.batch import Request, run_batch
 from kubegrid.client.caller import ONCE, Caller
-from kubegrid.client.errors import ClientError
+from kubegrid.client.errors import ClientError, OutcomeUnknownError
 from kubegrid.client.slots import slot_of
 from kubegrid.query.partitions import Cancelled
 from kubegrid.query.writing_errors import sql_error
 from kubegrid.query.writing_ids import StatementId
 from kubegrid.query.writing_rows import codec_of
 from kubegrid.query.writing_work import WAITING, Work
+from kubegrid.sql.errors import Unavailable
 
 READ_KEYS_MAX = 500
 """Keys in one KG.READ."""
@@ -33,9 +34,17 @@ ASK_AGAIN_S = 0.02
 class Sending:
     """For one statement."""
 
-    def __init__(self, caller: Caller, identity: StatementId | None, deadline: float, cancelled: Cancelled) -> None:
-        """`deadline` is a `time.monotonic()`."""
+    def __init__(
+        self,
+        caller: Caller,
+        identity: StatementId | None,
+        deadline: float,
+        cancelled: Cancelled,
+        again: bool = False,
+    ) -> None:
+        """`deadline` is a `time.monotonic()`; `again`: it may have been run before under its id."""
         self.identity = identity
+        self.again = again
         self.deadline = deadline
         self.cancelled = cancelled
         self.caller = caller
@@ -54,17 +63,26 @@ class Sending:
 
     def send(self, table: TableDefinition, works: Sequence[Work]) -> None:
         """Send what waits, part after part, until nothing waits any more."""
+        for work in works:
+            work.check_size()
         while waiting := [work for work in works if work.state == WAITING]:
             if time.monotonic() >= self.deadline:
                 for work in waiting:
                     work.give_up()
                 return
-            replies = run_batch(self.caller, [self._request(table, work) for work in waiting], self.client_deadline)
+            try:
+                replies = run_batch(self.caller, [self._request(table, work) for work in waiting], self.client_deadline)
+            except ClientError as error:  # the pod ends: answers may have been lost with it
+                lost_all = OutcomeUnknownError(error.message)
+                for work in waiting:
+                    work.answered(lost_all)
+                raise Unavailable(error.message, outcome_known=False) from error
             lost = False
             for work, reply in zip(waiting, replies, strict=True):
                 before = work.next_part
                 work.answered(reply)
                 lost = lost or (work.state == WAITING and work.next_part == before)
+                work.check_size()
             if lost:
                 time.sleep(ASK_AGAIN_S)
 

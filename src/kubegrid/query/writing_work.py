@@ -42,11 +42,13 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class Work:
-    def __init__(self, partition: int, operations: list[Operation], repeatable: bool) -> None:
-        """`repeatable`: the statement has an id, so a request whose answer was lost may be sent again."""
+    def __init__(self, partition: int, operations: list[Operation], repeatable: bool, run_before: bool = False) -> None:
+        """`repeatable`: the statement has an id, so a request whose answer was lost may be sent again. `run_before`: it may
+        have been run before, so the partition is asked what it did even if there is nothing to do for it now."""
         self.partition = partition
         self.operations = operations
         self.repeatable = repeatable
+        self.run_before = run_before
         self.parts = 1
         self.next_part = 0
         self.attempt = 0
@@ -91,6 +93,14 @@ class Work:
             ]
         )
 
+    def check_size(self) -> None:
+        """A part whose number the first run decided may have grown since: it is not sent, for the refusal would be kept."""
+        if self.state == WAITING and not _fits(self._part(self.next_part)):
+            self.refused(
+                f"part {self.next_part + 1} of {self.parts} has grown since the statement was run first; "
+                "what is left needs a statement of its own"
+            )
+
     def _part(self, number: int) -> list[Operation]:
         return self.operations if self.parts == 1 else self._divide(self.parts)[number]
 
@@ -111,7 +121,7 @@ class Work:
             self.attempt = 0
             self._doubtful = False
             self.next_part += 1
-            while self.next_part < self.parts and not self._part(self.next_part):
+            while not self.run_before and self.next_part < self.parts and not self._part(self.next_part):
                 self.next_part += 1
             self.state = DONE if self.next_part >= self.parts else WAITING
             return
@@ -137,13 +147,29 @@ class Work:
         self.state = WAITING
         if self.attempt >= ATTEMPTS_MAX:
             self.state = NOT_DONE
-        elif not operations and self.next_part == 0:
+        elif not operations and self.next_part == 0 and not self.run_before:
             self.state = DONE
 
     def refused(self, message: str) -> None:
         """It cannot be done, for a reason that was found out meanwhile."""
         self.state = NOT_DONE
         self.error = RejectedError(message)
+
+    def left(self, message: str) -> None:
+        """The statement ends here, for a reason that lies elsewhere."""
+        if self.state in (WAITING, CONFLICT):
+            self.state = UNKNOWN if self._doubtful else NOT_DONE
+            self.error = RejectedError(message)
+
+    @property
+    def began(self) -> bool:
+        """Something may have been done."""
+        return not self.idle and (self.state in (DONE, UNKNOWN) or self._doubtful or self.next_part > 0)
+
+    @property
+    def idle(self) -> bool:
+        """It had nothing to do, and did nothing before."""
+        return self.state == DONE and not self.rows and not self.operations
 
     def give_up(self) -> None:
         """The time is over."""

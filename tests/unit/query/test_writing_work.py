@@ -191,3 +191,12 @@ def test_a_statement_has_each_record_once_and_a_limit_of_bytes(monkeypatch: pyte
     monkeypatch.setattr(writing_operations, "STATEMENT_BYTES_MAX", 80)
     with pytest.raises(TooMuch, match="writes more than 80 of rows to table t"):
         gathered.add([0], [b"t:5"], [b"r" * 40])
+
+
+def test_a_part_that_has_grown_is_not_sent() -> None:
+    """Its refusal would be remembered under its number."""
+    one = work(2 * PART_RECORDS_MAX + 10)
+    one.parts = 2
+    one.next_part = 1
+    one.check_size()
+    assert one.state == NOT_DONE and one.outcome(str).outcome == PARTLY
