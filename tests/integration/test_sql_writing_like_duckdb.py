@@ -1,5 +1,6 @@
 """Random statements that write leave in a grid of two partitions what they leave in one DuckDB table, and count the same."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -173,6 +174,53 @@ def test_values_of_every_type_are_written_as_in_duckdb(grid: Grid, kind: str) ->
                     assert grid.sql(question).rows() == raw.execute(question).fetchall(), statement
         finally:
             grid.sql("DROP TABLE IF EXISTS v")
+
+
+WHOLE_ROWS = [
+    "UPDATE w SET s = to_json(w)",
+    "UPDATE w SET s = w.to_json()",
+    "UPDATE w AS b SET s = b::VARCHAR WHERE B::VARCHAR LIKE '%1%'",
+    "UPDATE w SET v = len(struct_keys(w)), s = main.w::VARCHAR",
+    "UPDATE w SET s = (SELECT b::VARCHAR FROM w b WHERE b.k = w.k)",
+    "UPDATE w SET s = (SELECT max(b.k + length(w::VARCHAR))::VARCHAR FROM w b)",
+    "UPDATE w SET s = (SELECT max(w::VARCHAR) FROM w WHERE k = 2)",
+    "UPDATE w SET s = x.s FROM (SELECT k, to_json(c) AS s FROM w c) x WHERE x.k = w.k",
+    "UPDATE w SET s = x::VARCHAR FROM (SELECT * FROM w) x WHERE x.k = w.k",
+    "UPDATE w SET s = x::VARCHAR FROM w x WHERE x.k = w.k",
+    "UPDATE w SET s = x.n FROM (SELECT k, count(*)::VARCHAR AS n FROM w NATURAL JOIN w b GROUP BY k) x WHERE x.k = w.k",
+    "UPDATE w SET v = r.v + length(to_json(r)) FROM r WHERE r.k = w.k",
+    "UPDATE r SET v = r.v + 1, r = r || '!' WHERE r LIKE '%'",
+    "UPDATE r SET r = (SELECT max(w::VARCHAR) FROM w WHERE w.k = r.k)",
+    "DELETE FROM w WHERE length(to_json(w)::VARCHAR) > 25",
+    "DELETE FROM w USING w c WHERE c.k = w.k + 1 AND c::VARCHAR LIKE '%k%'",
+]
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["partitions", "one"])
+def test_the_row_as_a_whole_has_the_columns_that_users_know(grid: Grid, alone: bool) -> None:
+    with duckdb.connect() as raw, kubegrid.local() if alone else contextlib.nullcontext(grid) as asked:
+        for statement in WHOLE_ROWS:
+            for sql in (
+                "DROP TABLE IF EXISTS w",
+                "DROP TABLE IF EXISTS r",
+                "CREATE TABLE w (k BIGINT PRIMARY KEY, v BIGINT, s VARCHAR)",
+                "CREATE TABLE r (k BIGINT PRIMARY KEY, v BIGINT, r VARCHAR)",
+                "INSERT INTO w VALUES (1, 1, 'a'), (2, 2, 'b'), (3, 30, NULL)",
+                "INSERT INTO r VALUES (1, 5, 'x'), (3, 6, 'y')",
+                statement,
+            ):
+                raw.execute(sql)
+                asked.sql(sql)
+            for question in ("SELECT * FROM w ORDER BY k", "SELECT * FROM r ORDER BY k"):
+                assert asked.sql(question).rows() == raw.execute(question).fetchall(), statement
+        with pytest.raises(kubegrid.SqlNotSupportedError, match=r"\* cannot stand in an expression"):
+            asked.sql("DELETE FROM w WHERE COLUMNS(*) IS NOT NULL")
+        with pytest.raises(kubegrid.SqlNotSupportedError, match="as a whole cannot stand in DO UPDATE"):
+            asked.sql("INSERT INTO w VALUES (1, 1, '') ON CONFLICT DO UPDATE SET s = w.to_json()")
+        with pytest.raises(kubegrid.SqlNotSupportedError, match="is not certain here"):
+            asked.sql("UPDATE w SET v = (SELECT count(w) FROM range(9))")
+        for name in ("w", "r"):
+            asked.sql(f"DROP TABLE {name}")
 
 
 @settings(

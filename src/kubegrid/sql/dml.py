@@ -24,6 +24,7 @@ from kubegrid.sql import dml_conflicts
 from kubegrid.sql.dml_conflicts import AS_TEXT, VERSION, Cell, Conflict
 from kubegrid.sql.errors import NotSupported, SqlError, TypeProblem, UnknownName, WriteRefused
 from kubegrid.sql.statements import DELETE, INSERT, UPDATE, Statement
+from kubegrid.sql.whole_rows import spell_out
 
 _RETURNING = "Select the rows afterwards, by their keys."
 
@@ -166,7 +167,9 @@ def _update(tree: exp.Update, catalog: Catalog) -> Update:
             value = exp.cast(exp.cast(value, column.type.name, dialect="duckdb"), "VARCHAR")
         chosen.append(exp.alias_(value, f"c{place}"))
     others = tree.args.get("from_")
-    return Update(table, tuple(assigned), _matching(tree, name, chosen, [] if others is None else [others.this]))
+    query = _matching(tree, name, chosen, [] if others is None else [others.this])
+    spell_out(query, table, name, catalog)
+    return Update(table, tuple(assigned), query)
 
 
 def _delete(tree: exp.Delete, catalog: Catalog) -> Delete:
@@ -177,10 +180,12 @@ def _delete(tree: exp.Delete, catalog: Catalog) -> Delete:
     chosen = [
         exp.alias_(exp.column(column, table=alias.copy(), quoted=True), f"c{i}") for i, column in enumerate(table.key)
     ]
-    return Delete(table, _matching(tree, name, chosen, tree.args.get("using") or []))
+    query = _matching(tree, name, chosen, tree.args.get("using") or [])
+    spell_out(query, table, name, catalog)
+    return Delete(table, query)
 
 
-def _matching(tree: Any, name: str, chosen: list[Any], others: list[Any]) -> exp.Query:
+def _matching(tree: Any, name: str, chosen: list[Any], others: list[Any]) -> exp.Select:
     """The SELECT of the records that an UPDATE or DELETE is about."""
     version = exp.column(VERSION, table=exp.to_identifier(name, quoted=True), quoted=True)
     query = exp.select(*chosen, exp.alias_(version, f"c{len(chosen)}")).from_(tree.this.copy())
@@ -193,7 +198,8 @@ def _matching(tree: Any, name: str, chosen: list[Any], others: list[Any]) -> exp
             query.append("joins", join)
     if tree.args.get("where") is not None:
         query.set("where", tree.args["where"].copy())
-    return _with(query, tree)
+    _with(query, tree)
+    return query
 
 
 def _with(query: exp.Query, tree: Any) -> exp.Query:

@@ -68,6 +68,9 @@ def read(tree: exp.Insert, table: TableDefinition, target: exp.Table, columns: S
     for part in (condition, *(value for _, value in assigned)):
         if part is not None and part.find(exp.Query) is not None:
             raise NotSupported("a subquery cannot stand in DO UPDATE", remedy="Compute it in the SELECT of the INSERT.")
+        for dot in part.find_all(exp.Dot) if part is not None else ():
+            if isinstance(dot.this, exp.Identifier) and dot.this.name.lower() in (name.lower(), EXCLUDED):
+                raise NotSupported(f"{dot.this.name} as a whole cannot stand in DO UPDATE", remedy="Name its columns.")
     return Conflict(MERGE, name, assigned, condition)
 
 

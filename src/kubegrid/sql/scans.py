@@ -123,8 +123,21 @@ def _replace(source: Source, node: exp.Table, pushed: list[Any], needed: list[st
         node.set("alias", exp.TableAlias(this=alias))
 
 
+def asks_version(select: Any, source: Source) -> bool:
+    """Whether the hidden column of this very table is asked for; of the others `*` and whole rows must not show it."""
+    return any(
+        column.name == VERSION and column.table.lower() in ("", source.alias) and column.parent_select is select
+        for column in select.find_all(exp.Column)
+    )
+
+
 def _needed(select: exp.Select, source: Source) -> list[str]:
     """The columns of the table whose names, or a `*` for them, stand in the SELECT or the queries inside of it."""
+    needed = _needed_of_user(select, source)
+    return [*needed, VERSION] if asks_version(select, source) else needed
+
+
+def _needed_of_user(select: exp.Select, source: Source) -> list[str]:
     table: Any = source.table
     if source.node.alias_column_names:
         return list(table.names)
@@ -134,7 +147,7 @@ def _needed(select: exp.Select, source: Source) -> list[str]:
             star = isinstance(node.this, exp.Star)
             if star and node.table.lower() == source.alias:
                 return list(table.names)
-            if not star and (not node.table or node.table.lower() == source.alias):
+            if not star and (not node.table or source.alias in (node.table.lower(), node.name.lower())):
                 names.add(node.name.lower())
         elif isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count | exp.Column):
             if node.parent is select or node.parent_select is select:
@@ -147,5 +160,4 @@ def _needed(select: exp.Select, source: Source) -> list[str]:
             names |= {identifier.name.lower() for identifier in node.args.get("using") or ()}
     if source.alias in names:  # a row as a value
         return list(table.names)
-    needed = [name for name in table.names if name.lower() in names]
-    return [*needed, VERSION] if VERSION in names else needed
+    return [name for name in table.names if name.lower() in names]

@@ -15,7 +15,7 @@ from kubegrid.sql.fragments import Fragments
 from kubegrid.sql.functions import runs_per_row
 from kubegrid.sql.plans import WHOLE, Plan
 from kubegrid.sql.routing import reached
-from kubegrid.sql.scans import resolved
+from kubegrid.sql.scans import asks_version, resolved
 from kubegrid.sql.sources import VERSION, Cte, Known, Source, Sources, output_names
 
 
@@ -119,8 +119,10 @@ def _shows_hidden(tree: Any, sources: list[Source]) -> bool:
             return True
         if isinstance(node, exp.Columns) or (isinstance(node, exp.Join) and node.method):
             return True
-        if isinstance(node, exp.Column) and not node.table and node.name.lower() in aliases:
+        if isinstance(node, exp.Column) and node.name.lower() in aliases:
             return True
+        if isinstance(node, exp.Dot) and any(each.name.lower() in aliases for each in node.find_all(exp.Identifier)):
+            return True  # `b.to_json()`: the row is no Column in it
     return False
 
 
@@ -135,7 +137,7 @@ def _replace(source: Source, own: bool, projected: bool) -> None:
         node.set("alias", alias)
         return
     columns = [exp.column(each, quoted=True) for each in definition.names]
-    if any(column.name == VERSION for column in source.node.root().find_all(exp.Column)):
+    if asks_version(source.node.parent_select, source):
         columns.append(exp.column(VERSION, quoted=True))
     inner = exp.select(*columns).from_(exp.Table(this=exp.to_identifier(name, quoted=True)))
     node.replace(exp.Subquery(this=inner, alias=alias))
