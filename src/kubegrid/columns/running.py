@@ -40,13 +40,13 @@ class Running:
     def check(self) -> None:
         """Raise TimedOut, Cancelled or Unavailable if the statement may not go on."""
         if self.refusal is None:
-            if self._cancelled():
-                self.refusal = Cancelled("the statement was cancelled")
-            elif time.monotonic() > self._deadline:
+            if time.monotonic() > self._deadline:  # first: when the time is over, the pod that asks cancels it as well
                 self.refusal = TimedOut(
                     f"the statement did not end within {self._timeout_ms} ms",
                     remedy="Ask for less, or give it a longer time.",
                 )
+            elif self._cancelled():
+                self.refusal = Cancelled("the statement was cancelled")
         if self.refusal is not None:
             raise self.refusal
 

@@ -30,6 +30,9 @@ _CLOSED = {
 }
 
 
+_CLOSED_VIEWS = frozenset(("pg_settings", "duckdb_logs"))
+"""DuckDB's own, over functions that are closed. A table of the grid has no such name, or may not be read by it."""
+
 ARRAY_ELEMENTS_MAX = sized_functions.VALUE_ELEMENTS_MAX
 """Of a type with a fixed length, such as FLOAT[768], all its dimensions together."""
 
@@ -40,6 +43,9 @@ def check(expression: Any) -> None:
         _check_qualified(dot)
     for kind in expression.find_all(exp.DataType):
         _check_length(kind)
+    for table in expression.find_all(exp.Table):
+        if isinstance(table.this, exp.Identifier) and table.name.lower() in _CLOSED_VIEWS:
+            raise NotSupported(f"{table.name} is closed to statements: {_POD}")
     for call in expression.find_all(exp.Func):
         name = (call.name if isinstance(call, exp.Anonymous) else call.sql_name()).lower()
         reason = _CLOSED.get(name)

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from kubegrid.base.settings import SqlSettings
 from kubegrid.base.tables import Catalog
-from kubegrid.query import explain, facts
+from kubegrid.query import closed, explain, facts
 from kubegrid.query.binding import Columns
 from kubegrid.query.partitions import Partitions
 from kubegrid.query.preparing import Prepared, Preparing, blank
@@ -54,7 +54,7 @@ class Execution:
         self._ends = ends
         self._trace = Trace()
 
-    def run(self, statement: Statement, statement_id: str | None) -> Result:
+    def run(self, statement: Statement, statement_id: str | None, again: bool = False) -> Result:
         kind = statement.kind
         if kind == statements.QUERY:
             return self._question(statement)
@@ -63,7 +63,7 @@ class Execution:
             return self._told(self.about_tables(statement))
         if kind == statements.EXPLAIN:
             return self._explained(statement)
-        return self._written(statement, statement_id)
+        return self._written(statement, statement_id, again)
 
     def about_tables(self, statement: Statement) -> str:
         """The SELECT that answers SHOW or DESCRIBE."""
@@ -159,9 +159,11 @@ class Execution:
             raise NotSupported("there is nothing to explain: the statement asks no partition before it writes")
         return self._means.preparing.hidden_query(query, catalog, self._running)
 
-    def _written(self, statement: Statement, statement_id: str | None) -> Result:
+    def _written(self, statement: Statement, statement_id: str | None, again: bool) -> Result:
         if statement.parameters or self._values:
             statement = parameters.bind(statement, self._values)
+        if statement.expression is not None:
+            closed.check(statement.expression)
         means = self._means
         queries = StatementQueries(
             means.catalog,
@@ -175,6 +177,7 @@ class Execution:
             statement,
             queries,
             statement_id=statement_id,
+            again=again,
             deadline=self._running.deadline,
             cancelled=self._running.over,
         )

@@ -16,7 +16,7 @@ from kubegrid.query.lanes import Task
 from kubegrid.query.partitions import Partitions
 from kubegrid.query.running import Running
 from kubegrid.query.trace import Asked
-from kubegrid.sql.errors import SqlError, TimedOut, Unavailable
+from kubegrid.sql.errors import Cancelled, SqlError, TimedOut, Unavailable
 from kubegrid.sql.plans import Fragment
 
 PAUSE_FIRST_S = 0.01
@@ -36,6 +36,9 @@ def until_available(partition: int, attempt: Callable[[], T], running: Running) 
             return attempt()
         except Unavailable as error:
             last = error
+        except Cancelled:
+            running.check()  # a partition that was cancelled because the time is over does not know that
+            raise
         try:
             running.pause(pause)
         except TimedOut:
@@ -107,6 +110,9 @@ def _counted(reader: Any, running: Running, asked: Asked) -> Iterator[Any]:
             asked.rows += batch.num_rows
             asked.bytes += batch.nbytes
             yield batch
+    except Cancelled:
+        running.check()
+        raise
     except SqlError:
         raise
     except Exception as error:

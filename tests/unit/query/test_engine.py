@@ -438,3 +438,22 @@ def test_a_statement_that_takes_long_to_bind_ends_with_its_time(engine: Engine) 
     with pytest.raises(TimedOut):
         engine.execute(f"SELECT len({slow})", timeout_s=0.3)
     assert rows(engine, "SELECT 42") == [(42,)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INSERT INTO trades (id, desk) VALUES (5000, current_setting('temp_directory'))",
+        "INSERT INTO trades (id, desk) SELECT 5000, current_setting('temp_directory')",
+        "INSERT INTO trades (id) VALUES (1) ON CONFLICT DO UPDATE SET desk = current_setting('temp_directory')",
+        "UPDATE trades SET desk = current_setting('temp_directory')",
+        "DELETE FROM trades WHERE current_setting('memory_limit') <> ''",
+        "CREATE TABLE q (PRIMARY KEY (k)) AS SELECT 1 AS k, current_setting('temp_directory') AS s",
+        "SELECT * FROM pg_settings",
+        "SELECT * FROM pg_catalog.pg_settings",
+        "SELECT * FROM (SELECT * FROM duckdb_logs)",
+    ],
+)
+def test_what_is_closed_is_closed_to_every_statement(engine: Engine, text: str) -> None:
+    with pytest.raises(NotSupported, match="is closed to statements"):
+        engine.execute(text).table()
