@@ -53,6 +53,7 @@ class OneEngine:
         parameters: Sequence[Any] = (),
         *,
         statement_id: str | None = None,
+        again: bool = False,
         timeout_s: float | None = None,
         cancelled: Callable[[], bool],
     ) -> Result:

@@ -175,6 +175,7 @@ def test_a_write_whose_answer_was_lost_is_sent_again_under_its_id(start: Started
     with kubegrid.connect(pods[0].address) as grid:
         assert grid.sql("UPDATE t SET n = 1").rows_changed == 5
     ids = [statement.statement_id for pod in pods for statement in pod.statements]
+    assert sorted(statement.again for pod in pods for statement in pod.statements) == [False, True]
     assert len(ids) == 2
     assert len(set(ids)) == 1
 

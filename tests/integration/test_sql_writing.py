@@ -91,6 +91,20 @@ def test_a_statement_that_runs_again_under_its_id_does_nothing_twice(grid: Grid)
     assert rows(grid, "SELECT DISTINCT n FROM t") == [(2,)]
 
 
+def test_a_statement_that_runs_again_tells_what_it_did_although_nothing_is_left_to_do(grid: Grid) -> None:
+    grid.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, n INTEGER)")
+    grid.sql("INSERT INTO t SELECT i, i FROM range(100) r(i)")
+    for _ in range(3):
+        assert grid.sql("UPDATE t SET n = 1000 WHERE n < 40", statement_id="cap").rows_changed == 40
+    for _ in range(3):
+        deleted = grid.sql("DELETE FROM t WHERE n = 1000", statement_id="remove")
+        assert deleted.rows_changed == sum(one.rows for one in deleted.outcomes) == 40
+    for _ in range(2):
+        assert grid.sql("DELETE FROM t WHERE id = 90", statement_id="one").rows_changed == 1
+    assert grid.sql("DELETE FROM t WHERE id = 91", statement_id="one partition").outcomes[0].rows == 1
+    assert rows(grid, "SELECT count(*) FROM t") == [(58,)]
+
+
 def test_what_one_partition_cannot_do_in_a_step_is_done_in_parts_each_once(grid: Grid) -> None:
     made = grid.sql("CREATE TABLE t (PRIMARY KEY (id)) AS SELECT i AS id, 0 AS n FROM range(30000) r(i)")
     assert made.rows_changed == 30_000

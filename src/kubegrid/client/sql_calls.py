@@ -5,6 +5,7 @@ is a wait in seconds, `Blocking` is a call that may block, for a thread. `sql` a
 Next on the path of the data: `sql_pods`, `sql_flight`.
 """
 
+import dataclasses
 import functools
 import threading
 import uuid
@@ -74,7 +75,8 @@ class Statements:
         if given is None and sql_kind.writes(statement):
             ids, seq, acked = self._take()
             given = f"{ids.client.hex()}-{seq}-{acked}"
-        asked = Asked(statement, tuple(parameters), given or uuid.uuid4().hex)
+        again = statement_id is not None and sql_kind.writes(statement)
+        asked = Asked(statement, tuple(parameters), given or uuid.uuid4().hex, again)
         trial = SqlTrial(self.options, statement, asked.statement_id, started=started, deadline=deadline)
         return Conversation(self, asked, trial, (ids, seq) if ids is not None else None)
 
@@ -146,7 +148,8 @@ class Conversation:
             self._pod = pod
             self._since = clock.now()
             left = max(0.001, trial.deadline - self._since)
-            attempt = self.attempt = Attempt(pods.client(pod), self._statements.options.password, self._asked, left)
+            asked = dataclasses.replace(self._asked, again=True) if trial.sent_before else self._asked
+            attempt = self.attempt = Attempt(pods.client(pod), self._statements.options.password, asked, left)
             try:
                 answer: T = yield Blocking(functools.partial(ask, attempt), pod)
             except TicketError as error:

@@ -42,6 +42,8 @@ class Asked:
     statement: str
     parameters: tuple[Any, ...]
     statement_id: str
+    again: bool = False
+    """It may have been sent before under this id."""
 
 
 class Attempt:
@@ -69,6 +71,7 @@ class Attempt:
             asked.parameters,
             statement_id=asked.statement_id,
             timeout_ms=max(1, int(self._timeout_s * 1000)),
+            again=asked.again,
         )
         slack_s = min(SLACK_S, 0.5 + self._timeout_s / 10)
         options = self._flight.FlightCallOptions(timeout=self._timeout_s + slack_s, headers=self._headers)

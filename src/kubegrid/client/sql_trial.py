@@ -75,6 +75,11 @@ class SqlTrial:
     def deadline(self) -> float:
         return self._trial.deadline
 
+    @property
+    def sent_before(self) -> bool:
+        """A pod may have done it, or a part of it."""
+        return self._trial.doubtful
+
     def nobody(self, reason: str, now: float) -> float:
         """No pod is known that could be asked."""
         return self._asking(lambda: self._trial.lost(reason, "the grid", now, sent=False).delay)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyarrow import flight
 
 from kubegrid.flight.calls import STATEMENT, Call, Calls
+from kubegrid.flight.failures import after
 from kubegrid.flight.service import Service
 from kubegrid.flight.streams import AnswerStream
 from kubegrid.wire.sql_tickets import NOTE, Note, PartOutcome, Statement
@@ -37,17 +38,20 @@ class Statements:
         try:
             result = self._execute(statement, call)
         except BaseException as error:
-            call.end(error)
-            raise
+            call.fail(error)
         return AnswerStream(result.batches, call, result.close).as_stream(_with_note(result))
 
     def change(self, statements: Sequence[Statement], context: Any) -> int:
-        """Run statements one after the other; how many records all of them changed. Raises SqlError at the first failure."""
+        """Run statements one after the other; how many records all of them changed. Raises SqlError at the first
+        failure: PartlyDone, if some were changed before."""
         changed = 0
         with self._calls.call(STATEMENT, context) as call:
             for statement in statements:
-                with self._execute(statement, call) as result:
-                    rows = sum(batch.num_rows for batch in result.batches)
+                try:
+                    with self._execute(statement, call) as result:
+                        rows = sum(batch.num_rows for batch in result.batches)
+                except Exception as error:
+                    raise after(changed, call.told(error)) from error
                 changed += rows if result.rows_changed is None else result.rows_changed
         return changed
 
@@ -61,6 +65,7 @@ class Statements:
             statement.parameters,
             statement_id=statement.statement_id,
             timeout_s=None if statement.timeout_ms is None else statement.timeout_ms / 1000,
+            again=statement.again,
             cancelled=call.cancelled,
         )
 

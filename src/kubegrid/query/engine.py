@@ -85,13 +85,15 @@ class Engine:
         parameters: Sequence[Any] = (),
         *,
         statement_id: str | None = None,
+        again: bool = False,
         timeout_s: float | None = None,
         cancelled: Cancelled = never,
     ) -> Result:
         """Run one statement. Raises sql.errors.SqlError, here or while the result's batches are read.
 
         `parameters` are Python values for `?` and `$1`. `statement_id`: 32 hexadecimal digits chosen by the client, by
-        which a writing statement that comes again is not done twice. `timeout_s` shortens the pod's own limit.
+        which a writing statement that comes again is not done twice; `again`: it may have come before.
+        `timeout_s` shortens the pod's own limit.
         """
         if len(parameters) > self._settings.parameters_max:
             raise TooMuch(
@@ -105,7 +107,7 @@ class Engine:
         ends: Ends = [self._places.leave]
         try:
             statement = self._means.preparing.statement(text)
-            return Execution(self._means, parameters, running, ends).run(statement, statement_id)
+            return Execution(self._means, parameters, running, ends).run(statement, statement_id, again)
         except BaseException:
             running.stop()
             while ends:

@@ -45,10 +45,12 @@ class Writer(Protocol):
         queries: Queries,
         *,
         statement_id: str | None,
+        again: bool,
         deadline: float,
         cancelled: Cancelled,
     ) -> Written:
         """Carry out INSERT, UPDATE, DELETE, CREATE, CREATE AS, ALTER, DROP, TRUNCATE. Raises sql.errors.SqlError.
 
-        The statement has its parameters bound. `deadline` is a `time.monotonic()`. Returns when the outcome is known.
+        The statement has its parameters bound. `again`: it may have been run before under its id. `deadline` is a
+        `time.monotonic()`. Returns when the outcome is known.
         """

@@ -46,11 +46,13 @@ class StatementWriter:
         queries: Queries,
         *,
         statement_id: str | None,
+        again: bool,
         deadline: float,
         cancelled: Cancelled,
     ) -> Written:
         identity = None if statement_id is None else StatementId.of(statement_id)
-        sending = Sending(self._caller(), identity, deadline, cancelled)
+        again = identity is not None and (again or identity.named)
+        sending = Sending(self._caller(), identity, deadline, cancelled, again)
         if statement.kind in (CREATE, CTAS, ALTER, DROP, TRUNCATE):
             filled = Definitions(sending, queries).carry_out(statement)
             if filled is None:

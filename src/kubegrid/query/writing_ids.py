@@ -32,6 +32,8 @@ class StatementId:
     """16 bytes."""
     number: int
     acked: int
+    named: bool = False
+    """Chosen by a person or program, which may have run it before; our client says of its own numbers when it did."""
 
     @classmethod
     def of(cls, text: str) -> Self:
@@ -40,7 +42,7 @@ class StatementId:
             raise SyntaxProblem(f"a statement's id has 1 to {ID_CHARS_MAX} characters")
         match = _NUMBERED.fullmatch(text)
         if match is None:
-            return cls(blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest(), 0, 0)
+            return cls(blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest(), 0, 0, True)
         number, acked = int(match[2]), int(match[3])
         if acked > number:
             raise SyntaxProblem(f"statement {number} cannot be answered before it is run (all below {acked} are)")

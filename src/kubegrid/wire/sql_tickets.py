@@ -47,6 +47,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
     statement_id: str | None = None
     """Chosen by the client: a writing statement that is sent again with it is not done twice, and it can be cancelled."""
     timeout_ms: int | None = None
+    again: bool = False
+    """It may have been sent before under this id: every partition is asked what it did then, so that all rows are counted."""
 
 
 class PartOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,11 +69,16 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def encode(
-    sql: str, parameters: Sequence[Any] = (), *, statement_id: str | None = None, timeout_ms: int | None = None
+    sql: str,
+    parameters: Sequence[Any] = (),
+    *,
+    statement_id: str | None = None,
+    timeout_ms: int | None = None,
+    again: bool = False,
 ) -> bytes:
     """The ticket. Raises TicketError naming the parameter that cannot be sent."""
     values = [_told(number, value) for number, value in enumerate(parameters, 1)]
-    statement = Statement(sql=sql, parameters=values, statement_id=statement_id, timeout_ms=timeout_ms)
+    statement = Statement(sql=sql, parameters=values, statement_id=statement_id, timeout_ms=timeout_ms, again=again)
     try:
         return msgspec.json.encode(statement)
     except (UnicodeEncodeError, msgspec.MsgspecError) as error:

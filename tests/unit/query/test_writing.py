@@ -8,7 +8,7 @@ import pytest
 
 from kubegrid.base.tables import TableDefinition
 from kubegrid.client.errors import ClosedError, ConflictError, OutcomeUnknownError, RecordExistsError
-from kubegrid.query import writing, writing_sending
+from kubegrid.query import writing, writing_changes, writing_sending
 from kubegrid.query.writing_ids import StatementId
 from kubegrid.query.writing_operations import MISSING, Operation, Operations
 from kubegrid.query.writing_sending import Sending
@@ -64,7 +64,7 @@ def write(monkeypatch: pytest.MonkeyPatch, stub: Stub, *computed: dict[int, list
             operations.by_partition[partition] = [Operation(MISSING, key, b"row") for key in keys]
         return operations
 
-    monkeypatch.setattr(writing.writing_changes, "of", of)
+    monkeypatch.setattr(writing_changes, "of", of)
     queries: Any = None
     return writing._write(lambda: change, stub, queries)
 
