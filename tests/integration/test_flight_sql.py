@@ -133,6 +133,19 @@ def test_adbc_ingests_into_a_table_that_is_there(cursor: Any) -> None:
             cursor.adbc_ingest("flights", rows, mode=mode)
 
 
+def test_an_error_tells_what_the_same_call_wrote_before(client: Any, cursor: Any) -> None:
+    batches = [pa.record_batch({"id": pa.array(ids, pa.int32())}) for ids in ([80, 81], [82, 80], [83])]
+    wish = {"table": "flights", "table_definition_options": {"if_not_exist": 2, "if_exists": 2}}
+    command = messages.pack("CommandStatementIngest", **wish)
+    with pytest.raises(flight.FlightError, match=r"2 rows of this call were written before: .*[Dd]uplicate"):
+        put(client, flight.FlightDescriptor.for_command(command), batches)
+    with pytest.raises(adbc_driver_manager.Error, match=r"1 row of this call was written before: .*[Dd]uplicate"):
+        cursor.executemany("INSERT INTO flights (id) VALUES (?)", [[90], [90], [91]])
+    with pytest.raises(adbc_driver_manager.Error, match=r"(?<!written before: )Constraint|[Dd]uplicate") as nothing:
+        cursor.executemany("INSERT INTO flights (id) VALUES (?)", [[90], [91]])
+    assert "written before" not in str(nothing.value)
+
+
 def test_a_transaction_is_refused_by_name(connection: Any) -> None:
     with pytest.raises(adbc_driver_manager.Error):
         connection.adbc_connection.set_autocommit(False)

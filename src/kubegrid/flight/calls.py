@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
-from kubegrid.sql.errors import Unavailable
+from kubegrid.sql.errors import Cancelled, Unavailable
 
 STATEMENT = "statement"
 FRAGMENT = "fragment"
@@ -20,6 +20,7 @@ WRITE = "write"
 OTHER = "other"
 RUNNING_MAX = {STATEMENT: 64, FRAGMENT: 256, WRITE: 64, OTHER: 64}
 """Calls of a kind at once; more are refused. Of statements the engine runs fewer, and lets the others wait in its queue."""
+ENDING, ASK_ANOTHER = "this member is about to end", "Ask another one."
 
 
 @dataclass(slots=True)
@@ -55,6 +56,21 @@ class Call:
             context = self._context
             return context is None or self.given_up or self._calls.closing or bool(context.is_cancelled())
 
+    def told(self, error: BaseException) -> BaseException:
+        """What to tell of it. Nobody cancelled a statement that ends because the port closes: another pod can be asked."""
+        if not isinstance(error, Cancelled) or self.given_up or not self._calls.closing:
+            return error
+        known = error.outcome_known
+        return Unavailable(ENDING, remedy=ASK_ANOTHER, outcomes=error.outcomes, outcome_known=known)
+
+    def fail(self, error: BaseException) -> NoReturn:
+        """It is over with this error. Raises it as it is `told`."""
+        told = self.told(error)
+        self.end(told)
+        if told is error:
+            raise error
+        raise told from error
+
     def end(self, error: BaseException | None = None) -> None:
         """It is over; only the first word counts."""
         with self._guard:
@@ -79,7 +95,7 @@ class Calls:
         with self._guard:
             if self.closing:
                 totals.refused += 1
-                raise Unavailable("this member is about to end", remedy="Ask another one.")
+                raise Unavailable(ENDING, remedy=ASK_ANOTHER)
             if totals.running >= RUNNING_MAX[kind]:
                 totals.refused += 1
                 raise Unavailable(
@@ -106,8 +122,7 @@ class Calls:
         try:
             yield call
         except BaseException as error:
-            call.end(error)
-            raise
+            call.fail(error)
         call.end()
 
     def ended(self, call: Call, seconds: float, error: BaseException | None) -> None:

@@ -51,6 +51,20 @@ def as_sql_error(error: BaseException) -> errors.SqlError:
     return errors.SqlError(INTERNAL)
 
 
+def after(rows: int, error: BaseException) -> errors.SqlError:
+    """The same error, where it is not the whole truth: what the same call sent before is written."""
+    told = as_sql_error(error)
+    if not rows:
+        return told
+    return errors.PartlyDone(
+        f"{rows} row{'s' if rows > 1 else ''} of this call {'were' if rows > 1 else 'was'} written before: {told.message}",
+        remedy=told.advice,
+        where=told.where,
+        outcomes=told.outcomes,
+        outcome_known=told.outcome_known,
+    )
+
+
 def incoming(error: BaseException, peer: str) -> errors.SqlError:
     """The error that a call to `peer` met: its own, if it told one; else what became of the call."""
     if isinstance(error, errors.SqlError):

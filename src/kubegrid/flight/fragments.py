@@ -33,8 +33,7 @@ class FragmentCalls:
         try:
             reader = self._service.fragments().run(request, call.cancelled)
         except BaseException as error:
-            call.end(error)
-            raise
+            call.fail(error)
         return AnswerStream(iter(reader), call, reader.close).as_stream(reader.schema)
 
     def marks(self, data: bytes, context: Any) -> bytes:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from kubegrid.flight import messages, tickets
 from kubegrid.flight.calls import WRITE, Calls
+from kubegrid.flight.failures import after
 from kubegrid.flight.prepared import BOUND_ROWS_MAX, PreparedStatements
 from kubegrid.flight.service import Service
 from kubegrid.flight.statements import Statements
@@ -95,10 +96,13 @@ class Puts:
         ingest = self._service.ingest()
         options = {option.key: option.value for option in command.options}
         with self._calls.call(WRITE, context) as call:
-            for batch, _ in _batches(reader):
-                if call.cancelled():
-                    raise Cancelled("the client went away")
-                call.rows += ingest.write(command.table, batch, options)
+            try:
+                for batch, _ in _batches(reader):
+                    if call.cancelled():
+                        raise Cancelled("the client went away")
+                    call.rows += ingest.write(command.table, batch, options)
+            except Exception as error:
+                raise after(call.rows, call.told(error)) from error
             return call.rows
 
 

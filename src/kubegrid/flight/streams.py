@@ -38,8 +38,9 @@ class AnswerStream:
             self._end(None)
             raise
         except BaseException as error:
-            self._end(error)
-            raise outgoing(error) from None
+            told = self._call.told(error)
+            self._end(told)
+            raise outgoing(told) from None
         self._call.rows += batch.num_rows
         return batch
 

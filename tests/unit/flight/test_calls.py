@@ -10,7 +10,7 @@ from pyarrow import flight
 from kubegrid.flight import calls as calls_module
 from kubegrid.flight.calls import FRAGMENT, STATEMENT, Calls
 from kubegrid.flight.streams import BATCH_BYTES_MAX, AnswerStream, pieces
-from kubegrid.sql.errors import SyntaxProblem, Unavailable
+from kubegrid.sql.errors import Cancelled, SyntaxProblem, Unavailable
 
 
 class Context:
@@ -40,6 +40,34 @@ def test_a_call_is_cancelled_when_its_client_is_gone_the_port_closes_or_somebody
     assert other.cancelled()
     with pytest.raises(Unavailable, match="about to end"):
         calls.begin(STATEMENT, Context())
+
+
+def test_what_ends_because_the_port_closes_was_cancelled_by_nobody() -> None:
+    calls = Calls()
+    with pytest.raises(Cancelled), calls.call(STATEMENT, Context()):
+        raise Cancelled("the statement was cancelled")
+    given_up = calls.begin(STATEMENT, Context(), "name")
+    calls.cancel("name")
+    with pytest.raises(Unavailable, match="about to end") as refused, calls.call(STATEMENT, Context()):
+        calls.closing = True
+        raise Cancelled("the statement was cancelled", outcome_known=False)
+    assert not refused.value.outcome_known
+    with pytest.raises(Cancelled):
+        given_up.fail(Cancelled("the statement was cancelled"))
+    totals = calls.totals[STATEMENT]
+    assert (totals.running, totals.cancelled, totals.failed) == (0, 2, 1)
+
+
+def test_a_stream_that_ends_because_the_port_closes_says_that_another_pod_can_be_asked() -> None:
+    def closing() -> Iterator[Any]:
+        yield rows(1)
+        calls.closing = True
+        raise Cancelled("the statement was cancelled")
+
+    answer, calls, _ = stream(closing())
+    next(answer)
+    with pytest.raises(flight.FlightUnavailableError, match="about to end"):
+        next(answer)
 
 
 def test_after_its_end_a_calls_context_is_not_touched() -> None:
