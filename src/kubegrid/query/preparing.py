@@ -31,7 +31,9 @@ to some hundred bytes for each character. A statement longer than an eighth of i
 ENTRY_CHARS = 200
 """What a short one counts as at least."""
 
-_ABOUT_CATALOG = re.compile(r"information_schema|pg_catalog|\b(?:pg|duckdb|pragma|sqlite)_", re.IGNORECASE)
+_ABOUT_CATALOG = re.compile(
+    r"information_schema|pg_catalog|\bshow\s+tables\b|\b(?:pg|duckdb|pragma|sqlite)_", re.IGNORECASE
+)
 V = TypeVar("V")
 
 

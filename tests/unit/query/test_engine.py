@@ -84,6 +84,7 @@ def test_information_schema_has_the_catalogs_tables_and_nothing_hidden(engine: E
         ("tag", "UUID", "YES"),
     ]
     assert rows(engine, "SELECT count(*) FROM duckdb_tables()") == [(2,)]
+    assert rows(engine, "SELECT * FROM (SHOW  TABLES) ORDER BY 1") == [("desks",), ("trades",)]
 
 
 def test_show_tables_has_what_is_kubegrids_own(engine: Engine) -> None:
