@@ -74,7 +74,7 @@ def test_a_malformed_request_closes_its_own_connection_with_an_error(grid: LiveG
 def test_random_bytes_on_every_port_harm_nobody(grid: LiveGrid) -> None:
     chance = random.Random(20131)
     ports = [port for name in ["m0", *grid.names()] for port in _listening(grid.pid(name))]
-    assert len(ports) == 2 * 3 + 2
+    assert len(ports) == 2 * 4 + 2
     for port in ports:
         for size in (1, 7, 100, 5000):
             with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:

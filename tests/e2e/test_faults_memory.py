@@ -9,13 +9,14 @@ import pytest
 from tests.e2e.live_grid import LiveGrid, RawConnection, live_grid, wait_until
 
 MIB = 2**20
-MEMORY_BYTES = 128 * MIB
+MEMORY_BYTES = 256 * MIB
+"""A process that holds nothing takes about 100 of them: Arrow and its Flight are half of that."""
 BATCH = 200
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGrid]:
-    with live_grid(tmp_path_factory.mktemp("memory"), partitions=1, backups=1, memory="128Mi") as grid:
+    with live_grid(tmp_path_factory.mktemp("memory"), partitions=1, backups=1, memory="256Mi") as grid:
         yield grid
 
 

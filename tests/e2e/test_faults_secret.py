@@ -157,6 +157,8 @@ def test_without_a_secret_everything_listens_on_loopback_only(tmp_path: Path) ->
     with live_grid(tmp_path, partitions=1) as grid:
         for name in ["m0", *grid.names()]:
             process = next(p for p in grid.processes() if p.pid == grid.pid(name))
-            listening = [c.laddr.ip for c in process.net_connections("inet") if c.status == "LISTEN"]
+            # gRPC's sockets are of IPv6, with the address of IPv4 mapped into it.
+            addresses = [c.laddr.ip for c in process.net_connections("inet") if c.status == "LISTEN"]
+            listening = [address.removeprefix("::ffff:") for address in addresses]
             assert listening
             assert set(listening) == {"127.0.0.1"}

@@ -75,6 +75,9 @@ class MemoryWatch:
     def look(self, used_bytes: int) -> int:
         """Read the resident size and answer the limit of counted bytes."""
         rss = self.rss_bytes = self._resident_after_giving_back(used_bytes)
+        if used_bytes < RATIO_FROM_BYTES == self._peak_used_bytes:
+            # Nothing much was ever stored: what the process grows by are libraries that come after the start.
+            self.baseline_bytes = max(self.baseline_bytes, rss - used_bytes)
         if used_bytes >= self._peak_used_bytes:
             # Only at a peak: memory freed below one is kept by the allocator for the next records, not lost.
             self._peak_used_bytes = used_bytes
