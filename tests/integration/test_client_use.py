@@ -85,11 +85,14 @@ def test_a_fork_uses_connections_and_ids_of_its_own(grid: Grid) -> None:
                 answers = [shared.incr("n") for _ in range(100)]
                 right = len(set(answers)) == 100 and shared.caller.of_slot[0].ids.client != identity
                 os.write(writing, b"right" if right else b"wrong")
+            except BaseException as error:
+                os.write(writing, repr(error).encode())
             finally:
                 os._exit(0)
+        os.close(writing)
         for _ in range(100):
             shared.incr("n")
-        assert os.read(reading, 10) == b"right"
+        assert os.read(reading, 1000) == b"right"
         os.waitpid(child, 0)
         assert shared.get("n") == b"201"
 
@@ -104,6 +107,7 @@ def test_an_embedded_grid_is_refused_in_a_forked_child(grid: Grid) -> None:
             os.write(writing, str(error).encode())
         finally:
             os._exit(0)
+    os.close(writing)
     assert b"forked" in os.read(reading, 1000)
     os.waitpid(child, 0)
     assert grid.get("n") is None
