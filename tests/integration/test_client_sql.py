@@ -290,8 +290,12 @@ def test_ctrl_c_ends_the_statement_on_its_pod(start: Started) -> None:
         return until_cancelled(statement, asking)
 
     pod = start(interrupting)
-    with kubegrid.connect(pod.address) as grid, pytest.raises(KeyboardInterrupt):
-        grid.sql("SELECT 1", timeout=30)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        with kubegrid.connect(pod.address) as grid, pytest.raises(KeyboardInterrupt):
+            grid.sql("SELECT 1", timeout=30)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert pod.cancelled == [pod.statements[0].statement_id]
 
 

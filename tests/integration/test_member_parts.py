@@ -195,8 +195,36 @@ def test_past_the_hard_mark_nothing_may_grow_whatever_the_count_says() -> None:
     watch = ResidentSize(500 * MIB, 100 * MIB)
     watch.told = int(500 * MIB * HARD_MARK) + MIB
     assert watch.look(used_bytes=5 * MIB) <= 5 * MIB
-    watch.told = 300 * MIB
+    watch.told = 150 * MIB
     assert watch.look(used_bytes=5 * MIB) > 100 * MIB
+
+
+def test_libraries_that_come_after_the_start_are_no_cost_of_records() -> None:
+    watch = ResidentSize(500 * MIB, 100 * MIB)
+    watch.told = (50 + 30) * MIB
+    before = watch.limit_bytes
+    assert watch.look(used_bytes=0) == before - 30 * MIB
+    watch.told = (50 + 30 + 60 + 100) * MIB
+    assert watch.look(used_bytes=60 * MIB) == before - 30 * MIB
+
+
+def test_what_a_statement_took_before_anything_was_stored_is_room_again_when_it_ends() -> None:
+    watch = ResidentSize(500 * MIB, 100 * MIB)
+    before = watch.limit_bytes
+    watch.told = (50 + 200) * MIB
+    assert watch.look(used_bytes=0) == before - 200 * MIB
+    watch.told = 50 * MIB
+    assert watch.look(used_bytes=0) == before
+
+
+def test_what_a_statement_took_when_records_came_is_room_again_when_it_ends() -> None:
+    watch = ResidentSize(500 * MIB, 100 * MIB)
+    before = watch.limit_bytes
+    watch.told = (50 + 200) * MIB
+    watch.look(used_bytes=0)
+    watch.look(used_bytes=20 * MIB)
+    watch.told = (50 + 20) * MIB
+    assert watch.look(used_bytes=20 * MIB) == before
 
 
 def test_an_emptied_member_whose_allocator_keeps_everything_is_not_shut_for_good() -> None:

@@ -54,7 +54,9 @@ class MemoryWatch:
         self.hard_bytes = memory_bytes - max(memory_bytes * (1 - HARD_MARK), HARD_BYTES_MIN)
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self.rss_bytes = self._resident()
+        self._start_bytes = self.rss_bytes
         self.baseline_bytes = self.rss_bytes
+        """Of the process without records."""
         self.ratio = 1.0
         self._ceiling_bytes = memory_bytes
         self._ceiling_rss_bytes = 0
@@ -75,9 +77,11 @@ class MemoryWatch:
     def look(self, used_bytes: int) -> int:
         """Read the resident size and answer the limit of counted bytes."""
         rss = self.rss_bytes = self._resident_after_giving_back(used_bytes)
-        if used_bytes < RATIO_FROM_BYTES == self._peak_used_bytes:
-            # Nothing much was ever stored: what the process grows by are libraries that come after the start.
-            self.baseline_bytes = max(self.baseline_bytes, rss - used_bytes)
+        beside = rss - used_bytes
+        if beside < self.baseline_bytes or used_bytes < RATIO_FROM_BYTES == self._peak_used_bytes:
+            # Until much was stored, what the process grows by are libraries that come after the start, or a statement's
+            # memory, which goes again.
+            self.baseline_bytes = max(self._start_bytes, beside)
         if used_bytes >= self._peak_used_bytes:
             # Only at a peak: memory freed below one is kept by the allocator for the next records, not lost.
             self._peak_used_bytes = used_bytes
