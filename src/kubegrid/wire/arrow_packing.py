@@ -100,6 +100,11 @@ def bytes_array(values: Sequence[bytes]) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(), len(values), buffers)
 
 
+def int32_array(values: Sequence[int]) -> pa.Array:
+    """Not `pa.array`, which imports NumPy and what comes with it."""
+    return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(plain_array("i", values).tobytes())])
+
+
 def numbers(array: pa.Array) -> list[Any]:
     """What lies in the memory of an array of numbers; anything where it is NULL."""
     if not len(array):

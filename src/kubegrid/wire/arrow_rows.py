@@ -87,6 +87,16 @@ class ArrowRows:
         batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema([self.schema.field(name) for name in columns]))
         return batch, slots_of(cut(keys), tags)
 
+    def packed(self, settled: pa.RecordBatch) -> list[bytes]:
+        """The rows of columns that were settled before. Raises one of FAULTS."""
+        return cut(self._pack(dict(zip(settled.schema.names, settled.columns, strict=True)), len(settled)))
+
+    def keys(self, settled: pa.RecordBatch) -> tuple[list[bytes], list[int]]:
+        """Their keys and slots. Raises one of FAULTS."""
+        keys, tags = self._keys.keys(dict(zip(settled.schema.names, settled.columns, strict=True)))
+        keys_listed = cut(keys)
+        return keys_listed, slots_of(keys_listed, tags)
+
     def admit(self, given: pa.Table | pa.RecordBatch) -> Rows:
         """The same for what somebody sent, whoever it is: nothing about it is believed. Raises TableError."""
         self._check_columns(given.schema)

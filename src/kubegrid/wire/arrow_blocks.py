@@ -1,0 +1,117 @@
+"""Rows that stay columns until somebody touches them: one packed row, many, their keys; and columns and keys as bytes.
+
+A store that keeps settled columns (`arrow_rows.ArrowRows.settle`) asks here for the rows that KG.WRITE would have kept, byte
+for byte. Columns travel to backups as one stream of Arrow's IPC, which is read where it lies; keys travel beside them, because
+spelling them again costs more than reading them.
+"""
+
+from array import array as plain_array
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+
+from kubegrid.base.column_type import ColumnType
+from kubegrid.base.tables import TableDefinition
+from kubegrid.wire.arrow_packing import int32_array
+from kubegrid.wire.arrow_rows import ArrowRows, cut
+from kubegrid.wire.rows import RowCodec
+
+_EPOCHS: Final = {
+    "TIMESTAMP": datetime(1970, 1, 1),
+    "TIMESTAMP WITH TIME ZONE": datetime(1970, 1, 1, tzinfo=UTC),
+}
+_keys_encoder = msgspec.msgpack.Encoder()
+_keys_decode = msgspec.msgpack.Decoder(tuple[list[bytes], bytes]).decode
+
+
+class BlockRows:
+    """Of one table under one version of its schema, for columns that were settled under it. Any thread may use it."""
+
+    def __init__(self, definition: TableDefinition) -> None:
+        self.definition = definition
+        self._rows = ArrowRows(definition)
+        self._codec = RowCodec(definition)
+        self._columns = tuple((column.name, _value_of(column.type), column.default) for column in definition.columns)
+
+    def row(self, columns: pa.RecordBatch, place: int) -> bytes:
+        """The packed row at one place; the same bytes as from `rows`."""
+        names = columns.schema.names
+        values = []
+        for name, value_of, default in self._columns:
+            if name not in names:
+                values.append(default)
+                continue
+            array = columns.column(names.index(name))
+            if value_of is None:
+                values.append(array[place].as_py())
+            else:
+                values.append(value_of(array, place))
+        return self._codec.encode_settled(values)
+
+    def rows(self, columns: pa.RecordBatch, places: Sequence[int] | None = None) -> list[bytes]:
+        """The packed rows at these places, or all."""
+        some = columns if places is None else columns.take(int32_array(places))
+        return self._rows.packed(some)
+
+    def keys(self, columns: pa.RecordBatch) -> tuple[list[bytes], list[int]]:
+        """The keys of all rows, and their slots."""
+        return self._rows.keys(columns)
+
+
+def encode_columns(batch: pa.RecordBatch) -> bytes:
+    """As one stream of Arrow's IPC."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def decode_columns(data: bytes | memoryview) -> pa.RecordBatch:
+    """The columns, which refer to `data`: nothing is copied. For what `encode_columns` made, not for what a stranger sent."""
+    with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
+        return reader.read_next_batch()
+
+
+def encode_keys(keys: pa.Array | list[bytes], slots: Sequence[int]) -> bytes:
+    """Keys with their slots."""
+    listed = keys if isinstance(keys, list) else cut(keys)
+    return _keys_encoder.encode((listed, plain_array("H", slots).tobytes()))
+
+
+def decode_keys(data: bytes | memoryview) -> tuple[list[bytes], list[int]]:
+    """What `encode_keys` was given, as lists."""
+    keys, packed = _keys_decode(data)
+    slots = plain_array("H")
+    slots.frombytes(packed)
+    return keys, slots.tolist()
+
+
+def _value_of(wanted: ColumnType) -> Callable[[pa.Array, int], Any] | None:
+    """How a column's value at one place becomes what it is in memory; None: Arrow gives that itself."""
+    name = wanted.name
+    epoch = _EPOCHS.get(name)
+    if epoch is not None:
+
+        def moment(array: pa.Array, place: int) -> datetime | None:
+            us = array.view(pa.int64())[place].as_py()
+            return None if us is None else epoch + timedelta(microseconds=us)
+
+        return moment
+    if name.startswith("DECIMAL"):
+
+        def decimal(array: pa.Array, place: int) -> Any:
+            value = array[place].as_py()
+            return None if value is None else wanted.settle(value)
+
+        return decimal
+    if name in ("UUID", "JSON", "HUGEINT", "UHUGEINT"):
+
+        def read(array: pa.Array, place: int) -> Any:
+            text = array[place].as_py()
+            return None if text is None else wanted.from_text(text.encode())
+
+        return read
+    return None
