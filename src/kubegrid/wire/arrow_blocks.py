@@ -16,7 +16,7 @@ import pyarrow as pa
 from kubegrid.base.column_type import ColumnType
 from kubegrid.base.tables import TableDefinition
 from kubegrid.wire.arrow_packing import int32_array
-from kubegrid.wire.arrow_rows import ArrowRows, cut
+from kubegrid.wire.arrow_rows import ArrowRows
 from kubegrid.wire.rows import RowCodec
 
 _EPOCHS: Final = {
@@ -54,7 +54,7 @@ class BlockRows:
     def rows(self, columns: pa.RecordBatch, places: Sequence[int] | None = None) -> list[bytes]:
         """The packed rows at these places, or all."""
         some = columns if places is None else columns.take(int32_array(places))
-        return self._rows.packed(some)
+        return self._rows.rows(some)
 
     def keys(self, columns: pa.RecordBatch) -> tuple[list[bytes], list[int]]:
         """The keys of all rows, and their slots."""
@@ -77,7 +77,7 @@ def decode_columns(data: bytes | memoryview) -> pa.RecordBatch:
 
 def encode_keys(keys: pa.Array | list[bytes], slots: Sequence[int]) -> bytes:
     """Keys with their slots."""
-    listed = keys if isinstance(keys, list) else cut(keys)
+    listed = keys if isinstance(keys, list) else keys.to_pylist()
     return _keys_encoder.encode((listed, plain_array("H", slots).tobytes()))
 
 

@@ -1,10 +1,12 @@
 """The keys of rows that are settled columns of Arrow, and their slots: the texts that `record_keys` spells, made in C.
 
 Integers, text and dates are spelt by Arrow itself; what else can be part of a key is spelt once for each distinct value.
-Next: `arrow_rows`.
+Slots of integers need no spelling: see `arrow_integer_slots`. Next: `arrow_rows`.
 """
 
+from array import array as plain_array
 from binascii import crc_hqx
+from itertools import repeat
 from typing import Any, Final
 
 import pyarrow as pa
@@ -13,7 +15,8 @@ from pyarrow import compute
 from kubegrid.base.record_keys import encode
 from kubegrid.base.table_errors import BadKey, shown
 from kubegrid.base.tables import KEY_BYTES_MAX, TableDefinition
-from kubegrid.wire.arrow_packing import by_distinct, bytes_array, check_years, numbers, timestamp_texts
+from kubegrid.wire.arrow_integer_slots import IntegerSlots
+from kubegrid.wire.arrow_packing import by_distinct, bytes_array, check_years, constant, timestamp_texts
 
 _ENCODED: Final = ((b"%", b"%25"), (b":", b"%3A"), (b"{", b"%7B"), (b"}", b"%7D"))
 """The percent sign first: the others bring one."""
@@ -29,6 +32,7 @@ class ArrowKeys:
         self._together = len(definition.partition_by)
         words = (b":", b"{", b"}:", b"}", definition.name.encode() + b":", definition.name.encode() + b":{", b"")
         self._words: dict[bytes, Any] = {word: bytes_array([word])[0] for word in words}
+        self._integer_slots = IntegerSlots(definition.name.encode() + b":")
 
     def keys(self, columns: dict[str, pa.Array]) -> tuple[pa.Array, pa.Array | None]:
         """The keys, as Arrow's binary; and what decides about their slots, where that is a part of them. Raises BadKey."""
@@ -44,6 +48,18 @@ class ArrowKeys:
             made = self._joined(*parts, *([self._joined(*rest, by=b":")] if rest else []))
         self._check(made, tags)
         return made, tags
+
+    def slots(self, columns: dict[str, pa.Array], made: tuple[pa.Array, pa.Array | None] | None = None) -> pa.Array:
+        """The slots of the rows, as uint16; `made` is what `keys` gave, if it was asked. Raises BadKey."""
+        if not self._together and len(self._columns) == 1:
+            slots = self._integer_slots.of(columns[self._columns[0].name])
+            if slots is not None:
+                return slots
+        keys, tags = self.keys(columns) if made is None else made
+        if tags is None:
+            return _hashed(keys.to_pylist())
+        coded = tags.dictionary_encode()
+        return _hashed(coded.dictionary.to_pylist()).take(coded.indices)
 
     def _joined(self, *parts: Any, by: bytes = b"") -> pa.Array:
         return parts[0] if len(parts) == 1 else compute.binary_join_element_wise(*parts, self._words[by])
@@ -80,10 +96,8 @@ class ArrowKeys:
             raise BadKey(f"table {table}: the value of partition_by column {column} is empty")
 
 
-def slots_of(keys: list[bytes], tags: pa.Array | None) -> list[int]:
-    """The slot of each key: of its tag, if it has one."""
-    if tags is None:
-        return [crc_hqx(key, 0) & 16383 for key in keys]
-    coded = tags.dictionary_encode()
-    slots = [crc_hqx(tag, 0) & 16383 for tag in coded.dictionary.to_pylist()]
-    return list(map(slots.__getitem__, numbers(coded.indices)))
+def _hashed(keys: list[bytes]) -> pa.Array:
+    """The slots of texts, as Redis Cluster has them."""
+    hashes = plain_array("H", map(crc_hqx, keys, repeat(0)))
+    made = pa.Array.from_buffers(pa.uint16(), len(keys), [None, pa.py_buffer(hashes)])
+    return compute.bit_wise_and(made, constant(16383, pa.uint16()))

@@ -111,7 +111,9 @@ def numbers(array: pa.Array) -> list[Any]:
         return []
     size = array.type.bit_width // 8
     memory = memoryview(array.buffers()[1]).cast("B")[array.offset * size : (array.offset + len(array)) * size]
-    return memory.cast(_FORMATS[array.type]).tolist()  # type: ignore[call-overload, no-any-return]
+    made = plain_array(_FORMATS[array.type])  # whose `tolist` is three times as fast as that of memory
+    made.frombytes(memory)
+    return made.tolist()
 
 
 @cache

@@ -8,8 +8,8 @@ A row is checked exactly as one that comes by KG.WRITE, and equals it byte for b
 whole; only then is it looked for, by halves, so that the error names the row, its column and the value.
 """
 
-from collections.abc import Iterable
-from itertools import pairwise, repeat
+from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -19,8 +19,8 @@ from kubegrid.base.nearest import hint
 from kubegrid.base.table_errors import BadValue, TableError
 from kubegrid.base.tables import RECORD_BYTES_MAX, Column, TableDefinition
 from kubegrid.wire import arrow_columns
-from kubegrid.wire.arrow_keys import ArrowKeys, slots_of
-from kubegrid.wire.arrow_packing import NIL, bytes_array, check_years, listed, packed
+from kubegrid.wire.arrow_keys import ArrowKeys
+from kubegrid.wire.arrow_packing import NIL, bytes_array, check_years, listed, numbers, packed
 from kubegrid.wire.rows import packed_value
 
 FAULTS = (pa.ArrowException, TableError, ValueError, OverflowError)
@@ -41,6 +41,14 @@ class Rows(NamedTuple):
     slots: list[int]
     values: list[tuple[Any, ...]] | None = None
     """The rows decoded as far as indexes look: None in the place of columns that have none. None: there is no index."""
+
+
+class Columns(NamedTuple):
+    """Of one batch: settled columns, and the keys and slots of their rows."""
+
+    columns: pa.RecordBatch
+    keys: list[bytes]
+    slots: list[int]
 
 
 class ArrowRows:
@@ -72,39 +80,60 @@ class ArrowRows:
     def encode(self, given: pa.Table | pa.RecordBatch) -> Rows:
         """Raises one of FAULTS; which row it was is not said if there are several."""
         columns = self.settle(given)
-        keys, tags = self._keys.keys(columns)
-        rows = self._pack(columns, len(given))
-        keys_listed = cut(keys)
-        return Rows(cut(rows), keys_listed, slots_of(keys_listed, tags), self._values(columns, len(given)))
+        keys, slots = self._keys_and_slots(columns)
+        return Rows(self._pack(columns, len(given)).to_pylist(), keys, slots, self._values(columns, len(given)))
 
-    def prepare(self, given: pa.Table | pa.RecordBatch) -> tuple[pa.RecordBatch, list[int]]:
-        """Settled columns, for a member that makes rows of them, and the slots of the rows: found good by all checks, so
-        that no member refuses what is sent. Raises one of FAULTS."""
+    def prepare(self, given: pa.Table | pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array]:
+        """Settled columns, for a member that makes rows of them, and the slots of the rows, as uint16: found good by all
+        checks, so that no member refuses what is sent. Raises one of FAULTS."""
         columns = self.settle(given)
-        keys, tags = self._keys.keys(columns)
+        slots = self._keys.slots(columns)
         self._check(columns, len(given))
-        arrays = list(columns.values())
-        batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema([self.schema.field(name) for name in columns]))
-        return batch, slots_of(cut(keys), tags)
-
-    def packed(self, settled: pa.RecordBatch) -> list[bytes]:
-        """The rows of columns that were settled before. Raises one of FAULTS."""
-        return cut(self._pack(dict(zip(settled.schema.names, settled.columns, strict=True)), len(settled)))
-
-    def keys(self, settled: pa.RecordBatch) -> tuple[list[bytes], list[int]]:
-        """Their keys and slots. Raises one of FAULTS."""
-        keys, tags = self._keys.keys(dict(zip(settled.schema.names, settled.columns, strict=True)))
-        keys_listed = cut(keys)
-        return keys_listed, slots_of(keys_listed, tags)
+        return self._batch(columns), slots
 
     def admit(self, given: pa.Table | pa.RecordBatch) -> Rows:
-        """The same for what somebody sent, whoever it is: nothing about it is believed. Raises TableError."""
+        """The same as `encode` for what somebody sent, whoever it is: nothing about it is believed. Raises TableError."""
+        return self._admitted(given, self.encode)  # type: ignore[no-any-return]
+
+    def admit_columns(self, given: pa.Table | pa.RecordBatch) -> Columns:
+        """The same, but for the rows, which `rows` then makes without finding anything wrong. Raises TableError."""
+        return self._admitted(given, self._admitted_columns)  # type: ignore[no-any-return]
+
+    def _admitted(self, given: pa.Table | pa.RecordBatch, make: Callable[[Any], Any]) -> Any:
         self._check_columns(given.schema)
         try:
             given.validate(full=True)  # text that is UTF-8, decimals of their precision, offsets within the data
-            return self.encode(given)
+            return make(given)
         except FAULTS as error:
             raise self._found(given, error) from error
+
+    def _admitted_columns(self, given: pa.Table | pa.RecordBatch) -> Columns:
+        columns = self.settle(given)
+        keys, slots = self._keys_and_slots(columns)
+        self._check(columns, len(given))
+        return Columns(self._batch(columns), keys, slots)
+
+    def _keys_and_slots(self, columns: dict[str, pa.Array]) -> tuple[list[bytes], list[int]]:
+        made = self._keys.keys(columns)
+        return made[0].to_pylist(), numbers(self._keys.slots(columns, made))
+
+    def _batch(self, columns: dict[str, pa.Array]) -> pa.RecordBatch:
+        schema = pa.schema([self.schema.field(name) for name in columns])
+        return pa.RecordBatch.from_arrays(list(columns.values()), schema=schema)
+
+    # -- of columns that were settled ------------------------------------------------------------------------------
+
+    def rows(self, settled: pa.RecordBatch) -> list[bytes]:
+        """The rows. Raises one of FAULTS."""
+        return self._pack(_by_name(settled), len(settled)).to_pylist()  # type: ignore[no-any-return]
+
+    def keys(self, settled: pa.RecordBatch) -> tuple[list[bytes], list[int]]:
+        """Keys and slots. Raises one of FAULTS."""
+        return self._keys_and_slots(_by_name(settled))
+
+    def values(self, settled: pa.RecordBatch) -> list[tuple[Any, ...]] | None:
+        """The values as far as indexes look; see `Rows`. Raises one of FAULTS."""
+        return self._values(_by_name(settled), len(settled))
 
     # -- what is wrong ---------------------------------------------------------------------------------------------
 
@@ -203,17 +232,8 @@ class ArrowRows:
             self._pack(columns, count)
 
 
-def cut(array: pa.Array) -> list[bytes]:
-    """An array of binary without NULLs as bytes objects: several times faster than `to_pylist`."""
-    if not len(array):
-        return []
-    _, ends, data = array.buffers()
-    offsets = memoryview(ends).cast("i")[array.offset : array.offset + len(array) + 1]
-    first = offsets[0]
-    whole = data.slice(first, offsets[-1] - first).to_pybytes()
-    if first:
-        return [whole[a - first : b - first] for a, b in pairwise(offsets.tolist())]
-    return [whole[a:b] for a, b in pairwise(offsets.tolist())]
+def _by_name(settled: pa.RecordBatch) -> dict[str, pa.Array]:
+    return dict(zip(settled.schema.names, settled.columns, strict=True))
 
 
 def _longest(array: pa.Array) -> int:

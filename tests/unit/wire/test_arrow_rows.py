@@ -18,7 +18,8 @@ from kubegrid.base.table_errors import BadValue, TableError
 from kubegrid.base.tables import KEY_BYTES_MAX, RECORD_BYTES_MAX
 from kubegrid.store.slots import slot_of
 from kubegrid.wire.arrow_columns import settled_type
-from kubegrid.wire.arrow_rows import ArrowRows, cut
+from kubegrid.wire.arrow_integer_slots import ROWS_MIN
+from kubegrid.wire.arrow_rows import ArrowRows
 from kubegrid.wire.rows import RowCodec
 
 KEYED = [name for name in NAMES if parse_type(name).keyed and name != "BLOB"]
@@ -50,7 +51,7 @@ def test_rows_of_every_type_are_the_same_bytes_as_those_written_one_by_one(data:
     assert made.rows == expected
     assert made.keys == [b"every:%d" % number for number in range(count)]
     prepared, slots = ArrowRows(EVERY_TYPE).prepare(batch)
-    assert slots == made.slots
+    assert slots.to_pylist() == made.slots
     assert ArrowRows(EVERY_TYPE).admit(prepared).rows == expected
 
 
@@ -116,6 +117,21 @@ def test_long_texts_and_rows_up_to_the_limit_pass_and_longer_ones_do_not() -> No
         encoder.admit(long)
     with pytest.raises(BadValue):
         encoder.prepare(long)
+
+
+@STEADY
+@given(
+    st.lists(st.integers(0, 63).flatmap(lambda bits: st.integers(0, 2**bits - 1)), min_size=1, max_size=20), st.data()
+)
+def test_slots_of_integers_are_those_of_their_keys(numbers: list[int], data: st.DataObject) -> None:
+    definition = parse_definition("some_name", {"columns": [{"name": "id", "type": "BIGINT"}], "key": ["id"]})
+    some = (numbers * ROWS_MIN)[: ROWS_MIN + data.draw(st.integers(0, 3))]
+    edges = [10**n + more for n in range(1, 19) for more in (-1, 0)]
+    for values in (some, [*some, *edges], [*some, -1]):
+        batch = pa.table([pa.array(values, pa.int64())], ["id"])
+        expected = [slot_of(b"some_name:%d" % number) for number in values]
+        assert ArrowRows(definition).prepare(batch)[1].to_pylist() == expected
+        assert ArrowRows(definition).admit(batch.slice(1)).slots == expected[1:]
 
 
 def test_missing_columns_are_their_defaults_or_refused() -> None:
@@ -219,8 +235,3 @@ def test_other_types_of_arrow_that_lose_nothing_are_taken() -> None:
     )
     rows = [tuple(RowCodec(definition).decode(row)) for row in ArrowRows(definition).admit(batch).rows]
     assert rows == [(1, "a", datetime(2020, 1, 2), 1.0), (2, None, None, 2.0)]
-
-
-def test_cutting_an_array_gives_its_values_wherever_they_lie() -> None:
-    array = pa.array([b"", b"ab", b"c", b"", b"def"])
-    assert [cut(array.slice(start)) for start in range(6)] == [array.slice(start).to_pylist() for start in range(6)]
