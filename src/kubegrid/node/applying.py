@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from kubegrid.store import Keyspace
+from kubegrid.store import Keyspace, row_blocks
+from kubegrid.store.effects import BLOCK
 
 log = logging.getLogger("kubegrid.node.applying")
 
@@ -33,6 +34,10 @@ def units_of(pairs: list[Any]) -> int:
     units = len(pairs) // 2
     if set(map(type, pairs[0::2])) != _PLAIN:
         units += sum([len(argument) // 2 for argument in pairs[1::2] if type(argument) is list])
+        if BLOCK in pairs[0::2]:
+            units += sum(
+                [row_blocks.units_of(args) for code, args in zip(*[iter(pairs)] * 2, strict=True) if code == BLOCK]
+            )
     return units
 
 

@@ -51,6 +51,10 @@ REQUEST: Final = 14
 """[client, seq, acked, used_ms, reply]: this is the reply to request `seq`; the client has had those below `acked`."""
 FORGET_CLIENTS: Final = 15
 """[client …]: these clients' requests are forgotten; those of all clients if none is named. Total."""
+BLOCK: Final = 16
+"""[table id, first version, columns of the table then, columns, keys, taken]: records of one table, as columns of Arrow, with
+the first version, the next one …, that never expire; their keys and slots (`wire.arrow_blocks`). Total. In snapshots keys are
+empty, for the columns tell them, and `taken` says which rows are not meant (MessagePack, places); in logs that is empty."""
 
 # Undo.
 RESTORE: Final = 1
@@ -60,7 +64,8 @@ RESTORE_EXPIRY: Final = 2
 RESTORE_FIELDS: Final = 3
 """[key, field, old | None …], to be taken back last first."""
 RESTORE_ALL: Final = 4
-"""[slots, expires, used_bytes, key_count, contents of the indexes]: the keyspace before it was cleared, by reference."""
+"""[slots, expires, used_bytes, key_count, contents of the indexes, of the blocks]: the keyspace before it was cleared, by
+reference."""
 RESTORE_TABLES: Final = 5
 """[tables by number, catalog]: by reference, with their indexes."""
 RESTORE_REQUEST: Final = 6

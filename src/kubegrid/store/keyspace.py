@@ -1,7 +1,8 @@
 """The keys of one member: a dictionary per slot, their expiry, and what each turn changed.
 
 A dictionary per slot, because one dictionary of all keys would stall the loop whenever it grows. A string is a plain
-`bytes`, a hash a `Hash`, a record of a table a `Record`. **Hot path**: `node.plain_batch` works on `plain`, `effects` and
+`bytes`, a hash a `Hash`, a record of a table a `Record`, or while it is still a row of a block an integer, which nobody but
+`cold_rows` looks into. **Hot path**: `node.plain_batch` works on `plain`, `effects` and
 `undo` directly for GET and SET; everything that is written here must keep the same books.
 
 Only a primary decides that a key has expired, and then the deletion is an effect like any other; a backup merely treats
@@ -17,7 +18,8 @@ from typing import Any
 from kubegrid.base.ids import SLOT_COUNT
 from kubegrid.base.settings import StoreSettings
 from kubegrid.base.tables import Catalog
-from kubegrid.store import expiry, invariant, reclaim, replay, snapshot
+from kubegrid.store import cold_rows, expiry, invariant, reclaim, replay, snapshot
+from kubegrid.store.blocks import Blocks
 from kubegrid.store.effects import (
     CLEAR,
     DELETE,
@@ -115,6 +117,7 @@ class Keyspace:
         self.parts: list[bytes] = []
         self.scan_indexes: dict[int, Any] = {}
         self.tables = Tables()
+        self.blocks = Blocks()
         self.prefixes: frozenset[bytes] = frozenset()
         """The names of all tables: what stands before the first `:` of a record's key, and of no other new key."""
         self.prefix_marks: tuple[bytes, ...] = ()
@@ -157,6 +160,8 @@ class Keyspace:
         value = self.slots[slot].get(key)  # type: ignore[union-attr]
         self.used_ms[slot] = self.now_ms
         if value is not None:
+            if type(value) is int:
+                return cold_rows.find(self, slot, key, value)
             expires = self.expires[slot]
             if expires is not None:
                 at_ms = expires.get(key)
@@ -170,9 +175,24 @@ class Keyspace:
                 return None
         return value
 
+    def holds(self, key: bytes) -> bool:
+        """Whether there is such a key, by the rules of `find`; but a row that is cold stays so."""
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
+        value = self.slots[slot].get(key)  # type: ignore[union-attr]
+        if type(value) is int and not cold_rows.is_stray(self, value):
+            self.used_ms[slot] = self.now_ms
+            return True
+        return self.find(key) is not None
+
     def value_of(self, key: bytes) -> Any:
         """What the key holds, whether its time is over or not."""
-        return self.slots[slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383].get(key)  # type: ignore[union-attr]
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
+        return self._held(slot, key)
+
+    def _held(self, slot: int, key: bytes) -> Any:
+        """What the key holds, thawed: to be changed, or put into an undo record."""
+        value = self.slots[slot].get(key)  # type: ignore[union-attr]
+        return cold_rows.thaw(self, slot, key, value) if type(value) is int else value
 
     def expiry_of(self, key: bytes) -> int | None:
         """When `key` expires (Unix time in ms), or None."""
@@ -187,6 +207,8 @@ class Keyspace:
         values: dict[bytes, Any] = self.slots[slot]  # type: ignore[assignment]
         self.used_ms[slot] = self.now_ms
         old = values.get(key)
+        if type(old) is int:
+            old = cold_rows.thaw(self, slot, key, old)
         expires = self.expires[slot]
         old_at = None if expires is None else expires.get(key)
         if self.recording:
@@ -303,7 +325,7 @@ class Keyspace:
     def remove(self, key: bytes) -> bool:
         """Delete `key`; whether it was there."""
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
-        old = self.slots[slot].get(key)  # type: ignore[union-attr]
+        old = self._held(slot, key)
         if old is None:
             return False
         if self.recording:
@@ -326,6 +348,7 @@ class Keyspace:
     def set_expiry(self, key: bytes, at_ms: int | None) -> None:
         """Let the existing `key` expire at `at_ms`, or never."""
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
+        self._held(slot, key)
         if self.recording:
             expires = self.expires[slot]
             self.effects += (EXPIRE, [key, at_ms])
@@ -338,7 +361,7 @@ class Keyspace:
     def rename(self, key: bytes, to: bytes) -> None:
         """Move the value and expiry of the existing `key` to another key of the slot, over whatever that was."""
         slot = slot_of(key)
-        value = self.slots[slot][key]  # type: ignore[index]
+        value = self._held(slot, key)
         at_ms = self.expiry_of(key)
         if self.recording:
             self.undo += (RESTORE, [key, value, at_ms])
@@ -362,8 +385,7 @@ class Keyspace:
         """Put a value whose effect is recorded already."""
         slot = slot_of(key)
         if self.recording:
-            old = self.slots[slot].get(key)  # type: ignore[union-attr]
-            self.undo += (RESTORE, [key, old, self.expiry_of(key)])
+            self.undo += (RESTORE, [key, self._held(slot, key), self.expiry_of(key)])
         self.place(slot, key, value, at_ms)
         self.dirty += 1
         if self.watched:
@@ -373,8 +395,8 @@ class Keyspace:
         """Delete every key, as one effect."""
         if self.recording:
             self.effects += (CLEAR, [])
-            before = [list(self.slots), list(self.expires), self.used_bytes, self.key_count, self.tables.contents()]
-            self.undo += (RESTORE_ALL, before)
+            before = [list(self.slots), list(self.expires), self.used_bytes, self.key_count]
+            self.undo += (RESTORE_ALL, [*before, self.tables.contents(), self.blocks.contents()])
         self.dirty += self.key_count
         self.clear()
 
@@ -424,6 +446,8 @@ class Keyspace:
         if old is not None:
             if type(old) is bytes:
                 self.used_bytes -= len(old)
+            elif type(old) is int:
+                self.used_bytes -= cold_rows.leave(self, key, old)
             else:
                 self.used_bytes -= old.cost
                 if type(old) is Record:
@@ -488,6 +512,7 @@ class Keyspace:
                     self.expires[slot] = None
         self._list_plain()
         self.tables.clear(self.garbage)
+        self.blocks.clear(self.garbage)
         self.used_bytes = self.requests_bytes
         self.key_count = 0
         self.parts.clear()
@@ -542,8 +567,12 @@ class Keyspace:
         return self.requests.forget_slice(self.now_ms, budget) + self.tables.sweep_slice(self, budget)
 
     def build_slice(self, budget: int | None = None) -> int:
-        """On any member: go on building indexes over records that were there before; how many keys were looked at."""
-        return self.tables.build_slice(self, self.settings.slice_units if budget is None else budget)
+        """On any member: go on building indexes over records that were there before, and thawing what is left of blocks.
+
+        How many keys were looked at.
+        """
+        budget = self.settings.slice_units if budget is None else budget
+        return self.tables.build_slice(self, budget) + cold_rows.thaw_slice(self, budget)
 
     def snapshot(self) -> Iterator[bytes]:
         """Slices for `load`, cut as they are asked for, while writes go on."""

@@ -21,6 +21,8 @@ SHARDED_FIELD_OVERHEAD_BYTES: Final = 132
 """A field of a large hash: as much as a key with a string value; the field's name is counted as well."""
 SHARDED_OVERHEAD_BYTES: Final = 400
 """A large hash without its fields: object, list of shards, first dictionary."""
+COLD_ROW_BYTES: Final = 32
+"""A row of a block, beyond its key: the integer that stands for it. Its columns are counted with the block."""
 INDEX_ENTRY_BYTES: Final = 12
 """A record in an index: its place in a list, with what the list keeps free."""
 INDEX_VALUE_BYTES: Final = 168

@@ -11,6 +11,7 @@ from operator import add
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
+from kubegrid.store import cold_rows
 from kubegrid.store.effects import RECORDS, RESTORE
 from kubegrid.store.memory import KEY_OVERHEAD_BYTES
 from kubegrid.store.records import HEADER, HEADER_BYTES, Record, record_of
@@ -29,8 +30,11 @@ Held = tuple[list[dict[bytes, Any]], list[Any], bool]
 of these slots."""
 
 
-def held(keyspace: "Keyspace", keys: list[bytes], slots: list[int] | None = None) -> Held | None:
-    """Where the keys belong (`slots`, if they are known) and what is there; None if the slot of one is not owned."""
+def held(keyspace: "Keyspace", keys: list[bytes], slots: list[int] | None = None, *, thaws: bool = True) -> Held | None:
+    """Where the keys belong (`slots`, if they are known) and what is there; None if the slot of one is not owned.
+
+    Rows that are cold are thawed, to be replaced; without `thaws` they are left, as the integers that they are.
+    """
     crc = crc_hqx
     if slots is not None:
         places = slots
@@ -50,7 +54,10 @@ def held(keyspace: "Keyspace", keys: list[bytes], slots: list[int] | None = None
         tables = [all_slots[slot] for slot in places]  # type: ignore[misc]
         if None in tables:
             return None
-    return tables, [table.get(key) for table, key in zip(tables, keys, strict=True)], nothing_expires
+    values = [table.get(key) for table, key in zip(tables, keys, strict=True)]
+    if thaws and keyspace.blocks.firsts and int in set(map(type, values)):
+        cold_rows.thaw_many(keyspace, tables, keys, values)
+    return tables, values, nothing_expires
 
 
 def put(

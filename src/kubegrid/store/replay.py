@@ -9,8 +9,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from kubegrid.base.table_definitions import parse_catalog
+from kubegrid.store import cold_rows, record_writes, row_blocks
 from kubegrid.store import effects as op
-from kubegrid.store import record_writes
 from kubegrid.store.hashes import Hash
 from kubegrid.store.records import Record
 from kubegrid.store.slots import slot_of
@@ -55,6 +55,9 @@ def _apply_coded(keyspace: "Keyspace", code: int, args: list[Any]) -> None:
     if code == op.RECORDS:
         record_writes.apply(keyspace, args)
         return
+    if code == op.BLOCK:
+        row_blocks.apply(keyspace, args)
+        return
     if code >= op.RECORD_COPIES:
         _apply_grid(keyspace, code, args)
         return
@@ -74,6 +77,8 @@ def _apply_coded(keyspace: "Keyspace", code: int, args: list[Any]) -> None:
         keyspace.place(slot, key, args[1], args[2])
     elif code == op.EXPIRE:
         if old is not None:
+            if type(old) is int:
+                cold_rows.thaw(keyspace, slot, key, old)
             keyspace._set_at(slot, key, args[1])
     elif code == op.HASH_DELETE:
         if type(old) is Hash:
@@ -125,8 +130,9 @@ def revert(keyspace: "Keyspace", undo: list[Any]) -> None:
         if type(code) is bytes:
             keyspace.place(slot_of(code), code, args, None)
         elif code == op.RESTORE_ALL:
-            slots, expires, keyspace.used_bytes, keyspace.key_count, tables = args
-            back = {id(table) for table in slots} | {id(table) for table in expires} | keyspace.tables.put_back(tables)
+            slots, expires, keyspace.used_bytes, keyspace.key_count, tables, blocks = args
+            back = {id(table) for table in slots} | {id(table) for table in expires}
+            back |= keyspace.tables.put_back(tables) | keyspace.blocks.put_back(blocks)
             keyspace.garbage = deque(thing for thing in keyspace.garbage if id(thing) not in back)
             keyspace.slots[:] = slots
             keyspace.expires[:] = expires

@@ -20,6 +20,8 @@ REPLACE: Final = b"REPLACE"
 KEEP: Final = b"KEEP"
 FAIL: Final = b"FAIL"
 MODES: Final = (REPLACE, KEEP, FAIL)
+_RECORDS: Final = {*record_writes.RECORD_OR_NONE, int}
+"""Types of what may be there: an integer stands for a record that is cold."""
 
 
 def write(
@@ -35,10 +37,10 @@ def write(
 
     `values` are the rows decoded, at least as far as indexes look, `slots` those of the keys; what is not given is found out.
     """
-    there = record_writes.held(keyspace, keys, slots)
+    there = record_writes.held(keyspace, keys, slots, thaws=mode == REPLACE)
     if there is None:
         return resp.error(f"MOVED {next(slot for slot in map(slot_of, keys) if keyspace.slots[slot] is None)}")
-    if not set(map(type, there[1])) <= record_writes.RECORD_OR_NONE:
+    if not set(map(type, there[1])) <= _RECORDS:
         for key in keys:
             record_changes.record_at(keyspace, key)
         there = None
@@ -60,7 +62,7 @@ def _new_ones(keyspace: "Keyspace", mode: bytes, keys: list[bytes]) -> list[int]
     """The places of keys that are free, the first of each. Raises Exists if there are others and that is to fail."""
     chosen: dict[bytes, int] = {}
     for i, key in enumerate(keys):
-        if key in chosen or keyspace.find(key) is not None:
+        if key in chosen or keyspace.holds(key):
             if mode == FAIL:
                 raise Exists(f"{shown(key.decode(errors='backslashreplace'))} exists already; nothing was written")
         else:

@@ -3,6 +3,10 @@
 A slice is a list of effects (MessagePack) of about `slice_bytes`, so loading it is applying it. It is fuzzy: later slices
 show later states. `effects` says why replaying the log from the beginning of the snapshot makes it exact. Each key that
 was there at the beginning and was not written since is in it exactly once; long strings and large hashes are cut too.
+
+Blocks come first, as the columns that they are, without the rows that had left them; then the slots, without the rows that
+are cold. A row that is thawed when its block was cut comes again as a record, which is the same. Blocks that came since the
+beginning are in the log; those of a dropped table come as records, for their columns cannot be read without its definition.
 """
 
 from collections.abc import Iterator
@@ -10,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from kubegrid.store import replay
+from kubegrid.store import replay, row_blocks
 from kubegrid.store.effects import (
+    BLOCK,
     FORGET_CLIENTS,
     HASH_PUT,
     HASH_SET,
@@ -41,6 +46,18 @@ def cut(keyspace: "Keyspace") -> Iterator[bytes]:
         *(FORGET_CLIENTS, []),
     ]
     size = units = 0
+    known = frozenset(keyspace.tables.by_id)
+    strays = frozenset(block.first for block in keyspace.blocks if block.number not in known)
+    for block in list(keyspace.blocks):
+        if block.number in known and keyspace.blocks.has(block):
+            args = row_blocks.snapshot_of(block)
+            effects += (BLOCK, args)
+            size += block.cost
+            units += row_blocks.units_of(args)
+            if size >= limit or units >= units_max:
+                yield _encode(effects)
+                effects = []
+                size = units = 0
     for slot in keyspace.owned:
         units += 1
         values = keyspace.slots[slot]
@@ -48,9 +65,13 @@ def cut(keyspace: "Keyspace") -> Iterator[bytes]:
             continue
         for key in list(values):
             # Looked up again: slices may have been cut, and keys changed, since the keys were listed.
-            value = (keyspace.slots[slot] or {}).get(key)
+            value: Any = (keyspace.slots[slot] or {}).get(key)
             if value is None:
                 continue
+            if type(value) is int:
+                if keyspace.blocks.of(value).first not in strays:
+                    continue
+                value = keyspace.blocks.record(value)
             units += 1
             at_ms = keyspace.expiry_of(key)
             if type(value) is bytes:

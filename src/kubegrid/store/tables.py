@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubegrid.base.tables import ORDERED, Catalog, TableDefinition
 from kubegrid.sql.predicate import Predicates
+from kubegrid.store.blocks import Block
 from kubegrid.store.changes import Changes
 from kubegrid.store.indexes import Index, placer
 from kubegrid.store.records import HEADER_BYTES, Record
@@ -99,14 +100,9 @@ class Tables:
     def leave(self, record: Record) -> int:
         """A record is no longer in the keyspace; by how many bytes indexes shrank."""
         number = record.table_id
-        left = self.counts[number] - 1
-        if left:
-            self.counts[number] = left
-        else:
-            del self.counts[number]
+        self.count(number, -1)
         table = self.by_id.get(number)
         if table is None:
-            self.strays -= 1
             return 0
         if self.deltas and number in self.deltas:
             self.deltas[number].leave(record)
@@ -114,6 +110,22 @@ class Tables:
             return 0
         places = table.places(record[HEADER_BYTES:])
         return sum([index.remove(place, record) for index, place in zip(table.indexes, places, strict=True)])
+
+    def enter_block(self, block: Block) -> None:
+        """The same for a block's rows, those that are cold. Tables that have blocks have no indexes."""
+        self.count(block.number, block.size - len(block.taken))
+        if self.deltas and block.number in self.deltas:
+            self.deltas[block.number].enter_block(block)
+
+    def count(self, number: int, came: int) -> None:
+        """So many records of a table came, or left."""
+        now = self.counts.get(number, 0) + came
+        if now:
+            self.counts[number] = now
+        else:
+            del self.counts[number]
+        if number not in self.by_id:
+            self.strays += came
 
     def is_stray(self, record: Record) -> bool:
         return record.table_id not in self.by_id
