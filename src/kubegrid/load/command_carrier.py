@@ -9,7 +9,7 @@ from kubegrid.client import clock
 from kubegrid.client.batch import Request, run_batch
 from kubegrid.client.caller import Caller
 from kubegrid.client.errors import ClientError, RecordExistsError
-from kubegrid.load.batches import Batch
+from kubegrid.load.batches import Batch, pieces
 from kubegrid.load.encoding import RowEncoder
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ class CommandCarrier:
         while sending.failure is None:
             batch = batches.next(wait=True)
             if batch is not None:
-                sending.answered(batch, *self.write(batch))
+                parts = batch.parts(list(pieces(batch.rows, as_columns=False)))
+                sending.divided(batch, len(parts))
+                for part in parts:
+                    sending.answered(part, *self.write(part))
             elif batches.ended:
                 return
 

@@ -18,7 +18,7 @@ class RowEncoder:
         self.arrow_rows = ArrowRows(definition)
         self.wanted = self.arrow_rows.schema
 
-    def prepare(self, table: pa.Table) -> tuple[pa.RecordBatch, list[int]]:
+    def prepare(self, table: pa.Table) -> tuple[pa.RecordBatch, pa.Array]:
         """Columns as a member takes them in bulk, and the slots of the rows. Raises one of `arrow_rows.FAULTS`."""
         return self.arrow_rows.prepare(table)
 

@@ -5,6 +5,9 @@ After one that it refused it executes nothing of the stream any more; so whateve
 sent again, in order, to whoever is the primary then, under the same request ids: what was executed before is answered from
 memory. No two batches can change places.
 
+Rows that a member can keep as columns go in large batches. One that has to make records of them all the same, because some
+are there already, refuses a large batch unexecuted: its parts are sent in its place, and what follows is cut as well.
+
 A stream has a deadline, by which a member that stands still is found out, and is replaced by a new one well before it.
 `trial` decides after each trouble whether and when to go on. Next on the path of the data: `node.sql_ingest`.
 """
@@ -21,7 +24,7 @@ from kubegrid.client.caller import Caller
 from kubegrid.client.errors import RecordExistsError
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.trial import Again, ForgottenError, Trial
-from kubegrid.load.batches import Batch
+from kubegrid.load.batches import Batch, pieces, smaller
 from kubegrid.load.command_carrier import PATIENCE_S, CommandCarrier
 from kubegrid.load.encoding import RowEncoder
 from kubegrid.load.flight_streams import Stream, StreamLost
@@ -33,6 +36,10 @@ AHEAD_MAX = 4
 """Batches in a stream without an answer: the member prepares one while it writes another and confirms a third."""
 UNKNOWN = "UNKNOWN"
 """Begins the answer to a batch that was executed, or may have been, and could not be confirmed."""
+SPLIT = "SPLIT"
+"""Begins the answer to a batch that is too large and was not executed."""
+SMALL_BATCHES = 32
+"""So many large batches are cut in advance after one that was refused; then one is tried whole."""
 
 Open = Callable[[str, float], Stream]
 """A stream to the member with this RESP address. Raises StreamLost."""
@@ -63,13 +70,16 @@ class FlightCarrier:
         self._open = open_stream
         self._by_command = CommandCarrier(caller, encoder, mode, slot)
         self._unanswered: deque[_Sent] = deque()
+        self._parts: deque[Batch] = deque()
+        """Of a batch that was cut, not sent yet: they go before anything from the queue."""
+        self._cut_in_advance = 0
         self._stream: Stream | None = None
 
     def run(self, batches: "BatchQueue", sending: "Sending") -> None:
         """Raises ClientError, LoadStopped."""
         try:
             while sending.failure is None:
-                self._fill(batches)
+                self._fill(batches, sending)
                 if self._unanswered:
                     self._take_answer(sending)
                 elif batches.ended:
@@ -79,17 +89,29 @@ class FlightCarrier:
             for sent in self._unanswered:
                 sent.ids.done(sent.seq)
 
-    def _fill(self, batches: "BatchQueue") -> None:
+    def _fill(self, batches: "BatchQueue", sending: "Sending") -> None:
         """Write what may be on its way; a stream that is old gets nothing more and is closed when all is answered."""
         if self._stream is not None and self._stream.old and not self._unanswered:
             self._close()
         while len(self._unanswered) < AHEAD_MAX and not (self._stream is not None and self._stream.old):
-            batch = batches.next(wait=not self._unanswered)
+            batch = self._next(batches, sending)
             if batch is None:
                 return
             sent = self._numbered(batch)
             self._unanswered.append(sent)
             self._attempt(lambda: self._write([sent]))  # noqa: B023 (called before the next round)
+
+    def _next(self, batches: "BatchQueue", sending: "Sending") -> Batch | None:
+        if self._parts:
+            return self._parts.popleft()
+        batch = batches.next(wait=not self._unanswered)
+        if batch is None or not self._cut_in_advance:
+            return batch
+        self._cut_in_advance -= 1
+        rows = list(pieces(batch.rows, as_columns=False))
+        sending.divided(batch, len(rows))
+        self._parts.extend(batch.parts(rows))
+        return self._parts.popleft()
 
     def _numbered(self, batch: Batch) -> _Sent:
         ids, seq, acked = self._caller.of_slot[self._slot].take()
@@ -121,6 +143,9 @@ class FlightCarrier:
         if text.startswith(UNKNOWN):
             self._again(sent.trial.lost(text.removeprefix(UNKNOWN).strip(), address, clock.now(), sent=True))
             return
+        if text.startswith(SPLIT) and len(sent.batch.rows) > 1:
+            self._split(sending)
+            return
         try:
             self._again(sent.trial.refused(text, address, clock.now()))
         except ForgottenError:
@@ -132,6 +157,16 @@ class FlightCarrier:
             if not sent.batch.block.maybe_there:
                 raise
             self._done(sending, *self._by_command.write_rest(sent.batch, error))
+
+    def _split(self, sending: "Sending") -> None:
+        """Send parts of the first batch in its place, before those behind it."""
+        sent = self._unanswered.popleft()
+        rows = smaller(sent.batch.rows)
+        sending.divided(sent.batch, len(rows))
+        parts = [self._numbered(part) for part in sent.batch.parts(rows)]
+        sent.ids.done(sent.seq)
+        self._unanswered.extendleft(reversed(parts))
+        self._cut_in_advance = SMALL_BATCHES
 
     def _done(self, sending: "Sending", written: int, kept: int) -> None:
         sent = self._unanswered.popleft()

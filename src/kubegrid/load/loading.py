@@ -20,7 +20,7 @@ from kubegrid.base.tables import TableDefinition
 from kubegrid.client.caller import Caller
 from kubegrid.load import batches, checkpoint
 from kubegrid.load.bad_rows import BAD_ROWS_MAX, BadRow, BadRows
-from kubegrid.load.batches import Batch, BlockState
+from kubegrid.load.batches import Batch, BlockState, Dealer
 from kubegrid.load.blocks import Block, Position, Source
 from kubegrid.load.checkpoint import Checkpoint, CheckpointFile, Counts
 from kubegrid.load.command_carrier import CommandCarrier
@@ -35,7 +35,7 @@ from kubegrid.wire.arrow_rows import FAULTS
 REPLACE, KEEP, FAIL = "replace", "keep", "fail"
 SKIP = "skip"
 Advance = Callable[[int, float], None]
-Prepared = tuple[pa.RecordBatch, list[int]]
+Prepared = tuple[pa.RecordBatch, pa.Array]
 """Rows of a block that can be sent, and their slots."""
 
 
@@ -90,6 +90,7 @@ class Load:
         self._sent_before = self.state.sent[0]
         self._before = self.state.counts.copied()
         self._encoder = RowEncoder(plan.table)
+        self._as_columns = batches.as_columns(plan.table)
         self._bad_rows = BadRows(source.path, source.where, self.resumed_at)
 
     def run(self, advance: Advance = lambda rows, share: None) -> Outcome:
@@ -135,11 +136,12 @@ class Load:
         wanted = pa.schema([field for field in self._encoder.wanted if source.may_leave_out or field.name in names])
         begin = self.state.position
         done = begin.offset if source.unit == "rows" else 0
+        dealer = batches.Dealer(sending.queue_of_slot, sending.partitions)
         for block in source.blocks(wanted, begin):
-            self._send_block(sending, block, begin, max(0, block.done - done))
+            self._send_block(sending, dealer, block, begin, max(0, block.done - done))
             begin, done = block.end, block.done
 
-    def _send_block(self, sending: Sending, block: Block, begin: Position, size: int) -> None:
+    def _send_block(self, sending: Sending, dealer: Dealer, block: Block, begin: Position, size: int) -> None:
         maybe_there = self.resumed_at is not None and begin.offset < self._sent_before
         self.state.sent = max(self.state.sent, (block.end.offset, block.end.line))
         self._remember(sending)
@@ -154,7 +156,7 @@ class Load:
         counts = Counts(read=sum(len(part) for part, _ in parts) + len(bad), bad=len(bad))
         state = BlockState(end, counts, maybe_there)
         sending.begin_block(state)
-        self._queue(sending, state, parts, size)
+        self._queue(sending, dealer, state, parts, size)
         sending.end_block(state)
         if failure is not None:
             raise failure
@@ -167,12 +169,15 @@ class Load:
         except FAULTS:
             return sift(len(block), lambda start, stop: prepare(block.table(start, stop)))
 
-    def _queue(self, sending: Sending, state: BlockState, parts: list[Prepared], size: int) -> None:
+    def _queue(self, sending: Sending, dealer: Dealer, state: BlockState, parts: list[Prepared], size: int) -> None:
         """Deal the rows out by partition and cut them into batches."""
         total = sum(len(part) for part, _ in parts) or 1
         for part, slots in parts:
-            of_partitions = batches.dealt(part, slots, sending.queue_of_slot, sending.partitions)
-            streams = [iter(batches.pieces(rows)) if rows is not None else iter(()) for rows in of_partitions]
+            of_partitions = dealer.dealt(part, slots)
+            streams = [
+                batches.pieces(rows, as_columns=self._as_columns) if rows is not None else iter(())
+                for rows in of_partitions
+            ]
             for some in zip_longest(*streams):
                 for number, rows in enumerate(some):
                     if rows is not None:

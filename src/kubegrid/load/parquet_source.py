@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kubegrid.load.blocks import BLOCK_ROWS, Block, Position, Source, named_once
+from kubegrid.load.blocks import BLOCK_ROWS, DECODED_BYTES, Block, Position, Source, named_once
 from kubegrid.load.errors import FileError
 
 
@@ -20,7 +20,9 @@ class ParquetSource(Source):
             with pq.ParquetFile(path) as file:
                 self.schema = file.schema_arrow.remove_metadata()
                 self.total = file.metadata.num_rows
-                self._groups = [file.metadata.row_group(n).num_rows for n in range(file.metadata.num_row_groups)]
+                groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
+                self._groups = [group.num_rows for group in groups]
+                self._row_bytes = sum([group.total_byte_size for group in groups]) // max(1, self.total) + 1
         except (pa.ArrowException, OSError) as error:
             raise FileError(f"{path} cannot be read as Parquet: {error}") from error
         double = named_once(self.schema.names)
@@ -33,12 +35,13 @@ class ParquetSource(Source):
     def blocks(self, wanted: pa.Schema, begin: Position) -> Iterator["ParquetBlock"]:
         """Whole row groups before `begin` are not read again."""
         first, row = 0, 0
+        rows = max(1, min(BLOCK_ROWS, DECODED_BYTES // self._row_bytes))
         while first < len(self._groups) and row + self._groups[first] <= begin.offset:
             row += self._groups[first]
             first += 1
         try:
             with pq.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(BLOCK_ROWS, row_groups=list(range(first, len(self._groups)))):
+                for batch in file.iter_batches(rows, row_groups=list(range(first, len(self._groups)))):
                     skipped = min(max(begin.offset - row, 0), len(batch))
                     rest = batch.slice(skipped)
                     row += len(batch)

@@ -20,7 +20,7 @@ from kubegrid.load.blocks import Position
 from kubegrid.load.checkpoint import Counts
 from kubegrid.load.errors import DuplicateError, LoadStopped
 
-QUEUE_BATCHES = 8
+QUEUE_BATCHES = 4
 """Batches that wait for one partition: some MiB at most, and work enough while the next block is converted."""
 LOOK_S = 0.2
 """How often who waits for a queue looks whether the load has failed meanwhile."""
@@ -135,6 +135,11 @@ class Sending:
         with self._lock:
             if self.failure is None:
                 self.failure = _stopped(error) if isinstance(error, ClientError) else error
+
+    def divided(self, batch: Batch, parts: int) -> None:
+        """A batch goes on as so many parts, each of which will be answered."""
+        with self._lock:
+            batch.block.waiting += parts - 1
 
     def answered(self, batch: Batch, written: int, kept: int) -> None:
         with self._lock:

@@ -1,94 +1,39 @@
 """The serving loop's side of bulk writes: prepared rows become entries of the log, one batch a turn.
 
 Rows were read, checked and keyed in a thread (`sql_ingest`); what is left is asking whether this member may write now, which
-it is asked as KG.WRITE would be, and putting the records. A batch is one entry, and one turn has one batch: `BATCH_ROWS` of
-them keep the loop for some milliseconds, and between two turns everybody else is served.
+it is asked as KG.WRITE would be, and entering them. A batch is one entry, and one turn has one batch: it keeps the loop for
+some milliseconds (`ingest_batch`), and between two turns everybody else is served.
 
 A batch carries a request id, as a write within KG.ONCE does: sent again, it is answered with what it was answered first.
 Its answer leaves when its entry is confirmed, and waits for that as a reply does, in the turn's `pending`. While requests are
-held (a hand-over, backups that have to catch up, CLIENT PAUSE) batches wait, too. Next: `store.row_batches`.
+held (a hand-over, backups that have to catch up, CLIENT PAUSE) batches wait, too. Next: `store.row_blocks`.
 """
 
 import asyncio
 import logging
 import threading
 from collections import deque
-from dataclasses import dataclass, field
-from itertools import count
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import cast
 
 from kubegrid.base.table_errors import SchemaChanged, TableError, UnknownTable
-from kubegrid.base.tables import TableDefinition
 from kubegrid.node import routing
 from kubegrid.node.context import NodeContext, Session
+from kubegrid.node.ingest_batch import Batch, Prepared, TooLarge
 from kubegrid.node.turn import Turn
 from kubegrid.replication import Gate
-from kubegrid.store import row_batches
+from kubegrid.store import row_blocks
 from kubegrid.store.record_changes import refusal
 from kubegrid.store.requests import NEW, Refusal
 from kubegrid.wire import resp
 
-BATCH_ROWS = 2048
-"""Rows of one entry: 5 to 10 ms of the serving loop with twenty columns and an index."""
-BATCH_BYTES = 1024 * 1024
-"""Bytes of one entry, as far as rows can be cut: a backup stages and acknowledges it whole."""
 HELD_PAUSE_S = 0.002
 """How soon to look again while requests are held."""
 WAITING_MAX = 256
 """Batches that wait for the loop; whoever has more waits for room before it prepares them."""
 
-UNKNOWN = "UNKNOWN"
-"""Begins the reply to what was executed, or may have been, and will not be confirmed: ask again with the same id."""
 BEHIND = resp.error("TRYAGAIN a batch before this one was refused")
-_numbers = count(1 << 41)
 log = logging.getLogger("kubegrid.node.ingest")
-
-
-class Identity(NamedTuple):
-    """The request id of a batch, as in `KG.ONCE client seq acked`."""
-
-    client: bytes
-    seq: int
-    acked: int
-
-
-@dataclass(slots=True)
-class Lane:
-    """Batches that keep their order: once one of them was refused (`over`), none after it is executed."""
-
-    over: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    """Prepared rows on their way, and, once `done` is set, the reply that may be given: RESP, as KG.WRITE has it.
-
-    Stands in `Turn.pending` in the place of a connection.
-    """
-
-    definition: TableDefinition
-    mode: bytes
-    rows: list[bytes]
-    keys: list[bytes]
-    slots: list[int]
-    values: list[tuple[Any, ...]] | None
-    """As far as indexes look (`arrow_rows.Rows`)."""
-    identity: Identity
-    lane: Lane
-    id: int = field(default_factory=_numbers.__next__)
-    pending_groups: int = 0
-    reply: bytes = b""
-    done: threading.Event = field(default_factory=threading.Event)
-
-    def send(self, data: bytes) -> None:
-        """It is confirmed, or was refused."""
-        if data[:1] == b"-":
-            self.lane.over = True
-        self.reply = bytes(data)
-        self.done.set()
-
-    def abort(self, reason: str) -> None:
-        self.send(resp.error(f"{UNKNOWN} {reason}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +135,13 @@ class IngestTurns:
         if refusal_now is not None:
             batch.send(refusal_now)
             return
-        reply = self._write(batch)
+        prepared, batch.prepared = batch.prepared, None
+        assert prepared is not None
+        try:
+            reply = self._write(batch, prepared)
+        except TooLarge as error:
+            batch.split(error)
+            return
         if reply.startswith(b"-MOVED "):
             batch.send(routing.with_address(self._asking, reply))
             return
@@ -198,7 +149,8 @@ class IngestTurns:
         if self._node.waiters:
             self._node.takers.look()
         self.batches += 1
-        self.rows += len(batch.rows)
+        self.rows += len(prepared.keys)
+        batch.lane.rows_wanted = prepared.asked
         self._confirm(batch, reply, wrote=True)
 
     def _not_now(self) -> bytes | None:
@@ -208,7 +160,8 @@ class IngestTurns:
             return resp.ERR_NOREPLICAS
         return resp.ERR_OOM if keyspace.used_bytes >= keyspace.limit_bytes else None
 
-    def _write(self, batch: Batch) -> bytes:
+    def _write(self, batch: Batch, prepared: Prepared) -> bytes:
+        """Raises TooLarge; then nothing was written."""
         keyspace = self._node.keyspace
         try:
             table = keyspace.tables.by_id.get(batch.definition.id)
@@ -216,7 +169,7 @@ class IngestTurns:
                 raise UnknownTable(batch.definition.name, keyspace.catalog.by_name)
             if table.schema != batch.definition.schema:
                 raise SchemaChanged(table.name, table.schema, batch.definition.schema)
-            return row_batches.write(keyspace, table, batch.mode, batch.rows, batch.keys, batch.values, batch.slots)
+            return row_blocks.write(keyspace, table, batch.mode, prepared)
         except TableError as error:
             return refusal(error)
 

@@ -10,7 +10,8 @@ Two ways in:
   cannot change places with later ones.
 
 An answer is MessagePack: `[seq, the reply of KG.WRITE]`, an error as there; `-UNKNOWN`: send it again with the same id.
-Next on the path of the data: `wire.arrow_rows`, `ingest_turns`.
+`-SPLIT`: send its rows in smaller batches (`ingest_batch`).
+Next on the path of the data: `wire.arrow_rows`, `ingest_batch`, `ingest_turns`.
 """
 
 import asyncio
@@ -28,19 +29,19 @@ from kubegrid.client.batch import Request, run_batch
 from kubegrid.client.caller import Caller
 from kubegrid.client.errors import ClientError
 from kubegrid.node.context import NodeContext
-from kubegrid.node.ingest_turns import BATCH_BYTES, BATCH_ROWS, Batch, Identity, IngestTurns, Lane
+from kubegrid.node.ingest_batch import RECORDS_MAX, Batch, Identity, Lane, Prepared, TooLarge
+from kubegrid.node.ingest_turns import IngestTurns
 from kubegrid.node.turn import Turn
 from kubegrid.sql.errors import Cancelled, NotSupported, PartlyDone, SqlError, Unavailable, WriteRefused
 from kubegrid.store.record_changes import refusal
 from kubegrid.store.row_batches import MODES
-from kubegrid.wire import resp
 from kubegrid.wire.arrow_rows import ArrowRows
 
 AHEAD_MAX = 4
 """Batches of one stream that are prepared or executed and not answered yet."""
 LOOK_S = 0.05
 """How often a thread that waits for the loop looks whether it still should."""
-SLICE_ROWS = 8 * BATCH_ROWS
+SLICE_ROWS = 8 * RECORDS_MAX
 """Rows of a batch of `write` that are prepared at once: bounds what is in memory beside it."""
 COMMAND_ROWS = 1000
 COMMAND_BYTES = 256 * 1024
@@ -184,20 +185,25 @@ class _Stream:
             identity = Identity(*_identity(b"" if metadata is None else metadata.to_pybytes()))
         except msgspec.MsgspecError:
             raise NotSupported("a batch of rows has [client, seq, acked] beside it, as MessagePack") from None
-        batch = Batch(self._encoder.definition, self._mode, [], [], [], None, identity, self.lane)
+        batch = Batch(self._encoder.definition, self._mode, None, identity, self.lane)
         try:
-            if len(data) > BATCH_ROWS:
-                raise WriteRefused(f"a batch of {len(data)} rows; {BATCH_ROWS} are the most, for each is one log entry")
-            batch.rows, batch.keys, batch.slots, batch.values = self._encoder.admit(data)
-            if len(data) > 1 and sum(map(len, batch.rows)) > BATCH_BYTES:
-                raise WriteRefused(f"a batch whose records have more than {BATCH_BYTES} bytes; send fewer rows at once")
+            batch.prepared = self._prepared(data)
+        except TooLarge as error:
+            batch.split(error)
         except TableError as error:
             batch.send(refusal(error))
-        except SqlError as error:
-            batch.send(resp.error(f"ERR {error.message}"))
         else:
             self._ingest.turns.hand_in(batch)
         self._ahead.put(batch)
+
+    def _prepared(self, data: Any) -> Prepared:
+        definition = self._encoder.definition
+        if definition.indexes or definition.ttl is not None:
+            return Prepared(self._encoder, data, as_rows=True)
+        prepared = Prepared(self._encoder, data, as_rows=False)
+        if self.lane.rows_wanted and len(prepared.keys) <= RECORDS_MAX:
+            prepared.make_rows()
+        return prepared
 
     def finish(self) -> None:
         """Answer what is on its way. Raises what ended the answering."""

@@ -15,12 +15,13 @@ from tests.unit.node.sql_member import TRADES, Replicator, never
 from kubegrid.base.settings import ClientSettings
 from kubegrid.base.table_definitions import parse_column, parse_definition
 from kubegrid.base.tables import Catalog
-from kubegrid.node.ingest_turns import BATCH_ROWS
+from kubegrid.node.ingest_batch import BATCH_ROWS, RECORDS_MAX
 from kubegrid.node.sql_ingest import Ingest
 from kubegrid.node.turn import Turn
 from kubegrid.replication import Gate
 from kubegrid.sql.errors import Cancelled, NotSupported, Unavailable, WriteRefused
-from kubegrid.store.effects import RECORDS, REQUEST
+from kubegrid.store.effects import BLOCK, RECORDS, REQUEST
+from kubegrid.store.row_blocks import BLOCK_ROWS_MIN
 from kubegrid.store.slots import slot_of
 
 Answer = TypeVar("Answer")
@@ -121,19 +122,16 @@ class Member:
         def read() -> dict[int, Any]:
             table = self.keyspace.tables.by_name[b"trades"]
             self.keyspace.validate()
-            rows = [
-                table.codec.decode(value[12:]) for values in self.keyspace.slots for value in (values or {}).values()
-            ]
+            values = [value for values in self.keyspace.slots for value in (values or {}).values()]
+            records = [self.keyspace.blocks.record(value) if type(value) is int else value for value in values]
+            rows = [table.codec.decode(record[12:]) for record in records]
             return {row[1]: row[2] for row in rows}
 
         return self.in_loop(read)
 
-    def records_written(self) -> list[int]:
-        """How many records each entry has."""
-        return [
-            sum((len(args) - 3) // 2 for code, args in zip(effects[::2], effects[1::2], strict=True) if code == RECORDS)
-            for effects, _ in self.replicator.entries
-        ]
+    def effects(self) -> list[int]:
+        """The code of each effect."""
+        return [code for effects, _ in self.replicator.entries for code in effects[::2]]
 
     def close(self) -> None:
         self.ingest.close()
@@ -160,7 +158,9 @@ def own(count: int) -> list[int]:
     return found
 
 
-IDS = own(2 * BATCH_ROWS)
+IDS = own(BATCH_ROWS + 1)
+FEW = BLOCK_ROWS_MIN - 1
+"""Rows that always become records."""
 
 
 def rows(ids: list[int], price: float) -> Any:
@@ -169,27 +169,77 @@ def rows(ids: list[int], price: float) -> Any:
     )
 
 
-def test_each_batch_is_one_entry_with_its_answer_for_whoever_asks_again(member: Member) -> None:
+@pytest.mark.parametrize(("size", "effect"), [(FEW, RECORDS), (FEW + 1, BLOCK)])
+def test_each_batch_is_one_entry_with_its_answer_for_whoever_asks_again(member: Member, size: int, effect: int) -> None:
     stream = member.stream()
     for number in range(5):
-        stream.put(rows(IDS[number * 100 : number * 100 + 100], float(number)), seq=number + 1)
+        stream.put(rows(IDS[number * size : number * size + size], float(number)), seq=number + 1)
     assert [stream.answer() for _ in range(5)] == [
-        (number + 1, b"*3\r\n:%d\r\n:100\r\n:0\r\n" % (number * 100 + 1)) for number in range(5)
+        (number + 1, b"*3\r\n:%d\r\n:%d\r\n:0\r\n" % (number * size + 1, size)) for number in range(5)
     ]
     stream.end()
-    assert member.records_written() == [100] * 5
-    for effects, _ in member.replicator.entries:
-        assert effects[0::2] == [RECORDS, REQUEST]
-    assert member.prices() == {IDS[place]: place // 100 for place in range(500)}
+    assert member.effects() == [effect, REQUEST] * 5
+    assert len(member.replicator.entries) == 5
+    assert member.prices() == {IDS[place]: place // size for place in range(5 * size)}
 
 
-def test_the_largest_batch_is_taken_and_a_larger_one_refused(member: Member) -> None:
+def test_the_largest_batch_of_new_rows_is_taken_and_a_larger_one_refused(member: Member) -> None:
     stream = member.stream()
     stream.put(rows(IDS[:BATCH_ROWS], 1.0), seq=1)
     assert stream.answer()[1].startswith(b"*3")
     stream.put(rows(IDS[: BATCH_ROWS + 1], 1.0), seq=2)
-    assert stream.answer()[1].startswith(b"-ERR a batch of 2049 rows; 2048 are the most")
+    assert stream.answer()[1].startswith(b"-SPLIT a batch of 16385 rows; 16384 are the most")
     stream.end()
+    assert member.effects() == [BLOCK, REQUEST]
+
+
+def test_the_largest_batch_of_rows_that_are_there_is_taken_and_a_larger_one_refused_and_not_remembered(
+    member: Member,
+) -> None:
+    first = member.stream()
+    first.put(rows(IDS[: RECORDS_MAX + 1], 1.0), seq=1)
+    first.answer()
+    first.put(rows(IDS[: RECORDS_MAX + 1], 2.0), seq=2)
+    assert first.answer()[1].startswith(b"-SPLIT a batch of 2049 rows that become records; 2048 are the most")
+    first.end()
+    again = member.stream()
+    again.put(rows(IDS[:RECORDS_MAX], 3.0), seq=2)
+    again.put(rows(IDS[1 : RECORDS_MAX + 1], 4.0), seq=3)
+    assert [again.answer()[1].split(b"\r\n")[2] for _ in range(2)] == [b":2048"] * 2
+    again.end()
+    assert member.effects() == [BLOCK, REQUEST, RECORDS, REQUEST, RECORDS, REQUEST]
+    assert set(member.prices().values()) == {3.0, 4.0}
+
+
+def test_a_table_whose_rows_must_become_records_takes_small_batches_only(member: Member) -> None:
+    member.change(lambda catalog: catalog.create(parse_definition("spots", {**TRADES, "name": "spots", "ttl": 60})))
+    stream = Stream(member, "spots", "replace", "1")
+    stream.put(rows(IDS[: RECORDS_MAX + 1], 1.0), seq=1)
+    assert stream.answer()[1].startswith(b"-SPLIT a batch of 2049 rows; 2048 are the most")
+    stream.end()
+
+
+def test_a_batch_of_too_many_bytes_is_refused_and_one_long_row_is_not(member: Member) -> None:
+    member.change(lambda catalog: catalog.add_column("trades", parse_column({"name": "note", "type": "VARCHAR"})))
+
+    def noted(ids: list[int], size: int) -> Any:
+        return pa.record_batch(
+            [pa.array(["FX"] * len(ids)), pa.array(ids, pa.int64()), pa.array(["x" * size] * len(ids))],
+            ["book", "id", "note"],
+        )
+
+    stream = member.stream(schema=2)
+    stream.put(noted(IDS[:100], 10_000), seq=1)  # as columns
+    assert stream.answer()[1].startswith(b"*3")
+    stream.put(noted(IDS[200:201], 1_000_000), seq=2)
+    assert stream.answer()[1].startswith(b"*3")
+    stream.put(noted(IDS[300:400], 30_000), seq=3)
+    assert stream.answer()[1].startswith(b"-SPLIT a batch whose columns have more than 2097152 bytes")
+    stream.end()
+    again = member.stream(schema=2)
+    again.put(noted(IDS[:100], 15_000), seq=4)  # as records, for they are there
+    assert again.answer()[1].startswith(b"-SPLIT a batch whose records have more than 1048576 bytes")
+    again.end()
 
 
 def test_a_batch_that_is_sent_again_is_answered_and_not_executed(member: Member) -> None:
