@@ -154,6 +154,11 @@ def _is_cast(name: str) -> bool:
     return name in _CAST or name.startswith("DECIMAL")
 
 
+def json_text(value: Any) -> str:
+    """A value of a JSON column as SQL sees it."""
+    return _json(value).decode()
+
+
 def _digits(text: str | None) -> str | None:
     """1E-7 with all its digits: DuckDB does not read every DECIMAL with an exponent."""
     return text if text is None or "E" not in text else f"{Decimal(text):f}"
@@ -169,6 +174,6 @@ def _maker(column: Column) -> Callable[[Sequence[Any]], pa.Array]:
     if name == "UUID":
         return lambda values: pa.ExtensionArray.from_storage(pa.uuid(), pa.array(values, pa.binary(16)))
     if name == "JSON":
-        return lambda values: pa.array([None if value is None else _json(value) for value in values], pa.string())
+        return lambda values: pa.array([None if value is None else json_text(value) for value in values], pa.string())
     wanted = arrow_type(column.type)
     return lambda values: pa.array(values, wanted)

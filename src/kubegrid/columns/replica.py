@@ -15,6 +15,7 @@ Here that is done between statements (`compact`). Next on the path of the data: 
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -26,12 +27,10 @@ from kubegrid.columns.database import SpillFolder, open_database, quoted
 from kubegrid.columns.delta import INCOMING, Change, Copy, insert
 from kubegrid.columns.room import Room
 from kubegrid.sql.errors import Unavailable
-from kubegrid.store.changes import Captured
-from kubegrid.store.records import Record
+from kubegrid.store.changes import Captured, Met
 
-DEAD_ROWS_MIN = 50_000
-DEAD_PART = 4
-"""A table is compacted when more than a quarter of its rows are dead, and at least so many."""
+COMPACT_AFTER_S = 1.0
+"""So long after a copy was built: its first statements have changes to apply, which would wait for the compaction."""
 
 
 class ColumnarReplica:
@@ -57,6 +56,8 @@ class ColumnarReplica:
         """Copies that are being built now."""
         self.builds = 0
         """Copies built since the start."""
+        self._built_s = 0.0
+        """When the last of them was."""
         self.applied = 0
         """Records that came or went and were applied, since the start."""
         self.used_bytes = 0
@@ -107,8 +108,8 @@ class ColumnarReplica:
 
     # -- tables ---------------------------------------------------------------------------------------------------
 
-    def build(self, definition: TableDefinition, generation: int, slices: Iterable[list[Record]]) -> Copy:
-        """A copy with these records, to be entered. The caller makes sure that nobody else builds this table.
+    def build(self, definition: TableDefinition, generation: int, slices: Iterable[Met]) -> Copy:
+        """A copy with these rows, to be entered. The caller makes sure that nobody else builds this table.
 
         Not under `lock`: statements on other tables go on meanwhile.
         """
@@ -125,6 +126,7 @@ class ColumnarReplica:
             with self._opening:
                 self._building -= 1
         self.builds += 1
+        self._built_s = time.monotonic()
         return Copy(definition, generation, rows, self.builds, database)
 
     def give_up(self, number: int) -> None:
@@ -211,15 +213,20 @@ class ColumnarReplica:
             cursor.close()
 
     def compact(self) -> bool:
-        """Free what deleted rows take, if there are many; whether it was tried. Not under `lock`: reading goes on."""
-        worn = [copy for copy in self.copies.values() if copy.dead > max(DEAD_ROWS_MIN, copy.rows // DEAD_PART)]
+        """Free what deleted rows take and compress what came, if it is much; whether it was done. Not under `lock`: reading
+        goes on, and changes wait."""
+        if time.monotonic() - self._built_s < COMPACT_AFTER_S:
+            return False
+        worn = [(copy, copy.dead, copy.loose) for copy in list(self.copies.values()) if copy.worn]
         if not worn:
             return False
-        for copy in worn:
-            copy.dead = 0
         cursor = self.cursor()
         try:
-            compact(cursor)
+            if not compact(cursor):
+                return False
         finally:
             cursor.close()
+        for copy, dead, loose in worn:
+            copy.dead -= dead
+            copy.loose -= loose
         return True

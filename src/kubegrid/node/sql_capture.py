@@ -24,13 +24,14 @@ from kubegrid.node.turn import Turn
 from kubegrid.replication import Gate
 from kubegrid.sql.errors import SchemaMoved, Unavailable
 from kubegrid.store import Keyspace
-from kubegrid.store.changes import Captured, Walk
-from kubegrid.store.records import Record
+from kubegrid.store.changes import Captured, Met, Walk
 
 WALK_KEYS = 3000
 """Keys looked at in one slice of the loop: about two milliseconds."""
 RETRY_S = 0.005
 """How soon to look again during a hand-over, or at a catalog that is about to come."""
+ROWS_PER_RECORD = 20
+"""So many rows that came as columns are applied in the time that one changed record takes."""
 
 DEFAULTS = SqlSettings()
 Answer = TypeVar("Answer")
@@ -49,7 +50,7 @@ class Taken:
 
 
 class Walking:
-    """A way through the keyspace for one table; iterating, in a thread, gives its records slice by slice."""
+    """A way through the keyspace for one table; iterating, in a thread, gives what is met slice by slice."""
 
     def __init__(self, capture: "SqlCapture", walk: Walk, number: int, roles: int, check: Check) -> None:
         self.generation = walk.generations[number]
@@ -59,15 +60,15 @@ class Walking:
         self._roles = roles
         self._check = check
 
-    def __iter__(self) -> Iterator[list[Record]]:
-        def step() -> list[Record]:
+    def __iter__(self) -> Iterator[Met]:
+        def step() -> Met | None:
             return self._capture.step(self._walk, self._number, self._roles)
 
         while not self._walk.done:
             self._check()
-            records = self._capture.in_loop(step, self._check)
-            if records:
-                yield records
+            met = self._capture.in_loop(step, self._check)
+            if met is not None:
+                yield met
 
 
 class SqlCapture:
@@ -245,7 +246,8 @@ class SqlCapture:
         ripe = [
             number
             for number in changes.deltas
-            if changes.waiting(number) >= self.settings.delta_rows_background
+            if changes.waiting(number) + changes.waiting_in_blocks(number) // ROWS_PER_RECORD
+            >= self.settings.delta_rows_background
             and now - asked.get(number, 0.0) < self.settings.delta_lately_s
         ]
         if ripe or gone or given_up:
@@ -257,11 +259,11 @@ class SqlCapture:
             self._asked.pop(number, None)
         self.when_ripe([])
 
-    def step(self, walk: Walk, number: int, roles: int) -> list[Record]:
+    def step(self, walk: Walk, number: int, roles: int) -> Met | None:
         """One slice of a walk."""
         if roles != self._roles or number not in self.keyspace.tables.changes.deltas:
             raise Unavailable("this member's role or the table changed while its columns were built")
-        return walk.step(WALK_KEYS).get(number, [])
+        return walk.step(WALK_KEYS).get(number)
 
     def close(self) -> None:
         """Whoever waits, and whoever comes, is told that this member stops."""

@@ -326,7 +326,8 @@ def test_many_changes_are_applied_before_somebody_asks(tmp_path: Path) -> None:
 
 
 def test_rows_that_were_replaced_are_compacted_away(member: SqlMember, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kubegrid.columns.replica.DEAD_ROWS_MIN", 100)
+    monkeypatch.setattr("kubegrid.columns.delta.WORN_ROWS_MIN", 100)
+    monkeypatch.setattr("kubegrid.columns.replica.COMPACT_AFTER_S", 0.0)
     member.write("trades", *[("a", each, 0.0) for each in range(1000)])
     for number in range(1, 4):
         assert member.sql(COUNT, "trades") == [{"n": 1000, "s": 1000.0 * (number - 1)}]

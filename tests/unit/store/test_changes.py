@@ -1,22 +1,52 @@
 """Tracking of changed records: a copy that is brought up to date by what was captured equals the store, whatever happened."""
 
+from collections import Counter
 from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.store.record_scripts import Step, act, catalog, definition, pack, steps
+from tests.unit.store import record_scripts
+from tests.unit.store.block_scripts import load
+from tests.unit.store.record_scripts import Step, catalog, definition, notes, pack, prices, steps
 
 from kubegrid.base.settings import StoreSettings
-from kubegrid.store import Keyspace, changes
-from kubegrid.store.changes import Walk
+from kubegrid.store import Keyspace, changes, row_blocks
+from kubegrid.store.changes import Cold, Walk
 from kubegrid.store.records import Record
 
 RUNS = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 TINY = StoreSettings(slice_bytes=200, slice_units=5)
 
+TICKS = definition("ticks", indexes=[])
+"""A table whose rows may come as blocks."""
+
+BLOCKS: Counter[str] = Counter()
+"""How many the copies of the first test had to do with."""
+
 flush = st.just([b"FLUSHALL"])
+ids = st.integers(0, 29)
+ticks = ids.map(lambda number: tick(number))
+loads = st.tuples(st.just("load"), ids, st.integers(1, 9)).map(list)
+tick_steps = st.one_of(
+    loads,
+    loads,
+    loads,
+    st.lists(st.tuples(ids, prices, notes), min_size=1, max_size=5).map(
+        lambda rows: [b"KG.WRITE", b"ticks", b"0", b"REPLACE", *[pack(["ab"[n % 2], n, *more]) for n, *more in rows]]
+    ),
+    ticks.map(lambda key: [b"GET", key]),
+    ticks.map(lambda key: [b"HGETALL", key]),
+    ticks.map(lambda key: [b"HINCRBYFLOAT", key, b"price", b"2.5"]),
+    ticks.map(lambda key: [b"DEL", key]),
+    st.lists(ticks, min_size=2, max_size=12).map(lambda keys: [b"DEL", *set(keys)]),
+    ticks.map(lambda key: [b"SET", key, b"plain"]),
+    st.tuples(ticks, st.sampled_from([b"1", b"50"])).map(lambda t: [b"PEXPIRE", *t]),
+    st.just(["build"]),
+    st.sampled_from([["drop", "ticks"], ["create ticks"], ["create ticks"], ["add column", "ticks"]]),
+)
+steps = st.one_of(steps, tick_steps, tick_steps)
 of_copies = st.sampled_from(["copy", "copy", "walk", "walk", "take", "take", "stop", "end of turn", "end of turn"])
 of_log = st.tuples(st.just("take back"), st.integers(1, 3)).map(list)
 scripts = st.lists(
@@ -26,11 +56,39 @@ scripts = st.lists(
 )  # fmt: skip
 
 
+def tick(number: int) -> bytes:
+    return f"ticks:{{{'ab'[number % 2]}}}:{number}".encode()
+
+
+def tick_rows(*numbers: int) -> list[list[Any]]:
+    return [["ab"[number % 2], number, number / 2, "x"] for number in numbers]
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_blocks, "BLOCK_ROWS_MIN", 1)
+
+
+def act(on: Keyspace, step: Step) -> bytes:
+    """Do one step on a primary, also one on ticks."""
+    if step[0] == "load":
+        if b"ticks" not in on.tables.by_name:
+            return b""
+        _, first, count = step
+        numbers = [number for number in range(first, 60) if first % 4 == 0 or on.find(tick(number)) is None]
+        return load(on, "ticks", tick_rows(*numbers[:count])) if numbers else b""
+    if step[0] == "create ticks":
+        if b"ticks" not in on.tables.by_name:
+            on.adopt_catalog(on.catalog.create(TICKS))
+        return b""
+    return record_scripts.act(on, step)
+
+
 def keyspace(*, primary: bool = True) -> Keyspace:
     made = Keyspace(TINY, 0, 16383, random=Random(7).randrange)
     made.primary = primary
     made.now_ms = 1_000_000
-    made.adopt_catalog(catalog(definition("trades")))
+    made.adopt_catalog(catalog(definition("trades"), TICKS))
     made.take_turn()
     return made
 
@@ -39,9 +97,15 @@ def records(of: Keyspace) -> dict[int, set[Record]]:
     found: dict[int, set[Record]] = {number: set() for number in of.tables.by_id}
     for values in of.slots:
         for value in (values or {}).values():
+            if type(value) is int:
+                value = of.blocks.record(value)
             if type(value) is Record and value.table_id in found:
                 found[value.table_id].add(value)
     return found
+
+
+def rows_of(cold: Cold) -> list[Record]:
+    return cold.block.records([place for place in range(cold.block.size) if place not in cold.taken])
 
 
 class Copies:
@@ -53,6 +117,8 @@ class Copies:
         self.copies: dict[int, tuple[int, dict[int, Record]]] = {}
         self.walk: Walk | None = None
         self.met: dict[int, dict[int, Record]] = {}
+        self.blocks_met = 0
+        self.blocks_taken = 0
 
     def begin(self) -> None:
         """Copy the tables of which there is no copy yet; looking at their records takes several steps."""
@@ -66,8 +132,9 @@ class Copies:
         if self.walk is None:
             return
         for number, found in self.walk.step(budget).items():
-            for record in found:
-                assert record.version not in self.met[number]
+            self.blocks_met += len(found.blocks)
+            for record in [*found.records, *[record for cold in found.blocks for record in rows_of(cold)]]:
+                assert record.version not in self.met[number], "met twice"
                 self.met[number][record.version] = record
         if self.walk.done:
             for number, generation in self.walk.generations.items():
@@ -78,15 +145,20 @@ class Copies:
     def take(self) -> None:
         """Bring the copies up to date, and compare them with the store."""
         walked = self.walk.generations if self.walk is not None else {}
-        captured = self.changes.take(number for number in self.of.tables.by_id if number not in walked)
+        captured = self.changes.take(number for number in self.copies if number not in walked)
         self.copies = {number: copy for number, copy in self.copies.items() if number in captured}
-        for number, (added, gone, generation) in captured.items():
+        for number, (added, gone, generation, blocks, dead) in captured.items():
             known, copy = self.copies[number]
             if generation != known:
                 copy = {}
             for record in gone:
                 copy.pop(record.version, None)
-            for record in added:
+            self.blocks_taken += len(blocks)
+            cold = [
+                Cold(block, {version - block.first for version in dead if block.first <= version < block.end})
+                for block in blocks
+            ]
+            for record in [*[record for each in cold for record in rows_of(each)], *added]:
                 assert record.version not in copy, "two records of one version"
                 copy[record.version] = record
             self.copies[number] = generation, copy
@@ -103,6 +175,9 @@ class Copies:
 def step_of_copies(copies: Copies, what: str) -> None:
     if what == "copy":
         copies.begin()
+    elif what == "track":  # what comes before the walk begins is not met by it
+        known = set(copies.copies).union(copies.walk.generations if copies.walk is not None else ())
+        copies.changes.start(copies.of, set(copies.of.tables.by_id) - known)
     elif what == "walk":
         copies.look(3)
     elif what == "take":
@@ -153,6 +228,96 @@ def test_copies_on_a_primary_and_its_backup_follow_writes_expiry_catalogs_and_wh
             primary.free_slice(5)
     finish(on_primary)
     finish(on_backup)
+
+
+def tick_step(random: Random) -> Step:
+    """Work on ticks: loads, and whatever may happen to rows of blocks."""
+    key = tick(random.randrange(60))
+    some = [tick(random.randrange(60)) for _ in range(random.choice([1, 1, 4, 20]))]
+    rows = [["ab"[n % 2], n, random.random(), "y"] for n in random.sample(range(60), random.choice([1, 3, 10]))]
+    return random.choice(
+        [
+            ["load", random.randrange(40), random.randrange(1, 15)],
+            ["load", random.randrange(40), random.randrange(1, 15)],
+            ["load", random.randrange(40), random.randrange(1, 15)],
+            [b"KG.WRITE", b"ticks", b"0", b"REPLACE", *map(pack, rows)],
+            [b"HGETALL", key],
+            [b"HINCRBYFLOAT", key, b"price", b"1"],
+            [b"DEL", *dict.fromkeys(some)],
+            [b"DEL", *dict.fromkeys(some)],
+            [b"SET", key, b"plain"],
+            [b"PEXPIRE", key, b"3"],
+            ["build"],
+            ["add column", "ticks"],
+        ]
+    )
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_copies_follow_blocks_of_rows_through_everything(seed: int) -> None:
+    random = Random(seed)
+    primary, backup, joiner = keyspace(), keyspace(primary=False), keyspace(primary=False)
+    all_copies = [Copies(primary), Copies(backup), Copies(joiner)]
+    log: list[tuple[list[Any], list[Any]]] = []
+    joining: list[Any] = []
+    for _ in range(250):
+        for each in (primary, backup, joiner):
+            each.now_ms += 1
+        what = random.choices(
+            ["act", "of copies", "end of turn", "take back", "housekeeping", "rare", "join"], [40, 30, 15, 3, 8, 1, 4]
+        )[0]
+        if what == "act":
+            act(primary, tick_step(random))
+        elif what == "of copies":
+            step = random.choice(["copy", "copy", "track", "walk", "walk", "walk", "walk", "take", "take", "stop"])
+            for copies in all_copies:
+                step_of_copies(copies, step)
+        elif what == "end of turn":
+            log.append(primary.take_turn()[:2])
+            if len(log) > 3:
+                effects = log.pop(0)[0]
+                backup.apply(effects)
+                joining.append(effects)
+        elif what == "take back":
+            log.append(primary.take_turn()[:2])
+            for _ in range(min(random.randrange(1, 4), len(log))):
+                primary.revert(log.pop()[1])
+        elif what == "housekeeping":
+            primary.expire_slice(10)
+            for each in (primary, backup, joiner):
+                each.free_slice(5)
+                each.build_slice(random.choice([3, 50]))
+        elif what == "rare":
+            act(primary, random.choice([[b"FLUSHALL"], ["drop", "ticks"]]))
+            act(primary, ["create ticks"])
+        else:  # a joiner gets a snapshot of what is confirmed, and the log since
+            log.append(primary.take_turn()[:2])
+            while log:
+                backup.apply(log.pop(0)[0])
+            joining = []
+            joiner.reset()
+            all_copies[2].stop()
+            for payload in primary.snapshot():
+                joiner.load(payload)
+                step_of_copies(all_copies[2], random.choice(["track", "copy", "walk", "take"]))
+                if random.random() < 0.5:
+                    act(primary, tick_step(random))
+                    log.append(primary.take_turn()[:2])
+                    joining.append(log.pop()[0])
+                    backup.apply(joining[-1])
+            for effects in joining:
+                joiner.apply(effects)
+                all_copies[2].take()
+            joining = []
+        if what != "join" and joining and joiner.catalog.version:
+            joiner.apply(joining.pop(0))
+    for copies in all_copies:
+        finish(copies)
+        BLOCKS.update(met=copies.blocks_met, taken=copies.blocks_taken)
+
+
+def test_those_were_about_blocks() -> None:
+    assert min(BLOCKS["met"], BLOCKS["taken"]) > 200, BLOCKS
 
 
 @RUNS
@@ -252,9 +417,87 @@ def test_a_walk_looks_at_about_as_many_keys_as_it_may_also_in_one_slot(primary: 
     walk = Walk(primary, [1])
     sizes = []
     while not walk.done:
-        sizes.append(len(walk.step(100).get(1, ())))
+        met = walk.step(100).get(1)
+        sizes.append(0 if met is None else len(met.records))
     assert sum(sizes) == 1000
     assert max(sizes) <= 100
+
+
+def walked(on: Keyspace, number: int, budget: int = 1000) -> tuple[list[Record], list[Record]]:
+    """All that a walk meets of a table: records, and rows of blocks."""
+    on.tables.changes.start(on, [number])
+    walk = Walk(on, [number])
+    records: list[Record] = []
+    cold: list[Record] = []
+    while not walk.done:
+        for met in walk.step(budget).values():
+            records += met.records
+            cold += [record for each in met.blocks for record in rows_of(each)]
+    return records, cold
+
+
+def test_rows_that_nobody_touched_are_met_and_captured_as_blocks(primary: Keyspace) -> None:
+    load(primary, "ticks", tick_rows(*range(8)))
+    assert [len(part) for part in walked(primary, 2)] == [0, 8]
+    load(primary, "ticks", tick_rows(*range(8, 13)))
+    load(primary, "ticks", tick_rows(*range(13, 18)))
+    captured = primary.tables.changes.take()[2]
+    assert [block.size for block in captured.blocks] == [5, 5]
+    assert (captured.added, captured.gone, captured.dead) == (set(), set(), set())
+
+
+def test_a_row_of_a_block_that_was_read_is_met_once_and_is_no_change(primary: Keyspace) -> None:
+    load(primary, "ticks", tick_rows(*range(8)))
+    primary.find(b"ticks:{a}:2")
+    assert [len(part) for part in walked(primary, 2, budget=1)] == [1, 7]
+    load(primary, "ticks", tick_rows(*range(8, 16)))
+    primary.find(b"ticks:{a}:8")
+    assert primary.tables.changes.waiting(2) == 0
+    captured = primary.tables.changes.take()[2]
+    assert (captured.added, captured.gone, captured.dead, len(captured.blocks)) == (set(), set(), set(), 1)
+
+
+def test_rows_that_left_a_block_are_named_beside_it_and_their_successors_added(primary: Keyspace) -> None:
+    primary.tables.changes.start(primary, [2])
+    load(primary, "ticks", tick_rows(*range(8)))
+    [first] = [block.first for block in primary.blocks]
+    act(primary, [b"DEL", b"ticks:{a}:2"])
+    act(primary, [b"HINCRBYFLOAT", b"ticks:{b}:3", b"price", b"1"])
+    assert primary.tables.changes.waiting(2) == 3
+    captured = primary.tables.changes.take()[2]
+    assert captured.dead == {first + 2, first + 3}
+    assert [record.version for record in captured.added] == [first + 8]
+    act(primary, [b"DEL", b"ticks:{a}:4"])
+    assert [record.version for record in primary.tables.changes.take()[2].gone] == [first + 4]
+
+
+def test_rows_of_blocks_are_no_reason_to_give_up_a_copy(primary: Keyspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "RECORDS_MIN", 3)
+    tracked = primary.tables.changes
+    tracked.start(primary, [2])
+    load(primary, "ticks", tick_rows(*range(10)))
+    assert (tracked.waiting(2), tracked.waiting_in_blocks(2), tracked.trim(primary)) == (0, 10, [])
+    for number in range(0, 12, 2):
+        act(primary, [b"DEL", b"ticks:{a}:%d" % number])
+    assert tracked.trim(primary) == [2], "they left, and are named one by one"
+
+
+def test_a_walk_passes_over_keys_of_rows_that_it_gave_as_blocks(primary: Keyspace) -> None:
+    for first in range(0, 500, 50):
+        load(primary, "ticks", [["a", n, 1.0, None] for n in range(first, first + 50)])
+    primary.find(b"ticks:{a}:77")
+    primary.tables.changes.start(primary, [2])
+    walk = Walk(primary, [2])
+    primary.find(b"ticks:{a}:78")
+    steps = 0
+    found: list[int] = []
+    while not walk.done:
+        for met in walk.step(20).values():
+            found += [record.version for record in met.records]
+            found += [record.version for cold in met.blocks for record in rows_of(cold)]
+        primary.find(b"ticks:{a}:%d" % (100 + steps))
+        steps += 1
+    assert sorted(found) == list(range(1, 501))
 
 
 def test_what_changed_too_much_is_given_up(primary: Keyspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,3 +519,15 @@ def test_sets_that_are_given_up_are_freed_in_slices(primary: Keyspace) -> None:
     assert primary.garbage
     while primary.garbage:
         assert primary.free_slice(400) <= 400
+
+
+def test_a_record_that_was_there_before_its_block_came_is_gone_when_it_leaves(primary: Keyspace) -> None:
+    """On a joiner: a log over a fuzzy snapshot."""
+    load(primary, "ticks", tick_rows(*range(8)))
+    record = primary.find(b"ticks:{a}:2")
+    [block] = primary.blocks
+    delta = changes.Delta(1)
+    delta.enter_block(block)
+    assert not delta.has_in_block(record.version)
+    delta.leave_many([record])
+    assert (delta.gone, delta.dead) == ({record}, {record.version})
