@@ -13,6 +13,7 @@ blocks does not load it. Next: `cold_rows`; blocks come in by `row_blocks`.
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
@@ -191,6 +192,16 @@ class Blocks:
             then = msgspec.structs.replace(definition, columns=definition.columns[:width])
             rows = self._rows[definition.id, width] = BlockRows(then)
         return rows
+
+    @contextmanager
+    def scan(self) -> Iterator[Scan]:
+        """Note which rows leave blocks after they were looked at."""
+        scan = Scan()
+        self.scans.append(scan)
+        try:
+            yield scan
+        finally:
+            self.scans.remove(scan)
 
     # -- everything goes, and comes back -------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ Everything here keeps the books of `Keyspace`. Next: `row_blocks`.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kubegrid.store.memory import COLD_ROW_BYTES
+from kubegrid.store.effects import DELETE, RESTORE_ROWS
+from kubegrid.store.memory import COLD_ROW_BYTES, KEY_OVERHEAD_BYTES
 from kubegrid.store.records import Record
 
 if TYPE_CHECKING:
@@ -72,15 +73,82 @@ def thaw_many(keyspace: "Keyspace", tables: Sequence[dict[bytes, Any]], keys: li
                 keyspace.used_bytes += len(record) - COLD_ROW_BYTES - freed
 
 
-def leave(keyspace: "Keyspace", key: bytes, version: int) -> int:
-    """A cold row is about to be replaced or removed by what has undo of its own, or needs none; how many bytes go."""
-    block = keyspace.blocks.of(version)
+def leave(keyspace: "Keyspace", key: bytes, version: int, block: "Block") -> int:
+    """A cold row is replaced or removed by what has undo of its own, or needs none; how many bytes go beside the key's."""
     tables = keyspace.tables
     if block.number in tables.deltas:
         tables.leave(block.record(version))
     else:
         tables.count(block.number, -1)
     return COLD_ROW_BYTES + keyspace.blocks.take(block, version, key)
+
+
+# -- rows of dropped tables ------------------------------------------------------------------------------------------
+
+
+def remove_strays(keyspace: "Keyspace", keys: list[bytes], slots: Sequence[int], versions: Sequence[int]) -> None:
+    """On the primary: delete cold rows of dropped tables, as one effect, and none of them is looked at."""
+    blocks = keyspace.blocks
+    of = [blocks.of(version) for version in versions]
+    if keyspace.recording:
+        keyspace.effects += (DELETE, keys)
+        keyspace.undo += (RESTORE_ROWS, [keys, slots, versions, of])
+    for key, slot, version, block in zip(keys, slots, versions, of, strict=True):
+        del keyspace.slots[slot][key]  # type: ignore[union-attr]
+        keyspace.used_bytes -= KEY_OVERHEAD_BYTES + len(key) + leave(keyspace, key, version, block)
+    keyspace.key_count -= len(keys)
+    keyspace.dirty += len(keys)
+    if keyspace.watched:
+        for key in keys:
+            keyspace.touch(key)
+
+
+def bring_back(
+    keyspace: "Keyspace", keys: list[bytes], slots: Sequence[int], versions: Sequence[int], of: "list[Block]"
+) -> None:
+    """Take `remove_strays` back."""
+    blocks = keyspace.blocks
+    for key, slot, version, block in zip(keys, slots, versions, of, strict=True):
+        keyspace.slots[slot][key] = version  # type: ignore[index]
+        block.taken.discard(version - block.first)
+        keyspace.tables.count(block.number, 1)
+        keyspace.used_bytes += KEY_OVERHEAD_BYTES + len(key) + COLD_ROW_BYTES
+        if not blocks.has(block):
+            blocks.enter(block)
+            keyspace.used_bytes += block.cost
+    keyspace.key_count += len(keys)
+
+
+def remove_strays_at(keyspace: "Keyspace", keys: list[bytes], slots: Sequence[int]) -> None:
+    """On the primary: delete what these keys hold of dropped tables, which counts as missing."""
+    found = []
+    for key, slot in zip(keys, slots, strict=True):
+        values = keyspace.slots[slot]
+        value = None if values is None else values.get(key)
+        if type(value) is int:
+            if is_stray(keyspace, value):
+                found.append((key, slot, value))
+        elif type(value) is Record and keyspace.tables.is_stray(value):
+            keyspace.remove(key)
+    if found:
+        remove_strays(keyspace, *map(list, zip(*found, strict=True)))
+
+
+def sweep_slice(keyspace: "Keyspace", budget: int) -> int:
+    """On the primary: delete rows of blocks of dropped tables, about `budget` at most; how many it were."""
+    done = 0
+    known = keyspace.tables.by_id
+    while done < budget:
+        block = next((block for block in keyspace.blocks if block.number not in known), None)
+        if block is None:
+            break
+        places = block.cold()[: budget - done]
+        remove_strays(keyspace, *block.keys(places), [block.first + place for place in places])
+        done += len(places)
+    return done
+
+
+# -- blocks of which little is left ----------------------------------------------------------------------------------
 
 
 def thaw_slice(keyspace: "Keyspace", budget: int) -> int:

@@ -2,7 +2,8 @@
 
 Each record is seen at most once, and one that matches all the time is seen, though it may change between two slices: the
 candidates of an index are listed at the beginning, and looked up again by their keys before they count; without an index
-the keys of each slot are listed when its turn comes, and a record never moves to another slot.
+the keys of each slot are listed when its turn comes, and a record never moves to another slot. Rows that are cold are looked
+at before that, block by block.
 """
 
 from collections.abc import Generator
@@ -11,6 +12,7 @@ from typing import Any, Final
 from kubegrid.base.table_errors import TableError, UnknownTable
 from kubegrid.sql.predicate import Predicate
 from kubegrid.store import record_changes
+from kubegrid.store.blocks import Scan
 from kubegrid.store.candidates import buckets_for
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import parse_int64
@@ -182,26 +184,54 @@ def _matching_of_all(
     project = table.codec.projection(predicate.columns)
     matches = predicate.matches_columns
     slots = keyspace.slots
-    for slot in keyspace.owned:
-        keys = list(slots[slot] or ())
-        for start in range(0, len(keys), budget.size):
-            part = keys[start : start + budget.size]
-            for key in part:
-                value = (slots[slot] or {}).get(key)
-                if (
-                    type(value) is Record
-                    and value[:4] == head
-                    and matches(project(value[HEADER_BYTES:]))
-                    and keyspace.find(key) is value
-                ):
-                    yield key, value, table
-            if budget.spend(len(part)):
+    with keyspace.blocks.scan() as scan:
+        yield from _matching_of_blocks(keyspace, table, predicate, budget, scan)
+        for slot in keyspace.owned:
+            keys = list(slots[slot] or ())
+            for start in range(0, len(keys), budget.size):
+                part = keys[start : start + budget.size]
+                for key in part:
+                    value = (slots[slot] or {}).get(key)
+                    if (
+                        type(value) is Record
+                        and value[:4] == head
+                        and key not in scan.keys
+                        and matches(project(value[HEADER_BYTES:]))
+                        and keyspace.find(key) is value
+                    ):
+                        yield key, value, table
+                if budget.spend(len(part)):
+                    yield None
+                    table = _still(keyspace, table)
+            # An empty slot costs next to nothing beside a key.
+            if slot % 16 == 0 and budget.spend(1):
                 yield None
                 table = _still(keyspace, table)
-        # An empty slot costs next to nothing beside a key.
-        if slot % 16 == 0 and budget.spend(1):
-            yield None
-            table = _still(keyspace, table)
+
+
+def _matching_of_blocks(
+    keyspace: Keyspace, table: Table, predicate: Predicate, budget: Budget, scan: Scan
+) -> Generator[Match | None, None, None]:
+    """The cold rows that match, which stay cold. What leaves its block before it is looked at is met in its slot later."""
+    project = table.codec.projection(predicate.columns)
+    matches = predicate.matches_columns
+    blocks = keyspace.blocks
+    for block in blocks.of_table(table.id):
+        for start in range(0, block.size, budget.size):
+            if not blocks.has(block):
+                break
+            places = block.cold(start, start + budget.size)
+            records = dict(zip(places, block.records(places), strict=True))
+            found = [place for place in places if matches(project(records[place][HEADER_BYTES:]))]
+            keys = block.keys(found)[0] if found else []
+            for place, key in zip(found, keys, strict=True):
+                if place not in block.taken and blocks.has(block) and table.id in keyspace.tables.by_id:
+                    scan.reached = block.first + place + 1
+                    yield key, records[place], table
+            scan.reached = block.first + min(start + budget.size, block.size)
+            if budget.spend(len(places)):
+                yield None
+                table = _still(keyspace, table)
 
 
 def _still(keyspace: Keyspace, table: Table) -> Table:

@@ -72,8 +72,7 @@ def del_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
 def exists(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     if len(args) > keyspace.settings.atomic_units_max:
         return too_many(keyspace, args[0].decode("ascii", "replace").lower())
-    find = keyspace.find
-    return resp.integer(sum(find(key) is not None for key in args[1:]))
+    return resp.integer(sum(map(keyspace.holds, args[1:])))
 
 
 def type_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
@@ -101,7 +100,7 @@ def _rename(keyspace: Keyspace, key: bytes, to: bytes, name: str, *, only_new: b
         return ERR_NO_SUCH_KEY
     if key == to:
         return ZERO if only_new else OK
-    if only_new and keyspace.find(to) is not None:
+    if only_new and keyspace.holds(to):
         return ZERO
     # The effect of a rename is the value under its new name: replays must not depend on the old one being there.
     if type(value) is Hash and not _is_movable(keyspace, value):
@@ -139,7 +138,7 @@ def copy(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     if key == to:
         return _SAME_KEY
     value = keyspace.find(key)
-    if value is None or (not replace and keyspace.find(to) is not None):
+    if value is None or (not replace and keyspace.holds(to)):
         return ZERO
     at_ms = keyspace.expiry_of(key)
     if type(value) is bytes:

@@ -30,7 +30,7 @@ def randomkey(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
             values = keyspace.slots[slot]
             if rank < len(values):  # type: ignore[arg-type]
                 key = next(islice(values, rank, None))  # type: ignore[arg-type]
-                if keyspace.find(key) is not None:
+                if keyspace.holds(key):
                     return resp.bulk(key)
                 break
             rank -= len(values)  # type: ignore[arg-type]

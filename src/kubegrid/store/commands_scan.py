@@ -25,6 +25,8 @@ KEYS_REPLY_BYTES_MAX: Final = 64 * 1024 * 1024
 
 _EMPTY = resp.array([resp.bulk(b"0"), resp.EMPTY_ARRAY])
 _KEYS_TOO_LONG = resp.error(f"ERR the reply of KEYS would exceed {KEYS_REPLY_BYTES_MAX} bytes, use SCAN")
+_KINDS: Final = {b"string": (bytes,), b"hash": (Hash,), b"record": (Record, int)}
+"""Types of what is in the keyspace, for TYPE. An integer stands for a record that is cold."""
 _CURSOR = re.compile(rb"([+-]?)(\d+)")
 
 Options = tuple[int, Matcher | None, bytes | None]
@@ -115,10 +117,10 @@ def _chosen(
         keys = [key for key in keys if matches(key)]
     if kind is not None:
         values = keyspace.slots[slot] or {}
-        wanted = {b"string": bytes, b"hash": Hash, b"record": Record}.get(kind)
-        return [key for key in keys if type(values.get(key)) is wanted is not None and keyspace.find(key) is not None]
+        wanted = _KINDS.get(kind, ())
+        return [key for key in keys if type(values.get(key)) in wanted and keyspace.holds(key)]
     if keyspace.expires[slot] is not None or keyspace.tables.strays:
-        return [key for key in keys if keyspace.find(key) is not None]
+        return [key for key in keys if keyspace.holds(key)]
     values = keyspace.slots[slot] or {}
     return [key for key in keys if key in values]
 

@@ -78,7 +78,7 @@ def _take_oldest(keyspace: Keyspace, table: Table, predicate: Predicate, resp3: 
                         break
             if oldest is None:
                 return resp.null(resp3)
-            if keyspace.find(oldest[1]) is oldest[0]:
+            if keyspace.find(oldest[1]) == oldest[0]:
                 return _taken(keyspace, oldest[2], oldest[1], oldest[0])
     except TableError as error:
         return refusal(error)

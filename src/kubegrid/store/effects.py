@@ -72,3 +72,5 @@ RESTORE_REQUEST: Final = 6
 """[client, seq, [acked, used_ms] | None, dropped replies by number]: before it was answered; None: a new client."""
 RESTORE_CLIENT: Final = 7
 """[client, its requests by reference]."""
+RESTORE_ROWS: Final = 8
+"""[keys, slots, versions, blocks]: cold rows of dropped tables, each with its block by reference."""

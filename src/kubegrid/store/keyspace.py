@@ -447,7 +447,7 @@ class Keyspace:
             if type(old) is bytes:
                 self.used_bytes -= len(old)
             elif type(old) is int:
-                self.used_bytes -= cold_rows.leave(self, key, old)
+                self.used_bytes -= cold_rows.leave(self, key, old, self.blocks.of(old))
             else:
                 self.used_bytes -= old.cost
                 if type(old) is Record:

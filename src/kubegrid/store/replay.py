@@ -143,6 +143,8 @@ def revert(keyspace: "Keyspace", undo: list[Any]) -> None:
             keyspace.place(slot_of(args[0]), args[0], args[1], args[2])
         elif code == op.RESTORE_EXPIRY:
             keyspace._set_at(slot_of(args[0]), args[0], args[1])
+        elif code == op.RESTORE_ROWS:
+            cold_rows.bring_back(keyspace, *args)
         elif code == op.RESTORE_TABLES:
             keyspace.set_tables(args[1], args[0])
         elif code in (op.RESTORE_REQUEST, op.RESTORE_CLIENT):

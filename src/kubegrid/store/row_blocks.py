@@ -2,7 +2,8 @@
 
 **Hot path** of loading tables, and of a backup that follows it: of each row nothing is made but its key and an integer.
 A batch becomes a block if all its keys are new and distinct, and its table has no indexes and no time to live; any other
-is written row by row (`row_batches`), and whoever looks at the result cannot tell.
+is written row by row (`row_batches`), and whoever looks at the result cannot tell. Rows of a dropped table are no keys: a
+table that was truncated is loaded again as fast as at first.
 
 Replaying a log over a fuzzy snapshot may bring a block whose rows are partly there, newer, or replaced: each key is made
 what the block says, unless it has that very version already. A block whose table is not in the catalog is left out: then
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from kubegrid.store import row_batches
+from kubegrid.store import cold_rows, row_batches
 from kubegrid.store.blocks import Block
 from kubegrid.store.effects import BLOCK
 from kubegrid.store.memory import COLD_ROW_BYTES, KEY_OVERHEAD_BYTES
@@ -50,6 +51,8 @@ class Prepared(Protocol):
 def write(keyspace: "Keyspace", table: "Table", mode: bytes, prepared: Prepared) -> bytes:
     """Put the rows, as one effect; the reply of KG.WRITE, `[first version, written, kept]` or `-MOVED`. Raises TableError."""
     keys = prepared.keys
+    if keyspace.tables.strays:
+        cold_rows.remove_strays_at(keyspace, keys, prepared.slots)
     if len(keys) >= BLOCK_ROWS_MIN and not table.indexes and table.definition.ttl is None:
         first = _write_block(keyspace, table, prepared)
         if first:

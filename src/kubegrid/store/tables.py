@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubegrid.base.tables import ORDERED, Catalog, TableDefinition
 from kubegrid.sql.predicate import Predicates
+from kubegrid.store import cold_rows
 from kubegrid.store.blocks import Block
 from kubegrid.store.changes import Changes
 from kubegrid.store.indexes import Index, placer
@@ -228,9 +229,10 @@ class Tables:
     def sweep_slice(self, keyspace: "Keyspace", budget: int) -> int:
         """Delete records of dropped tables: look at `budget` keys; how many units of work it was, 0 when none is left.
 
-        The deletions are effects like any other; only a primary may call it.
+        Blocks go first, and need no look at the keyspace. The deletions are effects like any other; only a primary may
+        call it.
         """
-        work = 0
+        work = cold_rows.sweep_slice(keyspace, budget) if self.strays else 0
         owned = keyspace.owned
         while self.strays and work < budget:
             if not self.sweep_queue:
