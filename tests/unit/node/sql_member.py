@@ -169,6 +169,7 @@ class SqlMember:
         def read() -> set[tuple[Any, ...]]:
             table = self.keyspace.tables.by_name[name.encode()]
             values = [value for slot in self.keyspace.slots for value in (slot or {}).values()]
+            values = [self.keyspace.blocks.record(value) if type(value) is int else value for value in values]
             return {tuple(table.codec.decode(v.row)) for v in values if getattr(v, "table_id", None) == table.id}
 
         return self.in_loop(read)

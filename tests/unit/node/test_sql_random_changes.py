@@ -7,10 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 from tests.unit.node.sql_member import SqlMember
+from tests.unit.store.block_scripts import load
 from tests.unit.store.record_scripts import BOOKS, act, definition
 
 from kubegrid.base.settings import SqlSettings
 from kubegrid.replication import Gate
+from kubegrid.store import row_blocks
 
 STEPS = 120
 SETTINGS = SqlSettings(delta_rows_background=5)
@@ -24,8 +26,14 @@ class Script:
         self.member = member
         self.random = Random(seed)
         self.rows_compared = 0
+        self.blocks_compared = 0
+        self.loaded = 0
         self.steps = {
             self.write: 40,
+            self.load: 25,
+            self.load_more: 25,
+            self.read: 10,
+            self.compact: 3,
             self.remove: 20,
             self.change: 10,
             self.ask: 30,
@@ -47,9 +55,12 @@ class Script:
         self.member.in_turn(lambda: act(self.member.keyspace, list(step)))
 
     def name(self) -> str:
-        return self.random.choice(["trades", "trades", "quotes"])
+        return self.random.choice(["trades", "trades", "quotes", "ticks", "ticks"])
 
     def key(self) -> bytes:
+        if self.random.random() < 0.5:  # a row of a load, more likely one that came lately
+            number = max(0, self.loaded - int(self.random.expovariate(1 / 60)))
+            return f"ticks:{{b}}:{1000 + number}".encode()
         book = self.random.choice(["a", "b", "FX%3A%7B1%7D"])
         return f"{self.name()}:{{{book}}}:{self.random.randrange(20)}".encode()
 
@@ -60,6 +71,26 @@ class Script:
             for _ in range(random.choice([1, 3, 30]))
         ]
         self.act(b"KG.WRITE", self.name().encode(), b"0", b"REPLACE", *map(pack, rows))
+
+    def load(self) -> None:
+        """Rows of a batch that become a block, at times without one of their columns."""
+        count = self.random.choice([1, 5, 40])
+        rows = [["b", 1000 + self.loaded + n, self.random.random(), "n"][: 3 + self.loaded % 2] for n in range(count)]
+        self.loaded += count
+        self.member.in_turn(lambda: load(self.member.keyspace, "ticks", rows))
+
+    def load_more(self) -> None:
+        """The same a few times; some of the rows are changed before anybody asks."""
+        for _ in range(3):
+            self.load()
+            self.random.choice([self.remove, self.change, self.read, self.housekeeping])()
+
+    def read(self) -> None:
+        for _ in range(self.random.choice([1, 30])):
+            self.act(b"HGETALL", self.key())
+
+    def compact(self) -> None:
+        self.member.fragments.replica.compact()
 
     def remove(self) -> None:
         for _ in range(self.random.choice([1, 5])):
@@ -77,7 +108,8 @@ class Script:
     def drop_and_make_again(self) -> None:
         name = self.name()
         self.act("drop", name)
-        self.act("create", name, None)
+        catalog = self.member.keyspace.catalog
+        self.member.adopt(catalog.create(table(name)))
         self.act("sweep")
 
     def expire(self) -> None:
@@ -96,6 +128,7 @@ class Script:
 
     def housekeeping(self) -> None:
         self.member.in_loop(self.member.capture.tidy)
+        self.member.in_loop(self.member.keyspace.build_slice)
 
     def be_deposed(self) -> None:
         """Take back the last few entries, and become the primary again."""
@@ -119,17 +152,25 @@ class Script:
             found, there = self.member.table(name), self.member.stored(name)
             assert sorted(map(repr, found)) == sorted(map(repr, there)), name
             self.rows_compared += len(there)
+        self.blocks_compared += len(self.member.keyspace.blocks.firsts)
+
+
+def table(name: str) -> Any:
+    """Only ticks have no index, so that their rows may come as blocks."""
+    return definition(name, indexes=[]) if name == "ticks" else definition(name)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_replica_is_what_the_store_is(tmp_path: Path, seed: int) -> None:
-    member = SqlMember(
-        tmp_path, definition("trades", ttl=None).to_json(), definition("quotes").to_json(), settings=SETTINGS
-    )
+def test_the_replica_is_what_the_store_is(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_blocks, "BLOCK_ROWS_MIN", 3)
+    monkeypatch.setattr("kubegrid.columns.delta.WORN_ROWS_MIN", 50)
+    monkeypatch.setattr("kubegrid.columns.replica.COMPACT_AFTER_S", 0.0)
+    member = SqlMember(tmp_path, *[table(name).to_json() for name in ("trades", "quotes", "ticks")], settings=SETTINGS)
     member.replicator.entries.clear()
     try:
         script = Script(member, seed)
         script.run()
         assert script.rows_compared > 500
+        assert script.blocks_compared > 30
     finally:
         member.close()
