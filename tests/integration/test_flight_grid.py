@@ -97,6 +97,9 @@ def test_adbc_works_on_a_grid(grid: GridProcesses) -> None:
         assert cursor.rowcount == 30
         cursor.execute("SELECT sum(seats) FROM planes WHERE seats < ?", (10,))
         assert cursor.fetchall() == [(45,)]
+        for factor, product in ((2, [(14,)]), (1.5, [(10.5,)])):  # names and types of columns hang on the values
+            cursor.execute("SELECT seats * ? FROM planes WHERE tail = 'N7'", (factor,))
+            assert cursor.fetchall() == product
         cursor.execute("UPDATE planes SET seats = seats + 1 WHERE tail = 'N7'")
         cursor.execute("SELECT seats FROM planes WHERE tail = 'N7'")
         assert cursor.fetchall() == [(8,)]

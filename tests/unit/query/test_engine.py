@@ -248,6 +248,9 @@ def test_describing_a_prepared_statement_tells_its_columns_and_parameters(engine
     assert described.parameters == 2
     assert described.schema.names == ["id", "double"]
     assert not described.writes
+    half = engine.describe("SELECT id * ? FROM trades", [0.5])
+    assert half.schema == engine.execute("SELECT id * ? FROM trades", [0.5]).schema
+    assert half.schema != engine.describe("SELECT id * ? FROM trades").schema
     assert engine.describe("SHOW TABLES").schema.names[0] == "name"
     assert engine.describe("EXPLAIN ANALYZE SELECT 1").schema.names[-1] == "attempts"
     writing = engine.describe("INSERT INTO desks VALUES (?, ?)")
