@@ -37,6 +37,12 @@ def test_the_async_grid_and_table_have_what_the_sync_ones_have() -> None:
     assert methods(Table) == methods(AsyncTable)
 
 
+def test_a_name_that_is_not_there_has_what_python_makes_a_hint_of() -> None:
+    with pytest.raises(AttributeError, match="conect") as raised:
+        kubegrid.conect  # noqa: B018
+    assert (raised.value.name, raised.value.obj) == ("conect", kubegrid)
+
+
 def test_every_public_name_is_there() -> None:
     for name in kubegrid.__all__:
         assert getattr(kubegrid, name) is not None
