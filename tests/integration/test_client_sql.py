@@ -83,6 +83,16 @@ def test_writes_are_numbered_under_one_identity_and_a_given_id_is_used(start: St
     assert numbered == [f"{client}-1-1", f"{client}-2-2", f"{client}-3-3"]
 
 
+def test_a_number_that_was_never_sent_is_free_again(start: Started) -> None:
+    pod = start(lambda statement, asking: done(2) if "DELETE" in statement.sql else rows(1))
+    with kubegrid.connect(pod.address, statements=1) as grid:
+        with pytest.raises(kubegrid.BadValueError):
+            grid.sql("DELETE FROM t WHERE n = ?", [object()])
+        with grid.sql_stream("SELECT n FROM t"), pytest.raises(kubegrid.OverloadedError):
+            grid.sql("DELETE FROM t", timeout=0.01)
+        assert (grid.sql("DELETE FROM t").statement_id or "").endswith("-3-3")
+
+
 def test_the_password_goes_along_and_a_wrong_one_is_told(start: Started) -> None:
     pod = start(password="open sesame")
     with kubegrid.connect(pod.address, password="open sesame") as grid:
@@ -114,6 +124,27 @@ def test_streams_that_are_left_open_count_and_closed_ones_do_not(start: Started)
         stream.close()
         stream.close()
         assert len(grid.sql("SELECT 1")) == 2
+
+
+def test_a_stream_that_was_left_in_the_middle_does_not_look_like_a_whole_one(start: Started) -> None:
+    pod = start(lambda statement, asking: flight.GeneratorStream(SCHEMA, (batch(n) for n in range(3))))
+    with kubegrid.connect(pod.address) as grid:
+        stream = grid.sql_stream("SELECT n FROM t")
+        assert next(stream.rows()) == (0,)
+        with pytest.raises(kubegrid.ClosedError, match="before it was read to its end"):
+            list(stream)
+        stream = grid.sql_stream("SELECT n FROM t")
+        assert list(stream.rows()) == [(0,), (1,), (2,)]
+        assert list(stream) == []
+
+    async def use() -> None:
+        async with await kubegrid.connect_async(pod.address) as grid:
+            async with await grid.sql_stream("SELECT n FROM t") as stream:
+                pass
+            with pytest.raises(kubegrid.ClosedError, match="before it was read to its end"):
+                [one async for one in stream]
+
+    asyncio.run(use())
 
 
 # -- failures ------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from kubegrid.base.errors import UsageError
 from kubegrid.client import clock, sql_kind
 from kubegrid.client.connection import LostError
 from kubegrid.client.deadline import CURRENT
-from kubegrid.client.errors import BadValueError, ClientError, SqlLimitError
+from kubegrid.client.errors import BadValueError, ClientError, OverloadedError, SqlLimitError
 from kubegrid.client.options import ClientOptions
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.sql_flight import SLACK_S, Asked, Attempt
@@ -153,6 +153,7 @@ class Conversation:
             try:
                 answer: T = yield Blocking(functools.partial(ask, attempt), pod)
             except TicketError as error:
+                self._end()  # it was never sent
                 raise BadValueError(error.message, error.remedy) from error
             except (LostError, SqlError) as error:
                 yield self._failed(error)
@@ -224,6 +225,16 @@ class Conversation:
             self._ended = True
             if self.attempt is not None:
                 self.attempt.cancel()
+            else:
+                self._settled()
+
+    def overloaded(self) -> OverloadedError:
+        """Until its deadline it found no room among the client's other statements."""
+        self.close()
+        return OverloadedError(
+            f"{self._statements.options.statements} statements run in this client already",
+            "Close streams that are not read any more, or raise `statements` of the client.",
+        )
 
 
 def _checked(statement_id: str | None) -> str | None:
