@@ -59,8 +59,9 @@ def test_what_cannot_be_asked_is_refused_here(start: Started) -> None:
     with kubegrid.connect(pod.address) as grid:
         with pytest.raises(UsageError, match=r"\[value\]"):
             grid.sql("SELECT ?", "abc")
-        with pytest.raises(UsageError, match="timeout"):
-            grid.sql("SELECT 1", timeout=0)
+        for timeout in (0, float("nan"), float("inf"), 10**400, True, "5"):
+            with pytest.raises(UsageError, match="timeout is a number of seconds above 0, at most 86400"):
+                grid.sql("SELECT 1", timeout=timeout)  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="statement id"):
             grid.sql("SELECT 1", statement_id="")
         with pytest.raises(UsageError, match="is a str"):

@@ -18,7 +18,7 @@ from kubegrid.client import clock, sql_kind
 from kubegrid.client.connection import LostError
 from kubegrid.client.deadline import CURRENT
 from kubegrid.client.errors import BadValueError, ClientError, OverloadedError, SqlLimitError
-from kubegrid.client.options import ClientOptions
+from kubegrid.client.options import STATEMENT_TIMEOUT_MAX_S, ClientOptions
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.sql_flight import SLACK_S, Asked, Attempt
 from kubegrid.client.sql_pods import Pod, Pods
@@ -65,8 +65,13 @@ class Statements:
             )
         if timeout is None:
             timeout = self.options.statement_timeout
-        elif isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-            raise UsageError(f"timeout is a number of seconds above 0, not {timeout!r}")
+        elif (
+            isinstance(timeout, bool)
+            or not isinstance(timeout, int | float)
+            or not 0 < timeout <= STATEMENT_TIMEOUT_MAX_S
+        ):
+            most = f"{STATEMENT_TIMEOUT_MAX_S:g}"
+            raise UsageError(f"timeout is a number of seconds above 0, at most {most}, not {timeout!r}")
         started = clock.now()
         limit = CURRENT.get()
         deadline = started + timeout if limit is None else min(limit, started + timeout)

@@ -1,6 +1,7 @@
 """What the package shows: the same methods in every form, options that explain themselves, names that are all there."""
 
 import inspect
+import math
 
 import pytest
 
@@ -57,7 +58,15 @@ def test_an_option_that_there_is_not_is_answered_with_the_nearest() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"timeout": 0}, {"timeout": 301}, {"timeout": "1"}, {"connections": 0}, {"in_flight": 5000}, {"silence": -1}],
+    [
+        {"timeout": 0},
+        {"timeout": 301},
+        {"timeout": "1"},
+        {"connections": 0},
+        {"in_flight": 5000},
+        {"silence": -1},
+        {"statement_timeout": math.inf},
+    ],
 )
 def test_an_option_out_of_range_is_refused(given: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=next(iter(given))):
