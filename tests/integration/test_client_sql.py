@@ -16,6 +16,7 @@ from tests.integration.scripted_pod import SCHEMA, Asking, ScriptedPod, batch, d
 import kubegrid
 from kubegrid.base.errors import UsageError
 from kubegrid.client.sql_flight import connect
+from kubegrid.client.sql_thread import THREAD
 from kubegrid.sql import errors as told
 from kubegrid.wire.sql_tickets import Statement
 
@@ -390,7 +391,9 @@ async def test_the_loop_goes_on_while_a_statement_runs(start: Started) -> None:
         assert [(await task).scalar() for task in asked] == [0, 1, 2, 3, 4]
 
 
-async def test_a_cancelled_task_ends_its_statement_on_the_pod(start: Started) -> None:
+async def test_a_cancelled_task_ends_its_statement_on_the_pod_and_says_nothing_else(start: Started) -> None:
+    told_to_the_loop: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told_to_the_loop.append(context))
     pod = start(until_cancelled)
     async with await kubegrid.connect_async(pod.address) as grid:
         asked = asyncio.create_task(grid.sql("SELECT 1"))
@@ -400,7 +403,12 @@ async def test_a_cancelled_task_ends_its_statement_on_the_pod(start: Started) ->
         with pytest.raises(asyncio.CancelledError):
             await asked
         assert await asyncio.to_thread(pod.cancel.wait, 10)
+        while any(thread.name == THREAD for thread in threading.enumerate()):
+            await asyncio.sleep(0.01)
     assert pod.cancelled == [pod.statements[0].statement_id]
+    gc.collect()
+    await asyncio.sleep(0)
+    assert told_to_the_loop == []
 
 
 async def test_the_async_client_streams_and_tells_errors(start: Started) -> None:

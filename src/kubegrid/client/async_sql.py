@@ -85,6 +85,7 @@ class AsyncSqlCaller:
 
     async def _block(self, conversation: Conversation, blocking: Blocking) -> Any:
         future = asyncio.wrap_future(in_thread(blocking.call))
+        future.add_done_callback(_heard)
         waited = 0.0
         while not (await asyncio.wait([future], timeout=self._options.silence))[0]:
             waited += self._options.silence
@@ -92,6 +93,12 @@ class AsyncSqlCaller:
             if lost is not None and not future.done():
                 raise lost
         return future.result()
+
+
+def _heard(future: "asyncio.Future[Any]") -> None:
+    """Of a call that nobody waits for any more the error is no news; asyncio would print it."""
+    if not future.cancelled():
+        future.exception()
 
 
 class AsyncSqlStream:
