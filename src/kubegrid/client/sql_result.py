@@ -99,9 +99,9 @@ class SqlResult:
         if self._writes:
             count = "done" if self.rows_changed is None else sql_text.counted(self.rows_changed, "row") + " changed"
             return f"<SqlResult: {count}>"
-        shown = []
-        for row in self:
-            shown.append(row)
+        shown: list[tuple[Any, ...]] = []
+        for batch in self._batches:
+            shown += rows_of(batch.slice(0, REPR_ROWS - len(shown)))
             if len(shown) == REPR_ROWS:
                 break
         more = len(self) - len(shown)
