@@ -67,7 +67,7 @@ class SqlResult:
         return _needed("polars").from_arrow(self.arrow())
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """All rows as tuples of Python's values (Decimal, datetime, UUID …)."""
+        """All rows as tuples of Python's values (Decimal, datetime …); a UUID is a text, as in Arrow."""
         return list(self)
 
     def dicts(self) -> list[dict[str, Any]]:
