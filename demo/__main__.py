@@ -294,7 +294,7 @@ def run(demo: Demo, before_check: Callable[[Demo], None] = lambda demo: None) ->
         demo.stop_writers()
         before_check(demo)
         demo.check()
-    except DemoFailure as failure:
+    except (DemoFailure, kubegrid.ClientError) as failure:
         demo.console.print(f"[red]the demo failed:[/red] {failure}")
         demo.console.print("acknowledged writes lost: unknown", highlight=False)
         return 1

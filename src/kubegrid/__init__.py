@@ -7,6 +7,7 @@
 The client and the embedded grid are imported when they are first asked for: the processes of a grid import this package, too.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -136,7 +137,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        raise AttributeError(f"module 'kubegrid' has no attribute {name!r}")
+        raise AttributeError(f"module 'kubegrid' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     from kubegrid import client
     from kubegrid.client import errors
 

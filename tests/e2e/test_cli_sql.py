@@ -168,6 +168,17 @@ def test_a_table_is_aligned_and_counts_its_rows(grid: LiveGrid) -> None:
     assert told.splitlines() == ["id  text", "──  ─────", " 1  plain", " 4  NULL", "(2 rows)"]
 
 
+def test_a_table_ends_where_nobody_reads_on_and_says_so(grid: LiveGrid, tmp_path: Path) -> None:
+    told = sql(grid, "SELECT n FROM many ORDER BY n", "--format", "table").stdout.decode().splitlines()
+    assert (len(told), told[-2].strip(), told[-1]) == (10_003, "9999", "(only the first 10,000 rows)")
+    told = sql(grid, "SELECT n FROM many LIMIT 10000", "--format", "table").stdout.decode().splitlines()
+    assert told[-1] == "(10,000 rows)"
+    file = tmp_path / "many.table"
+    assert "only the first 10,000 rows in" in sql(grid, "SELECT n FROM many", "--output", file).stderr.decode()
+    assert sql(grid, "SELECT n FROM many").stdout.count(b"\n") == ROWS + 1
+    wait_until(lambda: statements_running(grid) == 0, what="what was not read is cancelled")
+
+
 def test_on_a_terminal_a_table_is_shown(grid: LiveGrid) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "kubegrid.cli", "sql", "SELECT 42 AS answer", "--dir", str(grid.directory)]
@@ -218,6 +229,11 @@ def test_a_file_is_written_whole_or_not_at_all(grid: LiveGrid, tmp_path: Path) -
     sql(grid, "SELECT 1 AS a", "--output", "/dev/null")
     assert Path("/dev/null").is_char_device()
     assert "cannot be written" in sql(grid, "SELECT 1", "--output", tmp_path / "no" / "x.csv", status=2).stderr.decode()
+    other = tmp_path / "answer.parquet"
+    assert "there is no format 'parquet'" in sql(grid, "SELECT 1", "--output", other, status=2).stderr.decode()
+    assert not other.exists()
+    sql(grid, "SELECT 1 AS a", "--output", other, "--format", "csv")
+    assert other.read_text() == "a\n1\n"
 
 
 def _umask() -> int:
@@ -235,6 +251,20 @@ def test_who_stops_reading_ends_it_quietly(grid: LiveGrid) -> None:
         running.stdout.close()
         assert running.stderr.read() == b""
         assert running.wait(COMMAND_S) in (0, 1)
+
+
+@pytest.mark.parametrize("output_format", ["csv", "json", "table", "arrow"])
+def test_a_full_disk_is_told_in_a_line(grid: LiveGrid, output_format: str) -> None:
+    command = [sys.executable, "-m", "kubegrid.cli", "sql", "SELECT 1", "--format", output_format]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*command, "--dir", str(grid.directory)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=COMMAND_S,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"kubegrid: cannot write any further: No space left on device\n")
 
 
 # -- what is wrong -------------------------------------------------------------------------------------------------------

@@ -93,3 +93,12 @@ def test_the_flights_of_the_package_are_all_there_with_all_columns() -> None:
     assert len(set(keys)) == flights.ROWS, "the natural key names every flight"
     (first,) = source.flights([0])
     assert keys[0] == first.key
+
+
+def test_a_demo_whose_grid_answers_with_an_error_says_so(tmp_path: Path) -> None:
+    with live_grid(tmp_path) as grid:
+        demo, printed = demo_of(grid.directory, grid.port)
+        demo.kubegrid.close()
+        assert run(demo) == 1
+        assert "the demo failed: this client is closed" in printed.getvalue()
+        assert last_line(printed) == "acknowledged writes lost: unknown"

@@ -70,7 +70,7 @@ class OneEngine:
             statement_id=statement_id,
         )
 
-    def describe(self, text: str) -> Description:
+    def describe(self, text: str, parameters: Sequence[Any] = ()) -> Description:
         if text == "SLEEP":
             return Description(pa.schema([("a", pa.int64())]), 0, writes=False)
         with self._told(), self._guard:
@@ -78,7 +78,7 @@ class OneEngine:
             count = len(statement.named_parameters)
             if text.upper().startswith(WRITES):
                 return Description(None, count, writes=True)
-            schema = self._table(f"SELECT * FROM ({text}) LIMIT 0", [None] * count).schema
+            schema = self._table(f"SELECT * FROM ({text}) LIMIT 0", [*parameters] or [None] * count).schema
             return Description(schema, count, writes=False)
 
     def _table(self, text: str, parameters: list[Any]) -> Any:

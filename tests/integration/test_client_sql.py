@@ -16,6 +16,7 @@ from tests.integration.scripted_pod import SCHEMA, Asking, ScriptedPod, batch, d
 import kubegrid
 from kubegrid.base.errors import UsageError
 from kubegrid.client.sql_flight import connect
+from kubegrid.client.sql_thread import THREAD
 from kubegrid.sql import errors as told
 from kubegrid.wire.sql_tickets import Statement
 
@@ -59,8 +60,9 @@ def test_what_cannot_be_asked_is_refused_here(start: Started) -> None:
     with kubegrid.connect(pod.address) as grid:
         with pytest.raises(UsageError, match=r"\[value\]"):
             grid.sql("SELECT ?", "abc")
-        with pytest.raises(UsageError, match="timeout"):
-            grid.sql("SELECT 1", timeout=0)
+        for timeout in (0, float("nan"), float("inf"), 10**400, True, "5"):
+            with pytest.raises(UsageError, match="timeout is a number of seconds above 0, at most 86400"):
+                grid.sql("SELECT 1", timeout=timeout)  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="statement id"):
             grid.sql("SELECT 1", statement_id="")
         with pytest.raises(UsageError, match="is a str"):
@@ -81,6 +83,16 @@ def test_writes_are_numbered_under_one_identity_and_a_given_id_is_used(start: St
     client = numbered[0].partition("-")[0]
     assert len(client) == 32
     assert numbered == [f"{client}-1-1", f"{client}-2-2", f"{client}-3-3"]
+
+
+def test_a_number_that_was_never_sent_is_free_again(start: Started) -> None:
+    pod = start(lambda statement, asking: done(2) if "DELETE" in statement.sql else rows(1))
+    with kubegrid.connect(pod.address, statements=1) as grid:
+        with pytest.raises(kubegrid.BadValueError):
+            grid.sql("DELETE FROM t WHERE n = ?", [object()])
+        with grid.sql_stream("SELECT n FROM t"), pytest.raises(kubegrid.OverloadedError):
+            grid.sql("DELETE FROM t", timeout=0.01)
+        assert (grid.sql("DELETE FROM t").statement_id or "").endswith("-3-3")
 
 
 def test_the_password_goes_along_and_a_wrong_one_is_told(start: Started) -> None:
@@ -114,6 +126,27 @@ def test_streams_that_are_left_open_count_and_closed_ones_do_not(start: Started)
         stream.close()
         stream.close()
         assert len(grid.sql("SELECT 1")) == 2
+
+
+def test_a_stream_that_was_left_in_the_middle_does_not_look_like_a_whole_one(start: Started) -> None:
+    pod = start(lambda statement, asking: flight.GeneratorStream(SCHEMA, (batch(n) for n in range(3))))
+    with kubegrid.connect(pod.address) as grid:
+        stream = grid.sql_stream("SELECT n FROM t")
+        assert next(stream.rows()) == (0,)
+        with pytest.raises(kubegrid.ClosedError, match="before it was read to its end"):
+            list(stream)
+        stream = grid.sql_stream("SELECT n FROM t")
+        assert list(stream.rows()) == [(0,), (1,), (2,)]
+        assert list(stream) == []
+
+    async def use() -> None:
+        async with await kubegrid.connect_async(pod.address) as grid:
+            async with await grid.sql_stream("SELECT n FROM t") as stream:
+                pass
+            with pytest.raises(kubegrid.ClosedError, match="before it was read to its end"):
+                [one async for one in stream]
+
+    asyncio.run(use())
 
 
 # -- failures ------------------------------------------------------------------------------------------------------------
@@ -358,7 +391,9 @@ async def test_the_loop_goes_on_while_a_statement_runs(start: Started) -> None:
         assert [(await task).scalar() for task in asked] == [0, 1, 2, 3, 4]
 
 
-async def test_a_cancelled_task_ends_its_statement_on_the_pod(start: Started) -> None:
+async def test_a_cancelled_task_ends_its_statement_on_the_pod_and_says_nothing_else(start: Started) -> None:
+    told_to_the_loop: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told_to_the_loop.append(context))
     pod = start(until_cancelled)
     async with await kubegrid.connect_async(pod.address) as grid:
         asked = asyncio.create_task(grid.sql("SELECT 1"))
@@ -368,7 +403,12 @@ async def test_a_cancelled_task_ends_its_statement_on_the_pod(start: Started) ->
         with pytest.raises(asyncio.CancelledError):
             await asked
         assert await asyncio.to_thread(pod.cancel.wait, 10)
+        while any(thread.name == THREAD for thread in threading.enumerate()):
+            await asyncio.sleep(0.01)
     assert pod.cancelled == [pod.statements[0].statement_id]
+    gc.collect()
+    await asyncio.sleep(0)
+    assert told_to_the_loop == []
 
 
 async def test_the_async_client_streams_and_tells_errors(start: Started) -> None:

@@ -97,6 +97,9 @@ def test_adbc_works_on_a_grid(grid: GridProcesses) -> None:
         assert cursor.rowcount == 30
         cursor.execute("SELECT sum(seats) FROM planes WHERE seats < ?", (10,))
         assert cursor.fetchall() == [(45,)]
+        for factor, product in ((2, [(14,)]), (1.5, [(10.5,)])):  # names and types of columns hang on the values
+            cursor.execute("SELECT seats * ? FROM planes WHERE tail = 'N7'", (factor,))
+            assert cursor.fetchall() == product
         cursor.execute("UPDATE planes SET seats = seats + 1 WHERE tail = 'N7'")
         cursor.execute("SELECT seats FROM planes WHERE tail = 'N7'")
         assert cursor.fetchall() == [(8,)]
@@ -119,6 +122,24 @@ def test_broadcast_rows_are_joined_fresh_in_every_pod(grid: GridProcesses) -> No
     for pod in pods:
         assert asked(pod, join, SECRET) == [{"town": "Jamaica", "n": ROWS * 3 // 4}, {"town": "Queens", "n": ROWS // 4}]
     asked(pods[0], "DROP TABLE airports", SECRET)
+
+
+def test_a_join_whose_time_is_over_ends_then_and_names_the_member_that_it_waited_for(grid: GridProcesses) -> None:
+    pods = {name: member["flight"] for name, member in all_open(grid, "p0-0").items()}
+    asked(pods["p0-0"], "CREATE TABLE towns (code VARCHAR PRIMARY KEY, town VARCHAR) BROADCAST", SECRET)
+    join = "SELECT count(*) AS n FROM flights JOIN towns ON code = origin"
+    assert asked(pods["p0-0"], join, SECRET) == [{"n": 0}]
+    process = grid.processes["p1-0"]
+    process.send_signal(signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        with pytest.raises(flight.FlightTimedOutError, match=r"500 ms it had; partition 1 had not answered: .*p1-0"):
+            asked(pods["p0-0"], join, SECRET, timeout_ms=500)
+        assert time.monotonic() - begun < 3
+    finally:
+        process.send_signal(signal.SIGCONT)
+    wait_until(lambda: asked(pods["p0-0"], join, SECRET) == [{"n": 0}])
+    asked(pods["p0-0"], "DROP TABLE towns", SECRET)
 
 
 def test_a_pod_refuses_strangers_and_members_of_other_partitions(grid: GridProcesses) -> None:

@@ -208,7 +208,6 @@ def test_garbage_is_refused_in_words_and_harms_nothing(client: Any, ticket: byte
         lambda: client.get_flight_info(flight.FlightDescriptor.for_command(ticket)),
         lambda: client.get_schema(flight.FlightDescriptor.for_command(ticket)),
         lambda: list(client.do_action(flight.Action("CreatePreparedStatement", ticket))),
-        lambda: list(client.do_action(flight.Action("kubegrid.marks", ticket))),
         lambda: list(client.do_action(flight.Action("kubegrid.cancel", ticket))),
         lambda: list(client.do_action(flight.Action("no such", ticket))),
         lambda: put(client, flight.FlightDescriptor.for_command(ticket), []),
@@ -339,9 +338,6 @@ def test_a_fragment_needs_the_seal_of_a_member_even_from_who_knows_the_token(gua
             ticket = f'{{"fragment":{{"sql":"SELECT 1"}},"partition":0,"seal":"{seal}"}}'.encode()
             with pytest.raises(flight.FlightError, match="seal is missing or wrong"):
                 client.do_get(flight.Ticket(ticket), options)
-            body = f'{{"tables":[],"partition":0,"seal":"{seal}"}}'.encode()
-            with pytest.raises(flight.FlightError, match="seal is missing or wrong"):
-                list(client.do_action(flight.Action("kubegrid.marks", body), options))
 
 
 # -- the end of a call -----------------------------------------------------------------------------------------------

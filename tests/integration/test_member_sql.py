@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 import redis
+from tests.unit.node.sql_member import never
 
 from kubegrid.base.settings import SqlSettings
 from kubegrid.columns.requests import FragmentRequest
-from kubegrid.node.sql_fragments import Fragments, never
+from kubegrid.node.sql_fragments import Fragments
 from kubegrid.runtime import embedded
 
 WRITERS = 4

@@ -241,6 +241,7 @@ def test_definitions_are_in_force_when_they_are_answered(grid: Grid) -> None:
     grid.sql("CREATE TABLE a (id BIGINT PRIMARY KEY) TTL '1 hour'")
     grid.sql("CREATE TABLE IF NOT EXISTS A (other DATE PRIMARY KEY)")
     grid.sql("INSERT INTO a VALUES (1), (2)")
+    assert grid.sql("CREATE TABLE IF NOT EXISTS a (PRIMARY KEY (id)) AS SELECT 3 AS id").rows_changed == 0
     grid.sql("ALTER TABLE a ADD COLUMN n INTEGER NOT NULL DEFAULT 5")
     assert rows(grid, "SELECT * FROM a ORDER BY id") == [(1, 5), (2, 5)]
     assert 3590 < grid.execute("TTL", "a:1") <= 3600

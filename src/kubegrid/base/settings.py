@@ -148,8 +148,6 @@ class SqlSettings(msgspec.Struct, frozen=True):
     """Where they are: a folder of this process's own is made in it. Empty: the member's state folder, or the system's."""
     statement_bytes_max: int = 1 * MIB
     """Of one statement's text, without its parameters."""
-    depth_max: int = 100
-    """Levels of nesting in a statement. The parser recurses, and Python's stack is what a deeper one would use up."""
     parameters_max: int = 10_000
     result_bytes_max: int = 1024 * MIB
     """Of Arrow that one statement may answer; larger ones are exported, or asked for in parts."""

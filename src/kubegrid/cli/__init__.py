@@ -7,7 +7,6 @@ module too (`kubegrid node --config FILE`), and they pay for neither Typer nor R
 """
 
 import sys
-from importlib.abc import MetaPathFinder
 from typing import Any
 
 INTERRUPTED = 130
@@ -21,12 +20,15 @@ def main() -> int:
     if len(arguments) == 3 and arguments[0] in ("node", "manager") and arguments[1] == "--config":
         return _run_process(arguments[0], arguments[2])
     sys.meta_path.insert(0, _NotFound())
-    from kubegrid.cli import program
+    try:
+        from kubegrid.cli import program
 
-    return program.run(arguments)
+        return program.run(arguments)
+    except KeyboardInterrupt:  # while modules were loaded; a command that runs tells more
+        return INTERRUPTED
 
 
-class _NotFound(MetaPathFinder):
+class _NotFound:
     """Finds the modules `NOT_NEEDED` missing, whatever is installed."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:

@@ -4,9 +4,12 @@ Imports wait until then because `kubegrid --help` has to be there at once. Error
 status here, in one place; Typer does the same for wrong usage (2) and Ctrl-C (130).
 """
 
+import contextlib
+import errno
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
@@ -14,6 +17,8 @@ from kubegrid.base.errors import KubegridError
 from kubegrid.cli import options, sql_command
 from kubegrid.cli.tables import tables_app
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Of a disk that is full, or of one's share of it."""
 app = typer.Typer(
     name="kubegrid",
     help="An in-memory data grid: partitioned, synchronously replicated, spoken to by any Redis client.",
@@ -28,6 +33,21 @@ manager_app = typer.Typer(help="The management process, and mending its data.", 
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit status."""
+    output = sys.stdout  # Typer puts another in its place when a pipe is closed
+    try:
+        status = _run(arguments)
+        output.flush()
+    except OSError as error:
+        if error.errno not in (*NO_ROOM, errno.EPIPE):
+            raise
+        _drop(output)
+        if error.errno != errno.EPIPE:  # else `| head` has seen enough
+            print(f"kubegrid: cannot write any further: {error.strerror}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _run(arguments: list[str]) -> int:
     try:
         app(arguments, prog_name="kubegrid")
     except KubegridError as error:
@@ -36,6 +56,14 @@ def run(arguments: list[str]) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     return 0
+
+
+def _drop(output: TextIO) -> None:
+    """What still waits to be written to standard output cannot be: nobody shall try that again at the end."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, output.fileno())
+        os.close(nowhere)
 
 
 def _exit(status: int) -> NoReturn:

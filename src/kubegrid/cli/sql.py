@@ -18,11 +18,10 @@ import kubegrid
 from kubegrid.base.errors import KubegridError, UsageError
 from kubegrid.base.nearest import hint
 from kubegrid.cli import INTERRUPTED
-from kubegrid.cli.sql_output import FORMATS, write
+from kubegrid.cli.sql_output import FORMATS, counted_rows, write
 from kubegrid.cli.target import Grid
 from kubegrid.client import ClientOptions
 from kubegrid.client.sql import SqlStream
-from kubegrid.client.sql_text import counted
 from kubegrid.runtime.errors import NoGridError
 
 NOT_REACHABLE = 3
@@ -56,10 +55,6 @@ def sql(grid: Grid, asked: Asked) -> int:
     except KeyboardInterrupt:
         print("kubegrid sql: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # `| head` has seen enough
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except kubegrid.UnavailableError as error:
         print(f"kubegrid: {error}", file=sys.stderr)
         return NOT_REACHABLE
@@ -86,8 +81,12 @@ def format_of(asked: Asked) -> str:
             )
         chosen = asked.format
     elif asked.output is not None:
-        suffix = asked.output.suffix.removeprefix(".").lower()
-        chosen = suffix if suffix in FORMATS else "csv"
+        chosen = asked.output.suffix.removeprefix(".").lower() or "csv"
+        if chosen not in FORMATS:
+            raise UsageError(
+                f"there is no format {chosen!r}, by which the name of {asked.output} ends",
+                f"Say --format, or name it by one of {', '.join(FORMATS)}.",
+            )
     else:
         chosen = "table" if sys.stdout.isatty() else "csv"
     if chosen == "arrow" and asked.output is None and sys.stdout.isatty():
@@ -126,12 +125,12 @@ def _put(stream: SqlStream, chosen: str, output: Path | None, started: float) ->
         written = write(stream, chosen, out)
         if chosen == "table" and stream.note is None:
             took = f", {_milliseconds(started)}" if sys.stdout.isatty() else ""
-            out.write(f"({counted(written, 'row')}{took})\n".encode())
+            out.write(f"({counted_rows(chosen, written)}{took})\n".encode())
         out.flush()
         return
     with _whole(output) as opened:
         written = write(stream, chosen, opened)
-    print(f"{counted(written, 'row')} in {output}", file=sys.stderr)
+    print(f"{counted_rows(chosen, written)} in {output}", file=sys.stderr)
 
 
 def _milliseconds(started: float) -> str:

@@ -6,7 +6,8 @@
     ndjson   one object per line
     arrow    the stream of Arrow's IPC
 
-All but the table are written batch by batch. Columns are turned to text as columns, by Arrow, wherever it can.
+All but the table are written batch by batch; a table ends after `TABLE_ROWS_MAX` rows, and says so. Columns are turned to
+text as columns, by Arrow, wherever it can.
 """
 
 import re
@@ -21,13 +22,15 @@ FEW_ROWS = 1000
 """So many are text sooner than `pyarrow.compute` is imported."""
 ROWS_AT_ONCE = 10_000
 """Rows that are text at a time."""
+TABLE_ROWS_MAX = 10_000
+"""Nobody reads more, and all have to be here before the first line can be aligned."""
 CELL_CHARS_MAX = 10_000
 """Of a value in a table; it is cut there."""
 _NEEDS_QUOTES = '[",\r\n]|^$|^\\s|\\s$'
 
 
 def write(stream: SqlStream, chosen: str, out: BinaryIO) -> int:
-    """Write the whole answer; how many rows it had."""
+    """Write the answer; how many rows were read of it. A table may end before them: `counted_rows`."""
     if stream.note is not None and chosen == "table":
         changed = stream.note.rows_changed
         out.write(("done\n" if changed is None else f"{counted(changed, 'row')} changed\n").encode())
@@ -38,6 +41,13 @@ def write(stream: SqlStream, chosen: str, out: BinaryIO) -> int:
             pass
         schema, batches = _count(stream.note.rows_changed)
     return _WRITERS[chosen](schema, _pieces(batches), out)
+
+
+def counted_rows(chosen: str, read: int) -> str:
+    """For people: how many rows were written, and whether that is all."""
+    if chosen == "table" and read > TABLE_ROWS_MAX:
+        return f"only the first {counted(TABLE_ROWS_MAX, 'row')}"
+    return counted(read, "row")
 
 
 def _pieces(batches: Iterable[Any]) -> Iterator[Any]:
@@ -61,14 +71,20 @@ def _count(changed: int | None) -> tuple[Any, Iterator[Any]]:
 
 
 def _table(schema: Any, batches: Iterator[Any], out: BinaryIO) -> int:
-    rows = [row for batch in batches for row in zip(*map(_values, batch.columns), strict=True)]
+    rows: list[tuple[Any, ...]] = []
+    for batch in batches:
+        rows += zip(*map(_values, batch.columns), strict=True)
+        if len(rows) > TABLE_ROWS_MAX:
+            break
+    read = len(rows)
+    del rows[TABLE_ROWS_MAX:]
     if len(schema) == 1 and any(isinstance(row[0], str) and "\n" in row[0] for row in rows):
         # one column of texts of several lines (a plan): nothing has to be aligned
         lines = [str(schema.names[0]), *(text(row[0]) for row in rows)]
     else:
         lines = table(schema, rows, CELL_CHARS_MAX)
     out.write("".join(f"{line}\n" for line in lines).encode())
-    return len(rows)
+    return read
 
 
 def _csv(schema: Any, batches: Iterator[Any], out: BinaryIO) -> int:

@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from kubegrid.client import clock
-from kubegrid.client.errors import OverloadedError
+from kubegrid.client.errors import ClosedError
 from kubegrid.client.options import ClientOptions
+from kubegrid.client.sql import ASK_AGAIN, CLOSED
 from kubegrid.client.sql_calls import Blocking, Conversation, Statements, Steps
 from kubegrid.client.sql_pods import Pods
 from kubegrid.client.sql_result import SqlResult, rows_of
@@ -57,10 +58,7 @@ class AsyncSqlCaller:
             async with asyncio.timeout(max(0.0, conversation.trial.deadline - clock.now())):
                 await self._room.acquire()
         except TimeoutError:
-            raise OverloadedError(
-                f"{self._options.statements} statements run in this client already",
-                "Close streams that are not read any more, or raise `statements` of the client.",
-            ) from None
+            raise conversation.overloaded() from None
         return conversation
 
     async def _lead(self, conversation: Conversation, steps: Steps[T]) -> T:
@@ -87,6 +85,7 @@ class AsyncSqlCaller:
 
     async def _block(self, conversation: Conversation, blocking: Blocking) -> Any:
         future = asyncio.wrap_future(in_thread(blocking.call))
+        future.add_done_callback(_heard)
         waited = 0.0
         while not (await asyncio.wait([future], timeout=self._options.silence))[0]:
             waited += self._options.silence
@@ -94,6 +93,12 @@ class AsyncSqlCaller:
             if lost is not None and not future.done():
                 raise lost
         return future.result()
+
+
+def _heard(future: "asyncio.Future[Any]") -> None:
+    """Of a call that nobody waits for any more the error is no news; asyncio would print it."""
+    if not future.cancelled():
+        future.exception()
 
 
 class AsyncSqlStream:
@@ -110,17 +115,21 @@ class AsyncSqlStream:
         self._conversation = conversation
         self._first = first
         self._open = True
+        self._whole = first is None
         if first is None:
             self._close()
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        """Batches, as `pyarrow.RecordBatch`. Each is given once."""
+        """Batches, as `pyarrow.RecordBatch`. Each is given once; ClosedError if it was closed before its end."""
+        if not self._open and not self._whole:
+            raise ClosedError(CLOSED, ASK_AGAIN)
         try:
             while self._open:
                 batch, self._first = self._first, None
                 if batch is None:
                     batch = await self._caller._lead(self._conversation, self._conversation.next())
                 if batch is None:
+                    self._whole = True
                     break
                 yield batch
         finally:

@@ -16,6 +16,8 @@ RETRY_PERIOD_MAX_S = 300.0
 a retry after that would be executed a second time."""
 
 BUSY_WAIT_MAX_S = 0.01
+STATEMENT_TIMEOUT_MAX_S = 86_400.0
+"""A day. What a pod allows is less; infinity is no number of milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,10 @@ class ClientOptions:
             raise UsageError(
                 f"timeout must be at most {RETRY_PERIOD_MAX_S:g} s, not {self.timeout!r}: "
                 "members forget the ids of requests some time later, and a retry could then be applied twice"
+            )
+        if self.statement_timeout > STATEMENT_TIMEOUT_MAX_S:
+            raise UsageError(
+                f"statement_timeout must be at most {STATEMENT_TIMEOUT_MAX_S:g} s, not {self.statement_timeout!r}"
             )
         limits = {
             "connections": 10_000,

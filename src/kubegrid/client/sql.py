@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from kubegrid.client import clock
-from kubegrid.client.errors import OverloadedError
+from kubegrid.client.errors import ClosedError
 from kubegrid.client.options import ClientOptions
 from kubegrid.client.sql_calls import Blocking, Conversation, Statements, Steps
 from kubegrid.client.sql_pods import Pods
@@ -23,6 +23,8 @@ from kubegrid.client.sql_thread import in_thread
 T = TypeVar("T")
 CANCEL_WAIT_S = 2.5
 """How long Ctrl-C waits for the pod to be told."""
+CLOSED = "this stream was closed before it was read to its end"
+ASK_AGAIN = "The rows before are no whole answer: ask again, or read it in one loop."
 
 
 class SqlCaller:
@@ -60,11 +62,7 @@ class SqlCaller:
     ) -> Conversation:
         conversation = self._statements.begin(statement, parameters, timeout, statement_id)
         if not self._room.acquire(timeout=max(0.0, conversation.trial.deadline - clock.now())):
-            conversation.close()
-            raise OverloadedError(
-                f"{self._options.statements} statements run in this client already",
-                "Close streams that are not read any more, or raise `statements` of the client.",
-            )
+            raise conversation.overloaded()
         return conversation
 
     def _lead(self, conversation: Conversation, steps: Steps[T]) -> T:
@@ -124,17 +122,21 @@ class SqlStream:
         self._conversation = conversation
         self._first = first
         self._open = True
+        self._whole = first is None
         if first is None:
             self.close()
 
     def __iter__(self) -> Iterator[Any]:
-        """Batches, as `pyarrow.RecordBatch`. Each is given once."""
+        """Batches, as `pyarrow.RecordBatch`. Each is given once; ClosedError if it was closed, or left, before its end."""
+        if not self._open and not self._whole:
+            raise ClosedError(CLOSED, ASK_AGAIN)
         try:
             while self._open:
                 batch, self._first = self._first, None
                 if batch is None:
                     batch = self._caller._lead(self._conversation, self._conversation.next())
                 if batch is None:
+                    self._whole = True
                     break
                 yield batch
         finally:

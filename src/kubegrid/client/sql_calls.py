@@ -17,8 +17,8 @@ from kubegrid.base.errors import UsageError
 from kubegrid.client import clock, sql_kind
 from kubegrid.client.connection import LostError
 from kubegrid.client.deadline import CURRENT
-from kubegrid.client.errors import BadValueError, ClientError, SqlLimitError
-from kubegrid.client.options import ClientOptions
+from kubegrid.client.errors import BadValueError, ClientError, OverloadedError, SqlLimitError
+from kubegrid.client.options import STATEMENT_TIMEOUT_MAX_S, ClientOptions
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.sql_flight import SLACK_S, Asked, Attempt
 from kubegrid.client.sql_pods import Pod, Pods
@@ -65,8 +65,13 @@ class Statements:
             )
         if timeout is None:
             timeout = self.options.statement_timeout
-        elif isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-            raise UsageError(f"timeout is a number of seconds above 0, not {timeout!r}")
+        elif (
+            isinstance(timeout, bool)
+            or not isinstance(timeout, int | float)
+            or not 0 < timeout <= STATEMENT_TIMEOUT_MAX_S
+        ):
+            most = f"{STATEMENT_TIMEOUT_MAX_S:g}"
+            raise UsageError(f"timeout is a number of seconds above 0, at most {most}, not {timeout!r}")
         started = clock.now()
         limit = CURRENT.get()
         deadline = started + timeout if limit is None else min(limit, started + timeout)
@@ -153,6 +158,7 @@ class Conversation:
             try:
                 answer: T = yield Blocking(functools.partial(ask, attempt), pod)
             except TicketError as error:
+                self._end()  # it was never sent
                 raise BadValueError(error.message, error.remedy) from error
             except (LostError, SqlError) as error:
                 yield self._failed(error)
@@ -224,6 +230,16 @@ class Conversation:
             self._ended = True
             if self.attempt is not None:
                 self.attempt.cancel()
+            else:
+                self._settled()
+
+    def overloaded(self) -> OverloadedError:
+        """Until its deadline it found no room among the client's other statements."""
+        self.close()
+        return OverloadedError(
+            f"{self._statements.options.statements} statements run in this client already",
+            "Close streams that are not read any more, or raise `statements` of the client.",
+        )
 
 
 def _checked(statement_id: str | None) -> str | None:

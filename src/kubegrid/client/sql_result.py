@@ -67,7 +67,7 @@ class SqlResult:
         return _needed("polars").from_arrow(self.arrow())
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """All rows as tuples of Python's values (Decimal, datetime, UUID …)."""
+        """All rows as tuples of Python's values (Decimal, datetime …); a UUID is a text, as in Arrow."""
         return list(self)
 
     def dicts(self) -> list[dict[str, Any]]:
@@ -99,9 +99,9 @@ class SqlResult:
         if self._writes:
             count = "done" if self.rows_changed is None else sql_text.counted(self.rows_changed, "row") + " changed"
             return f"<SqlResult: {count}>"
-        shown = []
-        for row in self:
-            shown.append(row)
+        shown: list[tuple[Any, ...]] = []
+        for batch in self._batches:
+            shown += rows_of(batch.slice(0, REPR_ROWS - len(shown)))
             if len(shown) == REPR_ROWS:
                 break
         more = len(self) - len(shown)

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 T = TypeVar("T")
+THREAD = "kubegrid-sql"
 
 
 def in_thread(call: Callable[[], T]) -> "Future[T]":
@@ -18,5 +19,5 @@ def in_thread(call: Callable[[], T]) -> "Future[T]":
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=work, name="kubegrid-sql", daemon=True).start()
+    threading.Thread(target=work, name=THREAD, daemon=True).start()
     return future

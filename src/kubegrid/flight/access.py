@@ -4,7 +4,7 @@ A client shows the secret as `Authorization: Bearer SECRET`, as on the HTTP port
 user name. Drivers that log in once (`Handshake`) get a token for it that every member of the grid takes, because each
 makes the same one from the secret: nothing is stored, and a restart forgets nobody. Nothing of this is encrypted here.
 
-A fragment or a question for marks is for members only: it is SQL that nobody has planned or limited. It carries a
+A fragment is for members only: it is SQL that nobody has planned or limited. It carries a
 *seal*, an HMAC of its bytes, beside the authorization of the call. Where the grid has no secret it listens on loopback
 only, and everybody there may ask; a password that is given anyway is not looked at.
 """

@@ -74,7 +74,10 @@ def incoming(error: BaseException, peer: str) -> errors.SqlError:
         return errors.SqlError.from_json(document)
     text = str(error).split(". gRPC client debug context", 1)[0]
     if isinstance(error, flight.FlightTimedOutError):
-        return errors.TimedOut(f"{peer} did not answer in time")
+        return errors.TimedOut(
+            f"{peer} did not answer in time",
+            remedy=f"Ask again, for less or with more time; the log of {peer} tells what it was busy with.",
+        )
     if isinstance(error, flight.FlightCancelledError):
         return errors.Cancelled(f"the call to {peer} was cancelled")
     if isinstance(error, flight.FlightUnauthenticatedError | flight.FlightUnauthorizedError):

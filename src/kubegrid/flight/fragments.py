@@ -1,15 +1,13 @@
-"""Calls of the members among themselves: fragments of statements that another pod coordinates, and marks.
+"""Calls of the members among themselves: fragments of statements that another pod coordinates.
 
 Next on the path of the data: `node.sql_fragments`.
 """
 
 from typing import Any
 
-import msgspec
-
 from kubegrid.flight import tickets
 from kubegrid.flight.access import UNSEALED, Access
-from kubegrid.flight.calls import FRAGMENT, OTHER, Calls
+from kubegrid.flight.calls import FRAGMENT, Calls
 from kubegrid.flight.service import Service
 from kubegrid.flight.streams import AnswerStream
 from kubegrid.sql.errors import Unavailable
@@ -35,13 +33,6 @@ class FragmentCalls:
         except BaseException as error:
             call.fail(error)
         return AnswerStream(iter(reader), call, reader.close).as_stream(reader.schema)
-
-    def marks(self, data: bytes, context: Any) -> bytes:
-        """Raises SqlError, TicketError."""
-        request = tickets.decode_marks(data)
-        self._check(request.partition, tickets.marks_body(request.tables), request.seal)
-        with self._calls.call(OTHER, context):
-            return msgspec.json.encode(tickets.MarksAnswer(marks=self._service.fragments().marks(request.tables)))
 
     def _check(self, partition: int, body: bytes, seal: str) -> None:
         if not self._access.sealed(tickets.sealed_text(partition, body), seal):

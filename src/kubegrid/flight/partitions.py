@@ -9,7 +9,7 @@ Next on the path of the data: `fragment_call`, and `fragments` of the pod that i
 import contextlib
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,7 +30,6 @@ from kubegrid.sql.errors import Cancelled, SqlError, TimedOut, Unavailable
 
 MARGIN_S = 2.0
 """Beyond the time of a fragment, which ends by itself when it is over: for the answer's way."""
-MARKS_TIMEOUT_S = 5.0
 CANCEL_TIMEOUT_S = 1.0
 _OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),  # a new client is a new connection
@@ -99,21 +98,6 @@ class GridPartitions:
             raise told(error) from error
         return FragmentStream(stream, self._lookout, over, told).as_reader()
 
-    def marks(self, partition: int, table_names: Sequence[str]) -> Mapping[str, str]:
-        """See `query.partitions.Partitions`."""
-        names = list(table_names)
-        if self._places.own(partition):
-            return self._fragments().marks(names)
-        place, client = self._reach(partition)
-        seal = self._access.seal(tickets.sealed_text(partition, tickets.marks_body(names)))
-        request = tickets.MarksRequest(tables=names, partition=partition, seal=seal)
-        action = flight.Action(tickets.MARKS, msgspec.json.encode(request))
-        try:
-            results = list(client.do_action(action, self._options(MARKS_TIMEOUT_S)))
-            return msgspec.json.decode(results[0].body.to_pybytes(), type=tickets.MarksAnswer).marks
-        except (flight.FlightError, pa.ArrowException, OSError, msgspec.MsgspecError, IndexError) as error:
-            raise self._failed(error, place, partition) from error
-
     def close(self) -> None:
         """End every call."""
         with self._guard:
@@ -173,4 +157,4 @@ class GridPartitions:
     def _given_up(self, place: Place, partition: int) -> SqlError:
         if self._places.place(partition) != place:
             return Unavailable(f"{place.name} is not the primary of partition {partition} any more")
-        return Cancelled("nobody waits for the answer any more")
+        return Cancelled(f"nobody waits for the answer of {place.name} any more")

@@ -4,7 +4,7 @@
     GetFlightInfo   Flight SQL's commands; our JSON statements and tables, for clients that ask before they get
     GetSchema       the schema of the same
     DoPut           rows for a table; Flight SQL's updates, parameters, and bulk ingestion
-    DoAction        prepared statements; marks, among members
+    DoAction        prepared statements; the end of a statement
     ListFlights     the tables
 
 Everything that goes wrong leaves as a `FlightError` (`failures`). Next on the path of the data: `statements` and
@@ -103,8 +103,6 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc] # pyarrow shi
     @_telling
     def do_action(self, context: Any, action: Any) -> Iterator[bytes]:
         body = _limited(action.body.to_pybytes())
-        if action.type == tickets.MARKS:
-            return iter([self._fragments.marks(body, context)])
         if action.type == tickets.CANCEL:
             self.calls.cancel(tickets.decode_cancel(body))
             return iter(())
@@ -117,7 +115,6 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc] # pyarrow shi
     def list_actions(self, context: Any) -> list[tuple[str, str]]:
         return [
             (tickets.CANCEL, 'End a running statement: {"statement_id": …}.'),
-            (tickets.MARKS, "The state of broadcast tables, for members of the grid."),
             *sql_commands.ACTIONS.items(),
         ]
 
@@ -127,7 +124,8 @@ class FlightServer(flight.FlightServerBase):  # type: ignore[misc] # pyarrow shi
             return plain_flights.of_path(self._service.catalog(), descriptor.path)
         if tickets.is_json(descriptor.command):
             statement = sql_tickets.decode(_limited(descriptor.command))
-            return plain_flights.of_statement(descriptor, self._statements.describe(statement.sql).schema)
+            described = self._statements.describe(statement.sql, statement.parameters)
+            return plain_flights.of_statement(descriptor, described.schema)
         return None
 
     # -- the end ---------------------------------------------------------------------------------------------------

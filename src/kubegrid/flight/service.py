@@ -18,8 +18,6 @@ class Fragments(Protocol):
     def run(self, request: Any, cancelled: Cancelled) -> Any:
         """A `pyarrow.RecordBatchReader`. Raises sql.errors.SqlError."""
 
-    def marks(self, tables: list[str]) -> dict[str, str]: ...
-
 
 class Ingest(Protocol):
     """Takes batches of rows for a table, of whatever partitions (`node.sql_ingest`)."""

@@ -70,7 +70,7 @@ class SqlCommands:
         return flight.SchemaResult(self._statements.describe(sql).schema or COUNT_SCHEMA)
 
     def _statement_info(self, descriptor: Any, statement: Statement, context: Any) -> Any:
-        description = self._statements.describe(statement.sql)
+        description = self._statements.describe(statement.sql, statement.parameters)
         if description.writes:
             return self._done(descriptor, self._statements.change([statement], context))
         handle = sql_tickets.encode(statement.sql, statement.parameters)

@@ -55,9 +55,9 @@ class Statements:
                 changed += rows if result.rows_changed is None else result.rows_changed
         return changed
 
-    def describe(self, sql: str) -> "Description":
+    def describe(self, sql: str, parameters: Sequence[Any] = ()) -> "Description":
         """Raises SqlError."""
-        return self._service.engine().describe(sql)
+        return self._service.engine().describe(sql, parameters)
 
     def _execute(self, statement: Statement, call: Call) -> "Result":
         return self._service.engine().execute(

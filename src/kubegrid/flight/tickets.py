@@ -6,9 +6,8 @@ A ticket is one of three:
     {"fragment": {…}, "seal": …, …}      a fragment for this partition, from the member that coordinates (`access`)
     protobuf                          Flight SQL (`messages`); never begins with a brace
 
-`MARKS` is an action of the same kind as a fragment. `CANCEL` is one that ends a statement or a fragment by its name: a
-client that waits for the first row of an answer has no stream yet that it could close. A descriptor's path names what is
-written to: `["table", "trades"]`.
+`CANCEL` is an action that ends a statement or a fragment by its name: a client that waits for the first row of an answer
+has no stream yet that it could close. A descriptor's path names what is written to: `["table", "trades"]`.
 """
 
 from typing import TypeVar
@@ -18,8 +17,6 @@ import msgspec
 from kubegrid.columns.requests import FragmentRequest
 from kubegrid.wire.sql_tickets import TicketError
 
-MARKS = "kubegrid.marks"
-"""Action: the marks of this partition's own rows of some broadcast tables."""
 CANCEL = "kubegrid.cancel"
 """Action: end a running statement by its id. Ids are long and random: who knows one may end it."""
 TABLE = "table"
@@ -43,18 +40,8 @@ class FragmentTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     seal: str = ""
 
 
-class MarksRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    tables: list[str]
-    partition: int
-    seal: str = ""
-
-
 class CancelRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     statement_id: str
-
-
-class MarksAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    marks: dict[str, str]
 
 
 def is_json(ticket: bytes) -> bool:
@@ -80,19 +67,9 @@ def decode_request(ticket: FragmentTicket) -> FragmentRequest:
     return _decoded(bytes(ticket.fragment), FragmentRequest)
 
 
-def decode_marks(body: bytes) -> MarksRequest:
-    """Raises TicketError."""
-    return _decoded(body, MarksRequest)
-
-
 def decode_cancel(body: bytes) -> str:
     """The name of what is to end. Raises TicketError."""
     return _decoded(body, CancelRequest).statement_id
-
-
-def marks_body(tables: list[str]) -> bytes:
-    """What the seal of a MarksRequest is made over."""
-    return msgspec.json.encode(tables)
 
 
 def _decoded(data: bytes, shape: type[Shape]) -> Shape:

@@ -8,7 +8,9 @@ member's slot, no memory, no copies) is not an execution: nothing is remembered,
 `KG.BATCH` in the place of the command stands for many under one number (`session_batch`).
 
 Every reply of an execution is remembered, also that of one which changed nothing: were it not, a copy of the request
-that was delayed on its way could be executed after its client had the answer.
+that was delayed on its way could be executed after its client had the answer. But what KG.REWRITE refuses for what stands in
+it, or for want of room, is not: a copy is refused as well, while a statement that is run again under its id has computed
+other rows, and would be answered by the refusal of the old ones.
 """
 
 from collections.abc import Callable
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from kubegrid.node import plain_columns, routing, session_batch, session_take
 from kubegrid.node.context import Session
 from kubegrid.node.session_waiter import Answered, Number
-from kubegrid.store import Keyspace
+from kubegrid.store import Keyspace, commands_rewrite
 from kubegrid.store.requests import NEW
 from kubegrid.wire import command_table, resp
 
@@ -74,7 +76,7 @@ def once(
         answered = partial(_remember, keyspace, client, seq, acked)
         return _take(session, inner, dispatch, answered, (client, seq))
     reply = dispatch(session, inner)
-    if node.refusals != refusals or reply == resp.ERR_OOM:  # KG.REWRITE looks for room itself: removing needs none
+    if node.refusals != refusals or (command.label == "kg.rewrite" and _is_refused_again(reply)):
         return reply
     if type(reply) is not bytes:
         reply.close()
@@ -127,6 +129,10 @@ def _take(
     if type(reply) is not bytes or node.refusals != refusals:
         return reply
     return answered(reply)
+
+
+def _is_refused_again(reply: bytes) -> bool:
+    return reply[:1] == b"-" and not reply.startswith(commands_rewrite.OF_WHAT_IS_THERE)
 
 
 def _remember(keyspace: Keyspace, client: bytes, seq: int, acked: int, reply: bytes) -> bytes:

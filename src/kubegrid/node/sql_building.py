@@ -17,7 +17,7 @@ from kubegrid.columns.errors import as_sql_error
 from kubegrid.columns.replica import ColumnarReplica
 from kubegrid.node.confirmation import WAIT_S, Check
 from kubegrid.node.sql_capture import SqlCapture
-from kubegrid.sql.errors import SqlError, TooMuch, Unavailable
+from kubegrid.sql.errors import SqlError, TimedOut, TooMuch, Unavailable
 
 log = logging.getLogger("kubegrid.node.sql")
 
@@ -36,7 +36,13 @@ class Building:
     def wait(self, check: Check) -> None:
         """Until it is built. Raises why it could not be, and what `check` raises."""
         while not self.done.wait(WAIT_S):
-            check()
+            try:
+                check()
+            except TimedOut as error:
+                raise TimedOut(
+                    f"{error.message}: the columns of table {self.definition.name} were not made by then",
+                    remedy="Ask again in a moment: making them goes on.",
+                ) from None
         if self.error is not None:
             raise self.error
 

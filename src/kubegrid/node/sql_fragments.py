@@ -10,7 +10,7 @@ DuckDB is imported when the first copy is built. Next on the path of the data: `
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from kubegrid.base.settings import SqlSettings
@@ -28,10 +28,6 @@ from kubegrid.sql.errors import SqlError
 log = logging.getLogger("kubegrid.node.sql")
 
 Cancelled = Callable[[], bool]
-
-
-def never() -> bool:
-    return False
 
 
 class Fragments:
@@ -81,19 +77,6 @@ class Fragments:
             running.end()
             raise explained from None
         return rows.reader(fresh.marks)
-
-    def marks(self, tables: Sequence[str], cancelled: Cancelled = never) -> dict[str, str]:
-        """The state of this member's own rows of these tables, confirmed. Raises sql.errors."""
-        running = self.watch.begin(self.settings.statement_timeout_ms, cancelled)
-        try:
-            fresh = self.copies.fresh(FragmentRequest(sql="", tables=list(tables)), running)
-            running.use(fresh.cursor)
-            fresh.confirmed(running.check)
-            return fresh.marks
-        except Exception as error:
-            raise self._explained(error, running) from None
-        finally:
-            running.end()
 
     def drop(self) -> None:
         """Give up every copy, as if it had never been made. Statements that run go on with what they read."""

@@ -4,7 +4,8 @@ DuckDB itself refuses files and the network. What is refused here it would do: r
 made while it runs, which the planner never sees (so the answer would be that of the empty catalog); show or change what
 belongs to the pod; or hold a thread and do nothing. The same holds for values of any size: functions that make them have
 limits (`columns/sized_functions`), around which nobody may call them, and arrays of a fixed length are as long as their type
-says, even when they are NULL.
+says, even when they are NULL; and list_reduce() may not double a text or list with each element of its list. What is left
+is bounded by the rows of a vector, 2,048, and what is in them.
 """
 
 import math
@@ -36,6 +37,17 @@ _CLOSED_VIEWS = frozenset(("pg_settings", "duckdb_logs"))
 ARRAY_ELEMENTS_MAX = sized_functions.VALUE_ELEMENTS_MAX
 """Of a type with a fixed length, such as FLOAT[768], all its dimensions together."""
 
+_REDUCING = frozenset(("list_reduce", "array_reduce", "reduce"))
+_NO_GROWTH: tuple[type[Any], ...] = (
+    *(exp.Identifier, exp.Column, exp.Dot, exp.Paren, exp.Literal, exp.Null, exp.Boolean, exp.Bracket, exp.Slice),
+    *(exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.Pow, exp.Abs, exp.Sqrt, exp.Ln, exp.Exp),
+    *(exp.Round, exp.Floor, exp.Ceil, exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor, exp.BitwiseNot, exp.Length),
+    *(exp.Predicate, exp.And, exp.Or, exp.Xor, exp.Not, exp.Case, exp.If, exp.Coalesce, exp.Nullif),
+    *(exp.Greatest, exp.Least, exp.Struct, exp.PropertyEQ),
+)
+"""What may stand in the lambda of list_reduce: none of it gives a value that is longer than those it is given."""
+_SHORT = exp.DataType.NUMERIC_TYPES | exp.DataType.TEMPORAL_TYPES | {exp.DataType.Type.BOOLEAN}
+
 
 def check(expression: Any) -> None:
     """Raises NotSupported, TooMuch."""
@@ -51,6 +63,19 @@ def check(expression: Any) -> None:
         reason = _CLOSED.get(name)
         if reason is not None:
             raise NotSupported(f"{name}() is closed to statements: {reason}")
+        if name in _REDUCING:
+            _check_reduced(name, call)
+
+
+def _check_reduced(name: str, call: Any) -> None:
+    for made in call.find_all(exp.Lambda):
+        for node in made.this.walk(prune=lambda inner: isinstance(inner, exp.DataType | exp.Length)):
+            short = isinstance(node, exp.Cast) and node.to.this in _SHORT
+            if not short and not isinstance(node, (*_NO_GROWTH, exp.DataType)):
+                raise NotSupported(
+                    f"{node.sql('duckdb')} cannot stand in the lambda of {name}(), which may calculate, compare and choose",
+                    remedy="array_to_string(list, '') joins texts, flatten(list) joins lists.",
+                )
 
 
 def _check_qualified(dot: exp.Dot) -> None:

@@ -114,14 +114,15 @@ class Engine:
                 ends.pop()()
             raise
 
-    def describe(self, text: str) -> Description:
-        """What a prepared statement will answer and how many parameters it takes. Raises sql.errors.SqlError."""
+    def describe(self, text: str, parameters: Sequence[Any] = ()) -> Description:
+        """What a prepared statement will answer and how many parameters it takes. Names and types of its columns may hang on
+        the values of `parameters`, so an answer to these is described with them. Raises sql.errors.SqlError."""
         means = self._means
         statement = means.preparing.statement(text)
-        unknown = [None] * statement.parameters
+        values = parameters or [None] * statement.parameters
         if statement.kind == statements.QUERY:
             running = Running(self._settings.statement_timeout_ms, self._closed.is_set)
-            prepared = means.preparing.query(statement, unknown, means.catalog(), running)
+            prepared = means.preparing.query(statement, values, means.catalog(), running)
             return Description(prepared.schema, statement.parameters, False)
         if statement.kind in (statements.SHOW, statements.DESCRIBE, statements.EXPLAIN):
             schema = self._binding.schema(Execution.columns_told(statement, means.catalog()))

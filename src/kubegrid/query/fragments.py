@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from kubegrid.base.tables import Catalog
+from kubegrid.columns.broadcast import marks_in
 from kubegrid.columns.requests import FragmentRequest
 from kubegrid.query.duck_errors import sql_error
 from kubegrid.query.lanes import Task
@@ -21,6 +22,9 @@ from kubegrid.sql.plans import Fragment
 
 PAUSE_FIRST_S = 0.01
 PAUSE_MAX_S = 0.25
+
+NO_ROWS = "SELECT 1 WHERE false"
+"""Asks a partition for nothing but the marks of the tables that are named beside it."""
 
 Marks = Mapping[str, dict[int, str]]
 """Broadcast table → partition → mark."""
@@ -36,8 +40,16 @@ def until_available(partition: int, attempt: Callable[[], T], running: Running) 
             return attempt()
         except Unavailable as error:
             last = error
-        except Cancelled:
-            running.check()  # a partition that was cancelled because the time is over does not know that
+        except (Cancelled, TimedOut) as error:
+            # One that was cancelled because the time is over does not know that, and none knows what the others do.
+            if isinstance(error, TimedOut) or running.late():
+                raise TimedOut(
+                    f"the statement took longer than the {running.timeout_ms} ms it had; partition {partition} had not "
+                    f"answered: {error.message}",
+                    remedy="Ask again, for less or with more time. The first statement after a load or a start waits until "
+                    "members have made columns of its tables, which goes on when it ends.",
+                ) from error
+            running.check()
             raise
         try:
             running.pause(pause)
@@ -76,13 +88,25 @@ def ask(
     return until_available(asked.partition, attempt, running)
 
 
-def ask_marks(partitions: Partitions, tables: Sequence[str], running: Running) -> tuple[list[Task], Marks]:
-    """Tasks that ask each partition for the state of its rows of these tables, and where they will have put it."""
+def ask_marks(
+    partitions: Partitions, tables: Sequence[str], catalog: Catalog, running: Running
+) -> tuple[list[Task], Marks]:
+    """Tasks that ask each partition for the state of its rows of these tables, and where they will have put it.
+
+    By a fragment, which has as long as any other: it is the first that needs these tables, so it may have to wait until
+    their copies are made, for which a member looks through all that it has.
+    """
     found: dict[str, dict[int, str]] = {table: {} for table in tables}
+    fragment = Fragment("marks", NO_ROWS, None, tuple(tables), (), "marks")
+
+    def told(schema: Any, batches: Iterator[Any]) -> Mapping[str, str]:
+        for _ in batches:
+            pass
+        return marks_in(schema)
 
     def task(partition: int) -> Task:
         def put() -> None:
-            there = until_available(partition, lambda: partitions.marks(partition, tables), running)
+            there = ask(partitions, fragment, catalog, {}, Asked(fragment.name, partition), told, running)
             for table in tables:
                 found[table][partition] = there[table]
 

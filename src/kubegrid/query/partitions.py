@@ -1,6 +1,6 @@
-"""What the engine needs of the partitions: run a fragment, tell the marks of broadcast tables. `flight` does both."""
+"""What the engine needs of the partitions: that each runs a fragment. `flight` does it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from kubegrid.columns.requests import FragmentRequest
@@ -17,15 +17,10 @@ class Partitions(Protocol):
         """How many partitions the grid has."""
 
     def run(self, partition: int, request: FragmentRequest, cancelled: Cancelled) -> Any:
-        """The fragment's rows as a `pyarrow.RecordBatchReader`: whole if it ends, or it raises on the way.
+        """The fragment's rows as a `pyarrow.RecordBatchReader`: whole if it ends, or it raises on the way. Its schema tells
+        the marks of the partition's own rows that were read (`columns.broadcast`).
 
         Raises `sql.errors.Unavailable` when the partition has no primary now or lost it meanwhile, at the call or while
         it is read; the engine looks again. Every other SqlError is the statement's own and is passed on as it is.
         A reader that is closed, or dropped, early ends the fragment.
-        """
-
-    def marks(self, partition: int, tables: Sequence[str]) -> Mapping[str, str]:
-        """The state of this partition's own rows of broadcast tables, for `FragmentRequest.broadcast`.
-
-        Raises Unavailable like `run`.
         """

@@ -44,7 +44,7 @@ class Querying:
                 self._binding.catalog_cursor(prepared.catalog, running) if about_catalog else self.workroom.cursor()
             )
             return self._final(cursor, prepared.text, prepared.columns, running, trace, ends, prepared.text)
-        marks = self._marks(plan, running, trace)
+        marks = self._marks(plan, prepared, running, trace)
         if plan.final is None:
             return self._passed(plan.fragments[0], prepared, marks, running, trace)
         gathering = Gathering(self.workroom, self._watch, next(self._numbers))
@@ -87,12 +87,12 @@ class Querying:
         ends.append(end)
         return batches
 
-    def _marks(self, plan: Plan, running: Running, trace: Trace) -> Marks:
+    def _marks(self, plan: Plan, prepared: Prepared, running: Running, trace: Trace) -> Marks:
         tables = sorted({table for fragment in plan.fragments for table in fragment.broadcast})
         if not tables:
             return {}
         part = running.part()
-        tasks, marks = fragments.ask_marks(self._partitions, tables, part)
+        tasks, marks = fragments.ask_marks(self._partitions, tables, prepared.catalog, part)
         with trace.step("marks"):
             self._lanes.run(tasks, part)
         return marks

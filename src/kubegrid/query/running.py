@@ -28,11 +28,15 @@ class Running:
         return part
 
     def over(self) -> bool:
-        return self._stopped.is_set() or time.monotonic() >= self.deadline or self._cancelled()
+        return self._stopped.is_set() or self.late() or self._cancelled()
+
+    def late(self) -> bool:
+        """Whether its time is over."""
+        return time.monotonic() >= self.deadline
 
     def check(self) -> None:
         """Raises TimedOut or Cancelled if it is over."""
-        if time.monotonic() >= self.deadline:
+        if self.late():
             raise TimedOut(
                 f"the statement took longer than the {self.timeout_ms} ms it had",
                 remedy="Ask for less, or give it more time, up to the pod's limit (statement_timeout_ms).",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from kubegrid.base.table_errors import shown
 from kubegrid.client.caller import Caller
-from kubegrid.client.errors import ClientError, RecordExistsError
+from kubegrid.client.errors import ClientError, RecordExistsError, WrongTypeError
 from kubegrid.query import writing_changes, writing_errors
 from kubegrid.query.partitions import Cancelled
 from kubegrid.query.writer import Queries, Written
@@ -56,7 +56,8 @@ class StatementWriter:
         if statement.kind in (CREATE, CTAS, ALTER, DROP, TRUNCATE):
             filled = Definitions(sending, queries).carry_out(statement)
             if filled is None:
-                return Written(None, statement_id=statement_id)
+                written = 0 if statement.kind == CTAS else None  # the table was there already, and nothing is put into it
+                return Written(written, statement_id=statement_id)
             works = _create_as(filled, sending, queries)
         else:
             works = _write(lambda: dml.read(statement, queries.catalog), sending, queries)
@@ -158,13 +159,17 @@ def _send(
     sending.send(table, works)
     wait_s = COMPUTE_AGAIN_S
     while conflicting := [work for work in works if work.state == CONFLICT]:
-        if plain_insert:
-            for work in conflicting:
+        for work in conflicting:
+            if plain_insert:
                 _check_duplicates(sending, operations, work)
-        if time.monotonic() >= sending.deadline or sending.cancelled():
+            if isinstance(work.error, WrongTypeError):  # raised here if it is so now: the answer may be an old one
+                sending.records(table, [operation.key for operation in work.operations])
+        if time.monotonic() >= sending.deadline:
             for work in conflicting:
                 work.give_up()
             break
+        if sending.cancelled():
+            raise sql_errors.Cancelled("the statement was cancelled")
         time.sleep(wait_s * random.uniform(0.5, 1))
         wait_s = min(2 * wait_s, COMPUTE_AGAIN_MAX_S)
         change = read()
@@ -183,10 +188,10 @@ def _computed(change: dml.Change, sending: Sending, queries: Queries) -> Operati
 
 def _check_wanted(sending: Sending) -> None:
     """Before anything is sent. Raises Cancelled, TimedOut."""
-    if sending.cancelled():
-        raise sql_errors.Cancelled("the statement was cancelled; nothing was done")
     if time.monotonic() >= sending.deadline:
         raise sql_errors.TimedOut("the statement's time was over before it wrote anything; nothing was done")
+    if sending.cancelled():
+        raise sql_errors.Cancelled("the statement was cancelled; nothing was done")
 
 
 def _send_doubtful(sending: Sending, operations: Operations, works: Sequence[Work]) -> None:

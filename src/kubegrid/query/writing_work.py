@@ -24,6 +24,7 @@ from kubegrid.client.errors import (
     RejectedError,
     SchemaChangedError,
     UnknownTableError,
+    WrongTypeError,
 )
 from kubegrid.client.refusals import FORGOTTEN
 from kubegrid.query.result import PartitionOutcome
@@ -36,7 +37,7 @@ PART_RECORDS_MAX = 5000
 PART_BYTES_MAX = 8 * 1024 * 1024
 WAITING, CONFLICT, DONE, NOT_DONE, UNKNOWN, PARTLY = "waiting", "conflict", "done", "not done", "unknown", "partly done"
 ANSWERED_BEFORE = "the statement with this id was answered before, and its session has run others since"
-_NOT_AS_EXPECTED = (ConflictError, RecordExistsError, SchemaChangedError, UnknownTableError)
+_NOT_AS_EXPECTED = (ConflictError, RecordExistsError, SchemaChangedError, UnknownTableError, WrongTypeError)
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -94,7 +95,7 @@ class Work:
         )
 
     def check_size(self) -> None:
-        """A part whose number the first run decided may have grown since: it is not sent, for the refusal would be kept."""
+        """A part whose number the first run decided may have grown since: it is not sent, for a member would refuse it."""
         if self.state == WAITING and not _fits(self._part(self.next_part)):
             self.refused(
                 f"part {self.next_part + 1} of {self.parts} has grown since the statement was run first; "

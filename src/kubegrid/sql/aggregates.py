@@ -54,6 +54,8 @@ class Parts:
     """Of the parts of variances: the columns of count and mean whose mean over all parts is needed."""
     local: Callable[[Any], bool] = lambda expression: False
     """Whether equal values of an expression are all in one partition."""
+    counted: bool = False
+    """Counts of distinct values that are all in one partition are added up: then partitions may group by no others."""
 
     def column(self, expression: Any) -> Any:
         """The relation's column for a partial aggregate."""
@@ -143,6 +145,7 @@ class Parts:
             raise NotPushable("avg of what may be no number")
         if kind is exp.Count and self.local(value):
             # No value is in two partitions: their counts add up.
+            self.counted = True
             made: Any = node.copy()
             if condition is not None:
                 made = exp.Filter(this=made, expression=exp.Where(this=condition.copy()))

@@ -1,4 +1,4 @@
-"""DuckDB's SQL with the clauses of CREATE TABLE that a grid has beyond it, as a dialect of sqlglot's.
+"""DuckDB's SQL as users write it, as a dialect of sqlglot's: with the clauses of CREATE TABLE that a grid has beyond it.
 
     CREATE TABLE trades (desk VARCHAR, id BIGINT, price DECIMAL(18,4), at TIMESTAMP,
                          PRIMARY KEY (desk, id), INDEX HASH (id), INDEX ORDERED (price, at))
@@ -9,6 +9,7 @@ two others become plain properties. None of the words is reserved: a column may 
 Next: `ddl`, which makes definitions of what is read here.
 """
 
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from sqlglot import TokenType, exp
@@ -20,6 +21,9 @@ INDEX_KINDS = {"HASH": "hash", "ORDERED": "ordered", "BTREE": "ordered"}
 """How the kinds may be spelt. B-trees are what others call an index that knows an order."""
 _TYPES_WITH_SIZES = frozenset(("DECIMAL", "NUMERIC", "DEC", "VARCHAR", "CHAR", "BPCHAR", "TEXT", "STRING", "ENUM"))
 """`index DECIMAL(18,2)` declares a column of the name index."""
+
+_BINDING = ("on", "using", "method", "side", "kind")
+"""Of a join: one that has any of them goes before commas."""
 
 
 def _index(parser: Any) -> exp.IndexColumnConstraint | None:
@@ -74,8 +78,29 @@ class GridSql(DuckDB):
         CONSTRAINT_PARSERS: ClassVar[dict[str, Any]] = {**DuckDB.Parser.CONSTRAINT_PARSERS, "INDEX": _index}
         SCHEMA_UNNAMED_CONSTRAINTS: ClassVar[set[str]] = {*DuckDB.Parser.SCHEMA_UNNAMED_CONSTRAINTS, "INDEX"}
 
+        def _parse_table(self, *args: Any, joins: bool = False, **options: Any) -> Any:
+            """With the joins behind VALUES and unnest() in UPDATE … FROM and DELETE … USING, which sqlglot leaves there."""
+            table = super()._parse_table(*args, joins=joins, **options)
+            if joins and isinstance(table, exp.Values | exp.Unnest | exp.Lateral):
+                for join in self._parse_joins():
+                    table.append("joins", join)
+            return table
+
         def _warn_unsupported(self) -> None:
             """Whoever asked is told by an error; the pod's log is no place for it."""
 
 
 DIALECT = GridSql()
+
+
+def keep_commas(select: exp.Select) -> None:
+    """Of `a, unnest(x) v RIGHT JOIN b` sqlglot would write `a JOIN UNNEST(x) AS v ON TRUE RIGHT JOIN b`, which first joins
+    what the comma joins last. It leaves LATERAL where it is, and that is the same."""
+    joins = select.args.get("joins") or []
+    for join, following in pairwise(joins):
+        listed = not any(value for name, value in join.args.items() if name != "this")
+        if listed and isinstance(join.this, exp.Unnest) and any(following.args.get(name) for name in _BINDING):
+            unnest: Any = join.this
+            alias = unnest.args.get("alias")
+            unnest.set("alias", None)
+            join.set("this", exp.Lateral(this=unnest, alias=alias))

@@ -21,6 +21,7 @@ from sqlglot import exp
 from kubegrid.base.tables import Catalog, TableDefinition
 from kubegrid.sql import dml_assignments as assignments
 from kubegrid.sql import dml_conflicts
+from kubegrid.sql.ddl_dialect import keep_commas
 from kubegrid.sql.dml_conflicts import AS_TEXT, VERSION, Cell, Conflict
 from kubegrid.sql.errors import NotSupported, SqlError, TypeProblem, UnknownName, WriteRefused
 from kubegrid.sql.statements import DELETE, INSERT, UPDATE, Statement
@@ -196,6 +197,7 @@ def _matching(tree: Any, name: str, chosen: list[Any], others: list[Any]) -> exp
         query.append("joins", exp.Join(this=other))
         for join in joins:
             query.append("joins", join)
+    keep_commas(query)
     if tree.args.get("where") is not None:
         query.set("where", tree.args["where"].copy())
     _with(query, tree)

@@ -21,6 +21,8 @@ def partial_groups(block: Block, own: list[Source], names: list[str]) -> tuple[e
     having = [_merged(condition, keys, parts) for condition in block.having]
     qualify = [_merged(condition, keys, parts) for condition in block.qualify]
     order = [ordered_by(each, _merged(each.this, keys, parts)) for each in block.order]
+    if parts.counted and parts.distinct:
+        raise NotPushable("several columns counted by their distinct values")
     key_columns = [exp.column(f"__g{place}", quoted=True) for place in range(len(keys))]
     columns = [named(key.copy(), f"__g{place}") for place, key in enumerate(keys)]
     columns += [named(value.copy(), f"__d{place}") for place, value in enumerate(parts.distinct)]

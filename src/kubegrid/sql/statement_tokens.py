@@ -129,10 +129,29 @@ def _bracketed(tokens: list[Token]) -> list[Token]:
     for place, token in enumerate(tokens):
         made.append(token)
         follows = tokens[place + 1].token_type if place + 1 < len(tokens) else None
-        if token.token_type is TokenType.STRING and follows is TokenType.DCOLON and place:
-            kind = tokens[place - 1]
-            if kind.token_type in _TYPES and kind.token_type is not TokenType.IDENTIFIER:
+        if token.token_type is TokenType.STRING and follows is TokenType.DCOLON:
+            length = _type_before(made)
+            if length:
+                kind = made[-1 - length]
                 at = (kind.line, kind.col, kind.start, kind.end)
-                made[-2:-2] = [Token(TokenType.L_PAREN, "(", *at)]
+                made.insert(len(made) - 1 - length, Token(TokenType.L_PAREN, "(", *at))
                 made.append(Token(TokenType.R_PAREN, ")", token.line, token.col, token.start, token.end))
     return made
+
+
+def _type_before(made: list[Token]) -> int:
+    """Of how many words and signs the type before the last token is: `DATE`, `DECIMAL(4, 2)`, `INTEGER[]`, `TIMESTAMP WITH
+    TIME ZONE`; 0: there is none."""
+    at = len(made) - 2
+    if [token.text.upper() for token in made[max(0, at - 1) : at + 1]] == ["TIME", "ZONE"]:
+        at -= 3  # WITH or WITHOUT, too
+    depth = 0
+    while at >= 0:
+        kind = made[at].token_type
+        depth += (kind in CLOSE) - (kind in OPEN)
+        if depth < 0 or (depth == 0 and kind not in OPEN):
+            break
+        at -= 1
+    if at < 0 or depth or made[at].token_type not in _TYPES or made[at].token_type is TokenType.IDENTIFIER:
+        return 0
+    return len(made) - 1 - at

@@ -14,11 +14,11 @@ from sqlglot import Token, TokenType, exp
 
 from kubegrid.base.nearest import nearest
 from kubegrid.base.table_errors import shown
+from kubegrid.sql.ddl_dialect import DIALECT, keep_commas
 from kubegrid.sql.errors import NotSupported, SqlError, SyntaxProblem, TooMuch
 from kubegrid.sql.statement_tokens import (
     CLOSE,
     DEPTH_MAX,
-    DUCKDB,
     OPEN,
     STATEMENT_BYTES_MAX,
     TOKENS_MAX,
@@ -153,7 +153,7 @@ def _no_statement(token: Token, text: str) -> SqlError:
 
 def _tree(tokens: list[Token], text: str) -> Any:
     try:
-        trees = DUCKDB.parser().parse(tokens, text)
+        trees = DIALECT.parser().parse(tokens, text)
     except sqlglot.errors.ParseError as error:
         raise not_sql(error, text) from None
     except RecursionError:
@@ -162,6 +162,8 @@ def _tree(tokens: list[Token], text: str) -> Any:
         raise SyntaxProblem(f"the statement is not understood ({type(error).__name__})") from error
     if len(trees) != 1 or trees[0] is None:
         raise problem(SyntaxProblem, "there is no statement here", text, tokens[0].start)
+    for select in trees[0].find_all(exp.Select):
+        keep_commas(select)
     if isinstance(trees[0], exp.Values):
         return exp.select("*").from_(exp.Subquery(this=trees[0]))
     return trees[0]

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from kubegrid.base.table_errors import BadKey, SchemaChanged, TableError, shown
+from kubegrid.base.table_errors import BadKey, SchemaChanged, TableError, UnknownTable, shown
 from kubegrid.store import record_changes, record_writes
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import parse_int64
@@ -30,6 +30,10 @@ RECORDS_MAX: Final = 5000
 MISSING: Final = 0
 ANY: Final = -1
 KEEP: Final = -2
+OF_WHAT_IS_THERE: Final = tuple(
+    b"-%b " % kind.code.encode() for kind in (Conflict, Exists, record_changes.NotARecord, SchemaChanged, UnknownTable)
+)
+"""How the refusals begin that another moment might not bring. Any other the same command meets again whenever it comes."""
 
 _decode = msgspec.msgpack.Decoder(list[tuple[int, Any]]).decode
 _FORM = resp.error("ERR the payload of KG.REWRITE is MessagePack [[expected, row or key], ...]")

@@ -143,6 +143,10 @@ def _shortened(value: Any) -> Any:
 # -- parameters ------------------------------------------------------------------------------------------------------
 
 
+_NUMPY = {"b": bool, "i": int, "u": int, "f": float}
+"""NumPy's numbers, which are no kind of Python's: what they are by the kind of their `dtype`."""
+
+
 def _told(number: int, value: Any) -> Any:
     """A value as JSON has it. Subclasses of bool, int … (enums, NumPy's float) are what they are a kind of."""
     match value:
@@ -166,6 +170,9 @@ def _told(number: int, value: Any) -> Any:
             return {"uuid": str(value)}
         case bytes() | bytearray() | memoryview():
             return {"bytes": base64.b64encode(value).decode("ascii")}
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if kind in _NUMPY and value.shape == ():
+        return _told(number, _NUMPY[kind](value))
     raise TicketError(
         f"parameter {number} is a {type(value).__name__}, which is no value of SQL",
         "Values are None, bool, int, float, str, bytes, Decimal, date, datetime, time, timedelta and UUID.",

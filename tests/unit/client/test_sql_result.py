@@ -63,6 +63,9 @@ def test_it_shows_itself_as_a_table() -> None:
     ]
     many = SqlResult(SCHEMA, [batch([("UA", n) for n in range(1000)])], None, "id")
     assert repr(many).endswith("(1,000 rows, the first 10 shown)")
+    parts = [batch([("UA", number) for number in range(start, start + 4)]) for start in range(0, 16, 4)]
+    shown = repr(SqlResult(SCHEMA, parts, None, "id")).splitlines()
+    assert [line.split() for line in shown[2:-1]] == [["UA", str(number)] for number in range(10)]
 
 
 def test_a_statement_that_writes_says_what_it_did() -> None:

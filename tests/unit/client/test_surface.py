@@ -1,6 +1,7 @@
 """What the package shows: the same methods in every form, options that explain themselves, names that are all there."""
 
 import inspect
+import math
 
 import pytest
 
@@ -37,6 +38,12 @@ def test_the_async_grid_and_table_have_what_the_sync_ones_have() -> None:
     assert methods(Table) == methods(AsyncTable)
 
 
+def test_a_name_that_is_not_there_has_what_python_makes_a_hint_of() -> None:
+    with pytest.raises(AttributeError, match="conect") as raised:
+        kubegrid.conect  # noqa: B018
+    assert (raised.value.name, raised.value.obj) == ("conect", kubegrid)
+
+
 def test_every_public_name_is_there() -> None:
     for name in kubegrid.__all__:
         assert getattr(kubegrid, name) is not None
@@ -51,7 +58,15 @@ def test_an_option_that_there_is_not_is_answered_with_the_nearest() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"timeout": 0}, {"timeout": 301}, {"timeout": "1"}, {"connections": 0}, {"in_flight": 5000}, {"silence": -1}],
+    [
+        {"timeout": 0},
+        {"timeout": 301},
+        {"timeout": "1"},
+        {"connections": 0},
+        {"in_flight": 5000},
+        {"silence": -1},
+        {"statement_timeout": math.inf},
+    ],
 )
 def test_an_option_out_of_range_is_refused(given: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=next(iter(given))):

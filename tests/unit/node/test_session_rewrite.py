@@ -51,6 +51,31 @@ def test_a_conflict_is_remembered_and_the_next_number_is_executed(client: Client
     assert error_text(client("KG.ONCE", ME, 0, 0, *request([2, change]))).startswith("CONFLICT")
 
 
+def test_what_is_wrong_with_the_rows_is_not_remembered_because_run_again_they_are_others(
+    client: Client, name: str
+) -> None:
+    row = packed(name, "new", 1)
+    for wrong, code in (
+        ([[MISSING, row]] * 2, "ERR"),
+        ([[MISSING, b"no row"]], "BADVALUE"),
+        ([[ANY, "other:1"]], "BADKEY"),
+    ):
+        assert error_text(client("KG.ONCE", ME, 0, 0, *request(*wrong))).startswith(code)
+    assert client("KG.ONCE", ME, 0, 0, *request([MISSING, row])) == [1, 1, 0, 0, 1]
+
+
+def test_a_value_from_before_the_table_is_remembered_and_the_next_number_is_executed(drive: Drive, name: str) -> None:
+    early = Drive(partitions=3)
+    client = early.connect()
+    client("SET", f"jobs:{name}", "of another time")
+    declare(early)
+    row = request([MISSING, packed(name, "new", 1)])
+    assert error_text(client("KG.ONCE", ME, 0, 0, *row)).startswith("WRONGTYPE")
+    client("DEL", f"jobs:{name}")
+    assert error_text(client("KG.ONCE", ME, 0, 0, *row)).startswith("WRONGTYPE")
+    assert client("KG.ONCE", ME, 1, 0, *row) == [1, 1, 0, 0, 1]
+
+
 def test_the_answer_is_in_the_same_entry_as_the_records(drive: Drive, client: Client, name: str) -> None:
     catalog, _, _ = drive.keyspace.take_turn()
     client("KG.ONCE", ME, 0, 0, *request([MISSING, packed(name, "new", 1)]))

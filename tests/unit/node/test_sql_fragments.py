@@ -8,10 +8,12 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.unit.node.sql_member import DESKS, TRADES, SqlMember
+from tests.unit.node.sql_member import DESKS, TRADES, SqlMember, never
 
 from kubegrid.base.settings import SqlSettings
 from kubegrid.base.table_definitions import parse_column
+from kubegrid.columns.broadcast import marks_in
+from kubegrid.query.fragments import NO_ROWS
 from kubegrid.replication import Gate
 from kubegrid.sql.errors import (
     Cancelled,
@@ -48,6 +50,12 @@ def in_thread(function: Any) -> tuple[threading.Thread, list[Any]]:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread, said
+
+
+def mark_of_desks(member: SqlMember) -> str:
+    reader = member.fragments.run(member.request(NO_ROWS, "desks"), never)
+    assert reader.read_all().num_rows == 0
+    return marks_in(reader.schema)["desks"]
 
 
 def test_a_statement_sees_what_was_written_before_it(member: SqlMember) -> None:
@@ -275,7 +283,7 @@ def test_rows_of_other_owners_are_fetched_once_for_each_of_their_states(tmp_path
         owner.write("desks", ("b", "Oslo"))
 
         def joined() -> list[Any]:
-            marks = {0: member.fragments.marks(["desks"])["desks"], 1: owner.fragments.marks(["desks"])["desks"]}
+            marks = {number: mark_of_desks(each) for number, each in enumerate((member, owner))}
             return [row["city"] for row in member.sql(join, "trades", broadcast={"desks": marks})]
 
         assert joined() == ["Rome", "Oslo"]

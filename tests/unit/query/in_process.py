@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from kubegrid.base.record_keys import RecordKeys
@@ -16,10 +17,12 @@ from kubegrid.base.settings import SqlSettings
 from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.tables import Catalog
 from kubegrid.client.slots import slot_of
+from kubegrid.columns.broadcast import MARKS
 from kubegrid.columns.database import open_database, quoted
 from kubegrid.columns.errors import as_sql_error
 from kubegrid.columns.requests import FragmentRequest
 from kubegrid.query.engine import Engine
+from kubegrid.query.fragments import NO_ROWS
 from kubegrid.query.writer import Written
 from kubegrid.sql.errors import SchemaMoved
 from kubegrid.sql.routing import partition_of_slot
@@ -61,6 +64,8 @@ class InProcess:
         self.members = [open_database(MEMORY_BYTES, folder, MEMORY_BYTES) for _ in range(count)]
         self.reference = open_database(MEMORY_BYTES, folder, MEMORY_BYTES, lossless=False)
         self.asked: list[tuple[int, FragmentRequest]] = []
+        self.asked_marks: list[tuple[int, FragmentRequest]] = []
+        """Those that are asked for nothing else."""
         self.readers: list[Reader] = []
         self.before: Callable[[int, FragmentRequest], None] = lambda partition, request: None
         self.during: Callable[[int, int], None] = lambda partition, batch: None
@@ -108,7 +113,7 @@ class InProcess:
 
     def run(self, partition: int, request: FragmentRequest, cancelled: Callable[[], bool]) -> Reader:
         with self._lock:
-            self.asked.append((partition, request))
+            (self.asked_marks if request.sql == NO_ROWS else self.asked).append((partition, request))
         self.before(partition, request)
         for name, number in request.ids.items():
             if name not in self.catalog.by_name or self.catalog.table(name).id != number:
@@ -123,12 +128,11 @@ class InProcess:
             arrow.close()
             cursor.close()
 
-        reader = Reader(arrow.schema, iter(arrow), lambda number: self.during(partition, number), end)
+        marks = {table: f"{partition}-{table}" for table in request.tables}
+        schema = arrow.schema.with_metadata({MARKS: msgspec.json.encode(marks)})
+        reader = Reader(schema, iter(arrow), lambda number: self.during(partition, number), end)
         self.readers.append(reader)
         return reader
-
-    def marks(self, partition: int, tables: Sequence[str]) -> Mapping[str, str]:
-        return {table: f"{partition}-{table}" for table in tables}
 
     def expected(self, sql: str) -> Any:
         """The answer of one DuckDB with all rows, as a `pyarrow.Table`."""

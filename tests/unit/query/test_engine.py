@@ -248,6 +248,9 @@ def test_describing_a_prepared_statement_tells_its_columns_and_parameters(engine
     assert described.parameters == 2
     assert described.schema.names == ["id", "double"]
     assert not described.writes
+    half = engine.describe("SELECT id * ? FROM trades", [0.5])
+    assert half.schema == engine.execute("SELECT id * ? FROM trades", [0.5]).schema
+    assert half.schema != engine.describe("SELECT id * ? FROM trades").schema
     assert engine.describe("SHOW TABLES").schema.names[0] == "name"
     assert engine.describe("EXPLAIN ANALYZE SELECT 1").schema.names[-1] == "attempts"
     writing = engine.describe("INSERT INTO desks VALUES (?, ?)")
@@ -458,3 +461,33 @@ def test_a_statement_that_takes_long_to_bind_ends_with_its_time(engine: Engine) 
 def test_what_is_closed_is_closed_to_every_statement(engine: Engine, text: str) -> None:
     with pytest.raises(NotSupported, match="is closed to statements"):
         engine.execute(text).table()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT list_reduce(range(40), lambda a, b: a || a, 'xxxxxxxx')",
+        "SELECT ['x', 'y'].list_reduce(lambda a, b: concat(a, a))",
+        "SELECT array_reduce([desk], lambda a, b: CAST({'a': a, 'b': a} AS VARCHAR)) FROM trades",
+        "SELECT reduce([[1]], lambda a, b: list_concat(a, a), [1])",
+        "SELECT id FROM trades WHERE list_reduce([desk, desk], lambda a, b: a.replace('F', a)) = ''",
+        "INSERT INTO trades (id, desk) VALUES (5000, list_reduce(['x', 'y'], lambda a, b: format('{}{}', a, a)))",
+    ],
+)
+def test_a_value_cannot_double_with_each_element_of_a_list(engine: Engine, text: str) -> None:
+    with pytest.raises(SqlError, match="cannot stand in the lambda of"):
+        engine.execute(text).table()
+
+
+def test_list_reduce_calculates_compares_and_chooses(engine: Engine) -> None:
+    for expression, value in (
+        ("list_reduce([1, 2, 3], lambda a, b: a * 10 + b)", 123),
+        ("list_reduce(['b', 'a', 'c'], lambda a, b: CASE WHEN a < b THEN a ELSE b END)", "a"),
+        ("list_reduce([1.5, 2.5], lambda a, b: greatest(a, b)::INTEGER, 7)", 7),
+        ("[{'n': 1, 's': 2}, {'n': 3, 's': 4}].list_reduce(lambda a, b: {'n': a.n + b.n, 's': least(a.s, b.s)}).n", 4),
+        (
+            "list_reduce([DATE '2020-01-02', DATE '2020-01-01'], lambda a, b, i: if(a > b AND i > 0, a, b))::VARCHAR",
+            "2020-01-02",
+        ),
+    ):
+        assert rows(engine, f"SELECT {expression}") == [(value,)]

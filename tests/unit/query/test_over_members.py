@@ -1,6 +1,6 @@
 """The engine over real members: their stores, turns and columnar copies, without a network."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from kubegrid.base.tables import Catalog
 from kubegrid.client.slots import slot_of
 from kubegrid.columns.requests import FragmentRequest
 from kubegrid.query.engine import Engine
+from kubegrid.replication import Gate
+from kubegrid.sql.errors import TimedOut, Unavailable
 
 COUNT = 2
 
@@ -36,9 +38,6 @@ class Members:
 
     def run(self, partition: int, request: FragmentRequest, cancelled: Any) -> Any:
         return self.members[partition].fragments.run(request, cancelled)
-
-    def marks(self, partition: int, tables: Sequence[str]) -> Mapping[str, str]:
-        return self.members[partition].fragments.marks(list(tables))
 
     def write(self, table: str, *written: Sequence[Any]) -> None:
         """Each row by the partition that owns its key."""
@@ -82,10 +81,19 @@ def test_a_broadcast_table_is_brought_up_to_its_owners_before_a_join(grid: Membe
         assert rows(engine, text) == [(city, 150)]
 
 
-def test_a_member_that_is_deposed_is_asked_again_until_it_may_answer(grid: Members, engine: Engine) -> None:
-    from kubegrid.replication import Gate
-    from kubegrid.sql.errors import Unavailable
+def test_a_member_that_does_not_tell_its_marks_is_waited_for_as_long_as_the_statement_may_take(
+    grid: Members, engine: Engine
+) -> None:
+    grid.write("trades", *((f"B{number}", number, 1.0) for number in range(100)))
+    grid.write("desks", *((f"B{number}", "Oslo") for number in range(100)))
+    join = "SELECT city, count(*) FROM trades JOIN desks USING (book) GROUP BY city"
+    with grid.members[1].fragments.replica.lock, pytest.raises(TimedOut, match="partition 1 had not answered"):
+        engine.execute(join, timeout_s=0.3)
+    assert len(grid.members[1].fragments.watch) == 0
+    assert rows(engine, join) == [("Oslo", 100)]
 
+
+def test_a_member_that_is_deposed_is_asked_again_until_it_may_answer(grid: Members, engine: Engine) -> None:
     grid.write("trades", *((f"B{number}", number, 1.0) for number in range(100)))
     assert rows(engine, "SELECT count(*) FROM trades") == [(100,)]
     gates = [gate for gate in Gate if gate is not Gate.OPEN]

@@ -1,6 +1,7 @@
 """A plan's fragments run in the partitions, and what they yield is gathered, finished and streamed; plans written here."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,30 @@ def test_marks_of_broadcast_tables_are_asked_first_and_sent_with_the_fragment(as
         "trades": asker.grid.catalog.table("trades").id,
     }
     assert request.catalog == asker.grid.catalog.version
+    assert sorted(partition for partition, _ in asker.grid.asked_marks) == [0, 1, 2]
+
+
+def test_marks_have_the_statements_time_and_the_tables_that_it_was_planned_with(asker: Asker) -> None:
+    """A member may have to make copies of all broadcast tables before it knows their marks, of any number of records."""
+    join = fragment("SELECT city, id FROM trades JOIN desks__all USING (desk)", broadcast=("desks",))
+    plan = Plan((join,), "SELECT count(*) FROM __f0", (("n", "BIGINT"),))
+    assert asker.rows(plan, timeout_ms=3_600_000) == [(2250,)]
+    for _, request in asker.grid.asked_marks:
+        assert request.timeout_ms > 3_500_000
+        assert request.ids == {"desks": asker.grid.catalog.table("desks").id}
+        assert request.catalog == asker.grid.catalog.version
+
+
+def test_a_partition_that_was_waited_for_is_named_when_the_time_is_over(asker: Asker) -> None:
+    def before(partition: int, request: Any) -> None:
+        if partition == 2:
+            time.sleep(request.timeout_ms / 1000 + 0.01)
+            raise Cancelled("nobody waits for the answer of p2-0 any more")
+
+    asker.grid.before = before
+    with pytest.raises(TimedOut, match=r"200 ms it had; partition 2 had not answered: .* of p2-0") as raised:
+        asker.rows(COUNT, timeout_ms=200)
+    assert "Ask again" in raised.value.advice
 
 
 def test_a_large_gathering_goes_into_tables_and_gives_the_same_answer(

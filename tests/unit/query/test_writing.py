@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kubegrid.base.tables import TableDefinition
-from kubegrid.client.errors import ClosedError, ConflictError, OutcomeUnknownError, RecordExistsError
+from kubegrid.client.errors import ClosedError, ConflictError, OutcomeUnknownError, RecordExistsError, WrongTypeError
 from kubegrid.query import writing, writing_changes, writing_sending
 from kubegrid.query.writing_ids import StatementId
 from kubegrid.query.writing_operations import MISSING, Operation, Operations
@@ -138,6 +138,19 @@ def test_run_again_a_partition_is_asked_what_it_did_although_there_is_nothing_to
     works = write(monkeypatch, stub, {}, {}, change=dml.Delete(TABLE, None))  # type: ignore[arg-type]
     assert [(work.partition, work.state, work.rows) for work in works] == [(0, DONE, 3), (2, DONE, 1)]
     assert stub.sent == [(0, 0), (1, 0), (2, 0), (2, 0)]
+
+
+def test_a_value_of_another_kind_is_looked_for_before_it_refuses_the_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    def there() -> Any:
+        raise WriteRefused("t:a holds a value from before there was a table of this name")
+
+    stub = Stub({0: [WrongTypeError("as then"), DONE_ONE]}, IDENTITY)
+    stub.looks = [dict]
+    assert [work.state for work in write(monkeypatch, stub, {0: [b"t:a"]}, {0: [b"t:a"]})] == [DONE]
+    stub = Stub({0: [WrongTypeError("as now")]}, IDENTITY)
+    stub.looks = [there]
+    with pytest.raises(WriteRefused, match="from before"):
+        write(monkeypatch, stub, {0: [b"t:a"]})
 
 
 def test_run_again_the_rows_of_every_part_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

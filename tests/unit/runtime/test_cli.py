@@ -2,17 +2,20 @@
 
 import io
 import json
+import os
 import socket
 import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import hiredis
 import pytest
 from rich.console import Console
 
 import kubegrid
+from kubegrid import cli
 from kubegrid.cli import line_client, program, show
 from kubegrid.cli.line_client import LineClient, shown
 
@@ -47,6 +50,32 @@ def test_version() -> None:
 def test_exit_statuses(words: list[str], status: int, capfd: pytest.CaptureFixture[str]) -> None:
     assert program.run(words) == status
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["version"], ["--help"]])
+def test_output_that_nobody_takes_is_no_traceback(words: list[str]) -> None:
+    command = [sys.executable, "-m", "kubegrid.cli", *words]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, b"kubegrid: cannot write any further: No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_ctrl_c_while_it_starts_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupts:
+        def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+            if name == "kubegrid.cli.program":
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "meta_path", [Interrupts(), *sys.meta_path])
+    monkeypatch.setattr(sys, "argv", ["kubegrid", "version"])
+    monkeypatch.delitem(sys.modules, "kubegrid.cli.program")
+    monkeypatch.delattr(cli, "program")
+    assert cli.main() == 130
 
 
 def test_help_imports_nothing_heavy() -> None:

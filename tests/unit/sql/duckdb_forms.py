@@ -70,7 +70,11 @@ array_position([1,7],i) ; string_to_array(s,',') ; array_to_string([1,2],'-') ; 
 regexp_split_to_array(s,',') ; equi_width_bins(0,10,2,true) ; trim(both 'H' from s) ; trim(leading 'H' from s) ;
 substring(s,2) ; extract(timezone from ts) ; extract('year' from dt) ; dt = '2024-02-29' ; ts > '2020-01-01' ;
 i = '7' ; '7' = i ; GREATEST(s,'M') ; s = 'x' IS NULL ; i IS NULL = b ; TRY(CAST(s AS INT)) ;
-DATE '2020-01-01'::TIMESTAMP ; dt >= TIMESTAMP '2020-01-01 10:00:00'::DATE
+DATE '2020-01-01'::TIMESTAMP ; dt >= TIMESTAMP '2020-01-01 10:00:00'::DATE ;
+TIMESTAMP WITH TIME ZONE '2020-01-01 10:00:00+05'::TIMESTAMP ; TIMESTAMP WITHOUT TIME ZONE '2020-01-01 10:00:00+05'::DATE ;
+TIMESTAMP WITH TIME ZONE '2020-01-01 10:00:00+05'::DATE::VARCHAR || s ; TIME WITHOUT TIME ZONE '10:00:00'::VARCHAR ;
+DECIMAL(4,2) '1.234'::VARCHAR ; INTEGER[] '[1,2]'::VARCHAR ; STRUCT(a INTEGER[]) '{a:[1]}'::VARCHAR ;
+(TIME WITH TIME ZONE '10:00:00+05'::VARCHAR) || CASE '1'::INT WHEN 1 THEN '2'::INT END
 """
 _AGGREGATES = r"""
 sum(i) ; avg(dc) ; avg(d) ; min(s) ; max(ts) ; count(*) ; count(i) ; count(DISTINCT b) ;
@@ -142,7 +146,10 @@ SELECT "i" FROM "t" ORDER BY "i" ; SELECT t.i FROM main.t ORDER BY main.t.i ;
 SELECT max(i) AS i FROM t HAVING max(i)>1 ; SELECT s FROM t ORDER BY s COLLATE NOCASE ;
 SELECT i FROM t UNION SELECT j FROM t ORDER BY 1 LIMIT 2 ;
 (SELECT i FROM t ORDER BY i LIMIT 1) UNION ALL (SELECT 5) ORDER BY 1 ;
-SELECT * FROM t NATURAL JOIN t b ORDER BY ALL ; SELECT i FROM t CROSS JOIN range(2) r(x) ORDER BY ALL ;
+SELECT * FROM t NATURAL JOIN t b ORDER BY ALL ; SELECT t.i, v, x FROM t, unnest([5, 6]) u(v)
+RIGHT JOIN (VALUES (6), (8)) w(x) ON x = v ORDER BY ALL ;
+SELECT * FROM (SELECT 1 AS id), unnest([1, 2]) u(id) NATURAL JOIN (SELECT 2 AS id) w, unnest([3]) x ORDER BY ALL ;
+SELECT i FROM t CROSS JOIN range(2) r(x) ORDER BY ALL ;
 SELECT * FROM json_each('[1,2]') ORDER BY 1 ; SELECT j FROM t a LEFT JOIN (SELECT 5 AS j) b USING (j) ORDER BY 1 ;
 SELECT * RENAME (i AS ii) FROM t ORDER BY ALL
 """

@@ -64,6 +64,21 @@ def test_an_alias_other_tables_and_ctes_stay_what_they_are() -> None:
     assert text.endswith('"t"."__version" AS c5 FROM trades AS t, strict AS s JOIN q ON q.k = s.id WHERE t.id = s.id')
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "strict AS s NATURAL JOIN strict AS r",
+        "(VALUES (1, 2)) AS v(id, n) NATURAL JOIN strict",
+        "(VALUES (1)) AS v(id) LEFT JOIN strict USING (id)",
+        "LATERAL UNNEST([1, 2]) AS v(id) NATURAL JOIN strict",
+    ],
+)
+def test_what_is_joined_to_any_source_of_other_rows_is_read(source: str) -> None:
+    assert query(f"UPDATE trades SET price = 2 FROM {source}").endswith(f"FROM trades, {source}")
+    assert query(f"DELETE FROM trades USING {source}").endswith(f"FROM trades, {source}")
+    assert query(f"DELETE FROM trades USING {source.removeprefix('LATERAL ')}").endswith(f"FROM trades, {source}")
+
+
 def test_a_delete_selects_keys_and_versions() -> None:
     assert query("DELETE FROM trades") == (
         'SELECT "trades"."desk" AS c0, "trades"."id" AS c1, "trades"."__version" AS c2 FROM trades'

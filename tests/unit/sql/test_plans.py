@@ -52,6 +52,8 @@ def test_distinct_values_of_what_makes_the_slot_are_counted_where_they_lie() -> 
     plan = planned("SELECT count(DISTINCT k) FROM items")
     assert 'COUNT(DISTINCT "items"."k")' in plan.fragments[0].sql
     assert "DISTINCT" not in (plan.final or "")
+    plan = planned("SELECT count(DISTINCT k), count(DISTINCT Qty) FROM items")
+    assert plan.fragments[0].kind == plans.SCAN, "a value of k comes once for every value of the other"
 
 
 def test_groups_that_lie_in_one_partition_each_are_finished_there() -> None:

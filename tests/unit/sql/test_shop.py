@@ -28,6 +28,8 @@ SELECT * FROM orders NATURAL JOIN items
 SELECT * FROM orders POSITIONAL JOIN orders b WHERE false
 SELECT k FROM orders UNION ALL BY NAME SELECT Qty AS k, n AS z FROM items
 (SELECT k FROM orders ORDER BY k LIMIT 3) UNION ALL (SELECT n FROM items ORDER BY n DESC LIMIT 2)
+SELECT count(DISTINCT k), count(DISTINCT Qty) FROM items
+SELECT count(DISTINCT Qty) FILTER (WHERE n > 1), count(DISTINCT k) FILTER (WHERE n > 1) FROM items
 SELECT "sum(total)" FROM (SELECT sum(total) FROM orders)
 SELECT * FROM (SELECT count(*), k % 2 FROM orders GROUP BY 2)
 SELECT "count_star()" + 1 FROM (SELECT count(*) FROM orders)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from kubegrid.wire import sql_tickets
@@ -53,9 +54,25 @@ def test_not_a_number_arrives_as_that() -> None:
     assert math.isnan(sql_tickets.decode(sql_tickets.encode("SELECT ?", [math.nan])).parameters[0])
 
 
+def test_numbers_of_numpy_arrive_as_pythons() -> None:
+    values = [np.int64(-5), np.uint64(2**64 - 1), np.float32(0.5), np.float64("inf"), np.bool_(True), np.array(7)]
+    arrived = sql_tickets.decode(sql_tickets.encode("SELECT ?", values)).parameters
+    assert [(type(one), one) for one in arrived] == [
+        (int, -5),
+        (int, 2**64 - 1),
+        (float, 0.5),
+        (float, math.inf),
+        (bool, True),
+        (int, 7),
+    ]
+
+
 def test_a_value_that_sql_has_not_is_refused_with_its_place() -> None:
     with pytest.raises(TicketError, match="parameter 2 is a complex"):
         sql_tickets.encode("SELECT ?, ?", [1, 1j])
+    for value in (np.array([1]), np.complex64(1), np.datetime64("2013-01-31")):
+        with pytest.raises(TicketError, match="no value of SQL"):
+            sql_tickets.encode("SELECT ?", [value])
     with pytest.raises(TicketError, match="not valid Unicode"):
         sql_tickets.encode("SELECT ?", ["\ud800"])
 
