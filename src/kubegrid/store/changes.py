@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 
 RECORDS_MIN: Final = 50_000
 """So many changed records are kept of any table; above it, half as many as the table has."""
-COLD_PER_KEY: Final = 16
-"""So many keys whose rows nobody touched are passed over in the time that one record takes."""
-TAKEN_AT_ONCE_MAX: Final = 20_000
+OTHERS_PER_RECORD: Final = 4
+"""So many keys that hold no record are passed over in the time that one record takes: each is a miss of the cache."""
+TAKEN_PER_RECORD: Final = 3
+"""The same for noting places that were taken out of a block."""
+TAKEN_AT_ONCE_MAX: Final = 5_000
 """Of rows that were taken out of blocks, so many are noted in one step."""
 
 
@@ -304,7 +306,7 @@ class _Way:
         budget = yield {}
         left = budget
         for number, block in self.blocks:
-            left -= 1 + len(block.taken) // COLD_PER_KEY
+            left -= 1 + len(block.taken) // TAKEN_PER_RECORD
             self._give(number, block)
             if left <= 0:
                 budget = yield self._handed_over()
@@ -315,17 +317,16 @@ class _Way:
         for slot in keyspace.owned:
             left -= slot % 16 == 0  # an empty slot costs next to nothing beside a key
             values = keyspace.slots[slot]
-            if values and len(values) <= COLD_PER_KEY * left and Record not in set(map(type, values.values())):
-                left -= 1 + len(values) // COLD_PER_KEY
-            elif values and len(values) <= left:
-                left -= len(values)
-                self._sort_out(values.values())
+            found = _records_of(values) if values and len(values) <= OTHERS_PER_RECORD * left else None
+            if values and found is not None and len(found) <= budget:
+                left -= 1 + len(values) // OTHERS_PER_RECORD + len(found)
+                self._sort_out(found)
             elif values:
                 # Keys stay listed over several steps; what they hold is looked up anew in each.
                 keys = list(values)
                 for start in range(0, len(keys), budget):
                     now = keyspace.slots[slot] or {}
-                    self._sort_out([now.get(key) for key in keys[start : start + budget]])
+                    self._sort_out(_records_of({key: now.get(key) for key in keys[start : start + budget]}))
                     left = 0
                     if start + budget < len(keys):
                         budget = yield self._handed_over()
@@ -334,21 +335,19 @@ class _Way:
                 left = budget
         return self._handed_over()
 
-    def _sort_out(self, values: Iterable[Any]) -> None:
-        heads = self.heads
-        for value in values:
-            if type(value) is Record:
-                number = heads.get(value[:4])
-                if number is not None:
-                    delta = self.deltas.get(number)
-                    if (
-                        delta is not None
-                        and delta.generation == self.generations[number]
-                        and value not in delta.added
-                        and not (delta.blocks and delta.has_in_block(value.version))
-                        and not self._was_given(number, value.version)
-                    ):
-                        self._met(number).records.append(value)
+    def _sort_out(self, records: list[Record]) -> None:
+        for record in records:
+            number = self.heads.get(record[:4])
+            if number is not None:
+                delta = self.deltas.get(number)
+                if (
+                    delta is not None
+                    and delta.generation == self.generations[number]
+                    and record not in delta.added
+                    and not (delta.blocks and delta.has_in_block(record.version))
+                    and not (self.firsts[number] and self._was_given(number, record.version))
+                ):
+                    self._met(number).records.append(record)
 
     def _was_given(self, number: int, version: int) -> bool:
         """As a row of a block: it was touched since."""
@@ -357,3 +356,7 @@ class _Way:
             return False
         block, taken = self.given[number][place]
         return version < block.first + block.size and version - block.first not in taken
+
+
+def _records_of(values: dict[bytes, Any]) -> list[Record]:
+    return [value for value in values.values() if type(value) is Record]
