@@ -21,7 +21,7 @@ from kubegrid.cli import program
 from kubegrid.load.checkpoint import CheckpointFile
 
 ROWS = 3000
-LONG_ROWS = 150_000
+LONG_ROWS = 700_000
 
 
 @pytest.fixture(scope="module")

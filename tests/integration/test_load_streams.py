@@ -149,6 +149,17 @@ def test_rows_of_a_file_go_over_flight_in_order(
     assert stored(grid, "flown") == last_of_each()
 
 
+def test_rows_of_a_table_with_an_index_are_written_in_the_order_of_the_file(
+    grid: kubegrid.Grid, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = [{"name": name, "type": "BIGINT", "nullable": name != "id"} for name in ("id", "at")]
+    grid.table({"name": "indexed", "columns": columns, "key": ["id"], "indexes": [{"columns": ["at"]}]})
+    assert load(grid, "indexed", file).failure is None
+    assert stored(grid, "indexed") == last_of_each()
+    began = {version(grid, f"indexed:{key}") - at for key, at in last_of_each().items()}
+    assert len(began) == 1, "each row got the next version"
+
+
 def test_large_batches_are_cut_where_records_are_there_and_whole_where_not(
     grid: kubegrid.Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,17 +50,22 @@ class Batch:
 
 
 class Dealer:
-    """Deals rows out to their partitions, and in each by slots.
+    """Deals rows out to their partitions, and in each, unless `in_order`, by slots.
 
     A member finds a place for each key in its slot's dictionary; keys of neighbouring slots one after the other are half the
-    work of keys that jump about in memory. Rows of one slot keep their order, and with them those of one key.
+    work of keys that jump about in memory. Rows of one slot keep their order, and with them those of one key. But an index
+    has the records of a value in the order in which they were written: rows of a table with indexes stay in the file's.
     """
 
-    def __init__(self, of_slot: list[int], partitions: int) -> None:
+    def __init__(self, of_slot: list[int], partitions: int, *, in_order: bool = False) -> None:
         """`of_slot` says which partition has a slot."""
         self._partitions = partitions
-        groups = array("H", bytes(2 * len(of_slot)))
         self._partition_of: list[int] = []
+        if in_order:
+            self._partition_of = list(range(partitions))
+            self._groups = _uint16(array("H", of_slot))
+            return
+        groups = array("H", bytes(2 * len(of_slot)))
         slots = sorted(range(len(of_slot)), key=of_slot.__getitem__)
         while slots:
             partition = of_slot[slots[0]]
@@ -69,7 +74,7 @@ class Dealer:
                 groups[slot] = len(self._partition_of)
             self._partition_of.append(partition)
             del slots[: len(some)]
-        self._groups = pa.Array.from_buffers(pa.uint16(), len(groups), [None, pa.py_buffer(groups)])
+        self._groups = _uint16(groups)
 
     def dealt(self, rows: pa.RecordBatch, slots: pa.Array) -> list[pa.RecordBatch | None]:
         """The rows of each partition, None where it has none."""
@@ -112,3 +117,8 @@ def _halves(rows: pa.RecordBatch, bytes_max: int) -> Iterator[pa.RecordBatch]:
     middle = len(rows) // 2
     yield from _halves(rows.slice(0, middle), bytes_max)
     yield from _halves(rows.slice(middle), bytes_max)
+
+
+def _uint16(values: "array[int]") -> pa.Array:
+    """Not `pa.array`, which imports NumPy and what comes with it."""
+    return pa.Array.from_buffers(pa.uint16(), len(values), [None, pa.py_buffer(values)])

@@ -136,7 +136,7 @@ class Load:
         wanted = pa.schema([field for field in self._encoder.wanted if source.may_leave_out or field.name in names])
         begin = self.state.position
         done = begin.offset if source.unit == "rows" else 0
-        dealer = batches.Dealer(sending.queue_of_slot, sending.partitions)
+        dealer = batches.Dealer(sending.queue_of_slot, sending.partitions, in_order=bool(self.plan.table.indexes))
         for block in source.blocks(wanted, begin):
             self._send_block(sending, dealer, block, begin, max(0, block.done - done))
             begin, done = block.end, block.done

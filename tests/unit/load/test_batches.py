@@ -21,20 +21,26 @@ def numbered(count: int) -> pa.RecordBatch:
 
 
 @STEADY
-@given(st.lists(st.integers(0, SLOT_COUNT - 1), min_size=1, max_size=200), st.integers(1, 4), st.integers(0, 99))
-def test_each_row_goes_to_its_partition_and_rows_of_a_slot_keep_their_order(
-    slots: list[int], partitions: int, seed: int
+@given(
+    st.lists(st.integers(0, SLOT_COUNT - 1), min_size=1, max_size=200),
+    st.integers(1, 4),
+    st.integers(0, 99),
+    st.booleans(),
+)
+def test_each_row_goes_to_its_partition_and_rows_of_a_slot_or_all_of_them_keep_their_order(
+    slots: list[int], partitions: int, seed: int, in_order: bool
 ) -> None:
     random = Random(seed)
     of_slot = [random.randrange(partitions) for _ in range(SLOT_COUNT)]
     packed = pa.Array.from_buffers(pa.uint16(), len(slots), [None, pa.py_buffer(array("H", slots))])
-    dealt = Dealer(of_slot, partitions).dealt(numbered(len(slots)), packed)
+    dealt = Dealer(of_slot, partitions, in_order=in_order).dealt(numbered(len(slots)), packed)
     assert len(dealt) == partitions
     found: list[int] = []
     for partition, rows in enumerate(dealt):
         assert rows is None or len(rows)
         places = [] if rows is None else rows.column("n").to_pylist()
         assert all(of_slot[slots[place]] == partition for place in places)
+        assert not in_order or places == sorted(places)
         for slot in set(slots):
             of_one = [place for place in places if slots[place] == slot]
             assert of_one == sorted(of_one)
