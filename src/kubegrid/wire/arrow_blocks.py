@@ -8,6 +8,7 @@ spelling them again costs more than reading them.
 from array import array as plain_array
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -38,18 +39,17 @@ class BlockRows:
 
     def row(self, columns: pa.RecordBatch, place: int) -> bytes:
         """The packed row at one place; the same bytes as from `rows`."""
+        return self.reader(columns)(place)
+
+    def reader(self, columns: pa.RecordBatch) -> Callable[[int], bytes]:
+        """`row` for whoever asks more than once: to come by the columns is most of its work."""
         names = columns.schema.names
-        values = []
-        for name, value_of, default in self._columns:
-            if name not in names:
-                values.append(default)
-                continue
-            array = columns.column(names.index(name))
-            if value_of is None:
-                values.append(array[place].as_py())
-            else:
-                values.append(value_of(array, place))
-        return self._codec.encode_settled(values)
+        values = [
+            value_of(columns.column(names.index(name))) if name in names else _always(default)
+            for name, value_of, default in self._columns
+        ]
+        encode = self._codec.encode_settled
+        return lambda place: encode([value(place) for value in values])
 
     def rows(self, columns: pa.RecordBatch, places: Sequence[int] | None = None) -> list[bytes]:
         """The packed rows at these places, or all."""
@@ -89,29 +89,37 @@ def decode_keys(data: bytes | memoryview) -> tuple[list[bytes], list[int]]:
     return keys, slots.tolist()
 
 
-def _value_of(wanted: ColumnType) -> Callable[[pa.Array, int], Any] | None:
-    """How a column's value at one place becomes what it is in memory; None: Arrow gives that itself."""
+def _always(value: Any) -> Callable[[int], Any]:
+    return lambda place: value
+
+
+def _value_of(wanted: ColumnType) -> Callable[[pa.Array], Callable[[int], Any]]:
+    """How a column gives the value at a place as it is in memory."""
     name = wanted.name
-    epoch = _EPOCHS.get(name)
-    if epoch is not None:
-
-        def moment(array: pa.Array, place: int) -> datetime | None:
-            us = array.view(pa.int64())[place].as_py()
-            return None if us is None else epoch + timedelta(microseconds=us)
-
-        return moment
+    if name in _EPOCHS:
+        return partial(_moments, _EPOCHS[name])
     if name.startswith("DECIMAL"):
-
-        def decimal(array: pa.Array, place: int) -> Any:
-            value = array[place].as_py()
-            return None if value is None else wanted.settle(value)
-
-        return decimal
+        return partial(_made, wanted.settle)
     if name in ("UUID", "JSON", "HUGEINT", "UHUGEINT"):
+        return partial(_made, lambda text: wanted.from_text(text.encode()))
+    return _plain
 
-        def read(array: pa.Array, place: int) -> Any:
-            text = array[place].as_py()
-            return None if text is None else wanted.from_text(text.encode())
 
-        return read
-    return None
+def _plain(array: pa.Array) -> Callable[[int], Any]:
+    return lambda place: array[place].as_py()
+
+
+def _moments(epoch: datetime, array: pa.Array) -> Callable[[int], Any]:
+    def value(place: int) -> datetime | None:
+        us = array[place].value
+        return None if us is None else epoch + timedelta(microseconds=us)
+
+    return value
+
+
+def _made(make: Callable[[Any], Any], array: pa.Array) -> Callable[[int], Any]:
+    def value(place: int) -> Any:
+        found = array[place].as_py()
+        return None if found is None else make(found)
+
+    return value
