@@ -165,17 +165,17 @@ class Blocks:
         if len(block.taken) > block.size // 2:
             self.worn.append(block)
 
-    def take(self, block: Block, version: int, key: bytes) -> int:
-        """The row is cold no more. How many bytes the block had, if this was its last row and it is dropped."""
-        taken = block.taken
-        taken.add(version - block.first)
+    def take(self, block: Block, versions: Sequence[int], keys: Sequence[bytes]) -> int:
+        """These rows of it are cold no more. How many bytes the block had, if they were its last and it is dropped."""
+        taken, first, half = block.taken, block.first, block.size // 2
+        before = len(taken)
+        taken.update([version - first for version in versions])
         for scan in self.scans:
-            if version < scan.reached:
-                scan.keys.add(key)
+            scan.keys.update([key for key, version in zip(keys, versions, strict=True) if version < scan.reached])
         if len(taken) == block.size:
             self._drop(block)
             return block.cost
-        if len(taken) == block.size // 2 + 1:
+        if before <= half < len(taken):
             self.worn.append(block)
         return 0
 

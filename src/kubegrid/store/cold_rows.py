@@ -3,12 +3,15 @@
 Reading gives the record and, while there is room, puts it in the integer's place (*thaws* the row): a row that is read or
 changed once is often asked for again, and a member that is full must not grow by being read. Thawing is no change: it has
 no effect, no undo and no version of its own, so members may differ in what is cold, and in nothing else. Whoever changes a
-key thaws it first and goes on as with any record, so no undo record of a change has an integer. A cold row never expires.
+key thaws it first and goes on as with any record; only removing has a way of its own, for which the row need not be made.
+A cold row never expires.
 
 Everything here keeps the books of `Keyspace`. Next: `row_blocks`.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from kubegrid.store.effects import DELETE, RESTORE_ROWS
@@ -42,7 +45,7 @@ def thaw(keyspace: "Keyspace", slot: int, key: bytes, version: int) -> Record:
     block = keyspace.blocks.of(version)
     record = block.record(version)
     keyspace.slots[slot][key] = record  # type: ignore[index]
-    keyspace.used_bytes += len(record) - COLD_ROW_BYTES - keyspace.blocks.take(block, version, key)
+    keyspace.used_bytes += len(record) - COLD_ROW_BYTES - keyspace.blocks.take(block, [version], [key])
     return record
 
 
@@ -51,51 +54,33 @@ def thaw_many(keyspace: "Keyspace", tables: Sequence[dict[bytes, Any]], keys: li
 
     Each is replaced in `values` as well. A key may stand there more than once.
     """
-    blocks = keyspace.blocks
-    versions = sorted({value for value in values if type(value) is int})
+    where = {version: place for place, version in enumerate(values) if type(version) is int}
     records: dict[int, Record] = {}
-    start = 0
-    while start < len(versions):
-        block = blocks.of(versions[start])
-        stop = start
-        while stop < len(versions) and versions[stop] < block.end:
-            stop += 1
-        some = versions[start:stop]
-        records.update(zip(some, block.records([version - block.first for version in some]), strict=True))
-        start = stop
-    for place, version in enumerate(values):
-        if type(version) is int:
-            record = values[place] = records[version]
-            key = keys[place]
-            if type(tables[place][key]) is int:
-                tables[place][key] = record
-                freed = blocks.take(blocks.of(version), version, key)
-                keyspace.used_bytes += len(record) - COLD_ROW_BYTES - freed
+    for block, versions in _by_block(keyspace, where):
+        made = block.records([version - block.first for version in versions])
+        places = [where[version] for version in versions]
+        for place, record in zip(places, made, strict=True):
+            tables[place][keys[place]] = record
+        records.update(zip(versions, made, strict=True))
+        freed = keyspace.blocks.take(block, versions, [keys[place] for place in places])
+        keyspace.used_bytes += sum(map(len, made)) - COLD_ROW_BYTES * len(made) - freed
+    values[:] = [records[value] if type(value) is int else value for value in values]
 
 
-def leave(keyspace: "Keyspace", key: bytes, version: int, block: "Block") -> int:
-    """A cold row is replaced or removed by what has undo of its own, or needs none; how many bytes go beside the key's."""
-    tables = keyspace.tables
-    if block.number in tables.deltas:
-        tables.leave(block.record(version))
-    else:
-        tables.count(block.number, -1)
-    return COLD_ROW_BYTES + keyspace.blocks.take(block, version, key)
-
-
-# -- rows of dropped tables ------------------------------------------------------------------------------------------
-
-
-def remove_strays(keyspace: "Keyspace", keys: list[bytes], slots: Sequence[int], versions: Sequence[int]) -> None:
-    """On the primary: delete cold rows of dropped tables, as one effect, and none of them is looked at."""
-    blocks = keyspace.blocks
-    of = [blocks.of(version) for version in versions]
+def remove(keyspace: "Keyspace", keys: list[bytes], slots: Sequence[int], versions: Sequence[int]) -> None:
+    """Delete cold rows, as one effect. None of them is looked at, unless somebody keeps track of its table."""
+    where = dict(zip(versions, range(len(keys)), strict=True))
+    of = []
+    for block, some in _by_block(keyspace, where):
+        of.append(block)
+        chosen = [keys[where[version]] for version in some]
+        keyspace.used_bytes -= leave(keyspace, block, chosen, some)
+        keyspace.used_bytes -= sum(map(len, chosen)) + KEY_OVERHEAD_BYTES * len(chosen)
+    for key, slot in zip(keys, slots, strict=True):
+        del keyspace.slots[slot][key]  # type: ignore[union-attr]
     if keyspace.recording:
         keyspace.effects += (DELETE, keys)
         keyspace.undo += (RESTORE_ROWS, [keys, slots, versions, of])
-    for key, slot, version, block in zip(keys, slots, versions, of, strict=True):
-        del keyspace.slots[slot][key]  # type: ignore[union-attr]
-        keyspace.used_bytes -= KEY_OVERHEAD_BYTES + len(key) + leave(keyspace, key, version, block)
     keyspace.key_count -= len(keys)
     keyspace.dirty += len(keys)
     if keyspace.watched:
@@ -106,32 +91,65 @@ def remove_strays(keyspace: "Keyspace", keys: list[bytes], slots: Sequence[int],
 def bring_back(
     keyspace: "Keyspace", keys: list[bytes], slots: Sequence[int], versions: Sequence[int], of: "list[Block]"
 ) -> None:
-    """Take `remove_strays` back."""
-    blocks = keyspace.blocks
-    for key, slot, version, block in zip(keys, slots, versions, of, strict=True):
-        keyspace.slots[slot][key] = version  # type: ignore[index]
-        block.taken.discard(version - block.first)
-        keyspace.tables.count(block.number, 1)
-        keyspace.used_bytes += KEY_OVERHEAD_BYTES + len(key) + COLD_ROW_BYTES
+    """Take `remove` back."""
+    blocks, tables = keyspace.blocks, keyspace.tables
+    for block in of:
+        block.taken.difference_update([version - block.first for version in versions])
         if not blocks.has(block):
             blocks.enter(block)
             keyspace.used_bytes += block.cost
+    for key, slot, version in zip(keys, slots, versions, strict=True):
+        keyspace.slots[slot][key] = version  # type: ignore[index]
+        block = blocks.of(version)
+        if block.number in tables.deltas:
+            tables.enter(block.record(version))
+        else:
+            tables.count(block.number, 1)
+    keyspace.used_bytes += sum(map(len, keys)) + (KEY_OVERHEAD_BYTES + COLD_ROW_BYTES) * len(keys)
     keyspace.key_count += len(keys)
+
+
+def leave(keyspace: "Keyspace", block: "Block", keys: list[bytes], versions: Sequence[int]) -> int:
+    """Cold rows of one block are removed or replaced; how many bytes go beside those of the keys."""
+    tables = keyspace.tables
+    if block.number in tables.deltas:
+        for record in block.records([version - block.first for version in versions]):
+            tables.leave(record)
+    else:
+        tables.count(block.number, -len(versions))
+    return COLD_ROW_BYTES * len(versions) + keyspace.blocks.take(block, versions, keys)
+
+
+def _by_block(keyspace: "Keyspace", versions: Iterable[int]) -> "Iterator[tuple[Block, list[int]]]":
+    """Versions of cold rows in ascending order, those of one block together."""
+    ordered = sorted(versions)
+    start = 0
+    while start < len(ordered):
+        block = keyspace.blocks.of(ordered[start])
+        stop = bisect_left(ordered, block.end, start)
+        yield block, ordered[start:stop]
+        start = stop
+
+
+# -- rows of dropped tables ------------------------------------------------------------------------------------------
 
 
 def remove_strays_at(keyspace: "Keyspace", keys: list[bytes], slots: Sequence[int]) -> None:
     """On the primary: delete what these keys hold of dropped tables, which counts as missing."""
-    found = []
-    for key, slot in zip(keys, slots, strict=True):
+    found: dict[int, int] = {}
+    for place, (key, slot) in enumerate(zip(keys, slots, strict=True)):
         values = keyspace.slots[slot]
         value = None if values is None else values.get(key)
         if type(value) is int:
-            if is_stray(keyspace, value):
-                found.append((key, slot, value))
+            found[value] = place
         elif type(value) is Record and keyspace.tables.is_stray(value):
             keyspace.remove(key)
-    if found:
-        remove_strays(keyspace, *map(list, zip(*found, strict=True)))
+    known = keyspace.tables.by_id
+    strays = [some for block, some in _by_block(keyspace, found) if block.number not in known]
+    if strays:
+        versions = list(chain.from_iterable(strays))
+        places = [found[version] for version in versions]
+        remove(keyspace, [keys[place] for place in places], [slots[place] for place in places], versions)
 
 
 def sweep_slice(keyspace: "Keyspace", budget: int) -> int:
@@ -143,7 +161,7 @@ def sweep_slice(keyspace: "Keyspace", budget: int) -> int:
         if block is None:
             break
         places = block.cold()[: budget - done]
-        remove_strays(keyspace, *block.keys(places), [block.first + place for place in places])
+        remove(keyspace, *block.keys(places), [block.first + place for place in places])
         done += len(places)
     return done
 

@@ -64,7 +64,7 @@ def del_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     deleted = 0
     for key in args[1:]:
         # A key whose time is over is gone already.
-        if keyspace.find(key) is not None and keyspace.remove(key):
+        if keyspace.holds(key) and keyspace.remove(key):
             deleted += 1
     return resp.integer(deleted)
 

@@ -73,4 +73,4 @@ RESTORE_REQUEST: Final = 6
 RESTORE_CLIENT: Final = 7
 """[client, its requests by reference]."""
 RESTORE_ROWS: Final = 8
-"""[keys, slots, versions, blocks]: cold rows of dropped tables, each with its block by reference."""
+"""[keys, slots, versions, blocks]: these keys held cold rows with these versions, of these blocks, by reference."""

@@ -325,9 +325,12 @@ class Keyspace:
     def remove(self, key: bytes) -> bool:
         """Delete `key`; whether it was there."""
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
-        old = self._held(slot, key)
+        old = self.slots[slot].get(key)  # type: ignore[union-attr]
         if old is None:
             return False
+        if type(old) is int:
+            cold_rows.remove(self, [key], [slot], [old])
+            return True
         if self.recording:
             self.effects += (DELETE, [key])
             if type(old) is bytes and self.expires[slot] is None:
@@ -447,7 +450,7 @@ class Keyspace:
             if type(old) is bytes:
                 self.used_bytes -= len(old)
             elif type(old) is int:
-                self.used_bytes -= cold_rows.leave(self, key, old, self.blocks.of(old))
+                self.used_bytes -= cold_rows.leave(self, self.blocks.of(old), [key], [old])
             else:
                 self.used_bytes -= old.cost
                 if type(old) is Record:

@@ -20,6 +20,7 @@ from kubegrid.store.blocks import Block
 from kubegrid.store.changes import Changes
 from kubegrid.store.indexes import Index, placer
 from kubegrid.store.records import HEADER_BYTES, Record
+from kubegrid.store.slots import slot_of
 from kubegrid.wire.rows import RowCodec
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ class Tables:
                 continue
             key = self.sweep_queue.pop()
             work += 1
-            value = keyspace.value_of(key)
+            value = (keyspace.slots[slot_of(key)] or {}).get(key)
             if type(value) is Record and self.is_stray(value):
                 keyspace.remove(key)
         return work
