@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-BLOCK_BYTES = 2**20
+BLOCK_BYTES = 2**22
 """Text that is parsed at once: some 10,000 rows of 100 bytes."""
 BLOCK_ROWS = 262_144
 DECODED_BYTES = 32 * 2**20

@@ -17,7 +17,7 @@ from kubegrid.load.errors import FileError
 from kubegrid.load.text_blocks import BOM, Piece, TextFile, records
 from kubegrid.wire.arrow_types import article, sql_type
 
-SAMPLE_BYTES = 8 * BLOCK_BYTES
+SAMPLE_BYTES = 2 * BLOCK_BYTES
 """What the types of columns are inferred from."""
 SAMPLE_TEXT_BYTES = 2**18
 SAMPLE_LINES = 100

@@ -22,7 +22,7 @@ from kubegrid.load.errors import FileError
 from kubegrid.load.sifting import sift
 from kubegrid.load.text_blocks import BOM, Piece, TextFile, records
 
-SAMPLE_BYTES = 8 * BLOCK_BYTES
+SAMPLE_BYTES = 2 * BLOCK_BYTES
 _FAULT = re.compile(r"Column\(/(\w+)\) changed from (\w+) to (\w+)")
 
 
