@@ -41,6 +41,7 @@ def open_database(
         "temp_directory": spill_folder,
         "max_temp_directory_size": f"{spill_bytes_max}B",
         "checkpoint_threshold": "1TB",  # compaction comes when it is asked for, not in the middle of a commit
+        "allocator_background_threads": "true",  # else the process keeps what compaction has freed
     }
     connection = duckdb.connect(":memory:")
     for name, value in settings.items():
