@@ -12,7 +12,7 @@ blocks does not load it. Next: `cold_rows`; blocks come in by `row_blocks`.
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -60,6 +60,11 @@ class Block:
 
         return decode_columns(self.data)
 
+    @cached_property
+    def _row_at(self) -> Callable[[int], bytes]:
+        """The packed row at a place."""
+        return self.rows.reader(self.columns)
+
     @property
     def cost(self) -> int:
         """Counted bytes, beyond those of the keys."""
@@ -82,7 +87,7 @@ class Block:
 
     def record(self, version: int) -> Record:
         """The record that the row of this version is."""
-        return Record(HEADER.pack(self.number, version) + self.rows.row(self.columns, version - self.first))
+        return Record(HEADER.pack(self.number, version) + self._row_at(version - self.first))
 
     def records(self, places: Sequence[int]) -> list[Record]:
         """The same for many, by places."""

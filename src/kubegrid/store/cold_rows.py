@@ -12,15 +12,19 @@ Everything here keeps the books of `Keyspace`. Next: `row_blocks`.
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kubegrid.store.effects import DELETE, RESTORE_ROWS
 from kubegrid.store.memory import COLD_ROW_BYTES, KEY_OVERHEAD_BYTES
 from kubegrid.store.records import Record
+from kubegrid.store.slots import slot_of
 
 if TYPE_CHECKING:
     from kubegrid.store.blocks import Block
     from kubegrid.store.keyspace import Keyspace
+
+THAWING_UNITS: Final = 3
+"""What thawing a row, one of many, costs of a slice, where looking at a key costs 1."""
 
 
 def find(keyspace: "Keyspace", slot: int, key: bytes, version: int) -> Record | None:
@@ -69,6 +73,34 @@ def thaw_many(keyspace: "Keyspace", tables: Sequence[dict[bytes, Any]], keys: li
 
 def remove(keyspace: "Keyspace", keys: list[bytes], slots: Sequence[int], versions: Sequence[int]) -> None:
     """Delete cold rows, as one effect. None of them is looked at, unless somebody keeps track of its table."""
+    of = _drop(keyspace, keys, slots, versions)
+    if keyspace.recording:
+        keyspace.effects += (DELETE, keys)
+        keyspace.undo += (RESTORE_ROWS, [keys, slots, versions, of])
+    keyspace.dirty += len(keys)
+    if keyspace.watched:
+        for key in keys:
+            keyspace.touch(key)
+
+
+def apply_deletion(keyspace: "Keyspace", keys: list[bytes]) -> list[bytes]:
+    """Delete those of many different keys whose rows are cold, as a log says; the others."""
+    cold: list[tuple[bytes, int, int]] = []
+    others = []
+    for key in keys:
+        slot = slot_of(key)
+        value = (keyspace.slots[slot] or {}).get(key)
+        if type(value) is int:
+            cold.append((key, slot, value))
+        else:
+            others.append(key)
+    if cold:
+        _drop(keyspace, *zip(*cold, strict=True))
+    return others
+
+
+def _drop(keyspace: "Keyspace", keys: Sequence[bytes], slots: Sequence[int], versions: Sequence[int]) -> "list[Block]":
+    """Enter in the books that these cold rows are gone; their blocks."""
     where = dict(zip(versions, range(len(keys)), strict=True))
     of = []
     for block, some in _by_block(keyspace, where):
@@ -78,14 +110,8 @@ def remove(keyspace: "Keyspace", keys: list[bytes], slots: Sequence[int], versio
         keyspace.used_bytes -= sum(map(len, chosen)) + KEY_OVERHEAD_BYTES * len(chosen)
     for key, slot in zip(keys, slots, strict=True):
         del keyspace.slots[slot][key]  # type: ignore[union-attr]
-    if keyspace.recording:
-        keyspace.effects += (DELETE, keys)
-        keyspace.undo += (RESTORE_ROWS, [keys, slots, versions, of])
     keyspace.key_count -= len(keys)
-    keyspace.dirty += len(keys)
-    if keyspace.watched:
-        for key in keys:
-            keyspace.touch(key)
+    return of
 
 
 def bring_back(
@@ -171,7 +197,7 @@ def sweep_slice(keyspace: "Keyspace", budget: int) -> int:
 
 def thaw_slice(keyspace: "Keyspace", budget: int) -> int:
     """Go on thawing what is left of blocks of which more than half was taken, so that memory is not held twice for long;
-    about `budget` rows at most; how many it were."""
+    as much as looking at `budget` keys takes; how much it was."""
     blocks = keyspace.blocks
     done = 0
     while blocks.worn and done < budget:
@@ -180,7 +206,7 @@ def thaw_slice(keyspace: "Keyspace", budget: int) -> int:
             blocks.worn.pop()
             done += 1
             continue
-        done += _thaw_some(keyspace, block, budget - done)
+        done += THAWING_UNITS * _thaw_some(keyspace, block, max(1, (budget - done) // THAWING_UNITS))
     return done
 
 

@@ -25,6 +25,8 @@ from kubegrid.wire.resp import ERR_NOT_INTEGER, ERR_OUT_OF_RANGE, ERR_SYNTAX
 
 FIND_REPLY_BYTES_MAX: Final = 64 * 1024 * 1024
 """A longer reply of KG.FIND is refused: it would only fill the memory."""
+COLD_ROW_UNITS: Final = 3
+"""What making a record of a cold row and looking at it costs of a slice."""
 DOCUMENT_UNITS: Final = 4
 """What making a document costs of a slice, where looking at a key costs 1."""
 _TOO_LONG = resp.error(
@@ -216,11 +218,12 @@ def _matching_of_blocks(
     project = table.codec.projection(predicate.columns)
     matches = predicate.matches_columns
     blocks = keyspace.blocks
+    part = max(1, budget.size // COLD_ROW_UNITS)
     for block in blocks.of_table(table.id):
-        for start in range(0, block.size, budget.size):
+        for start in range(0, block.size, part):
             if not blocks.has(block):
                 break
-            places = block.cold(start, start + budget.size)
+            places = block.cold(start, start + part)
             records = dict(zip(places, block.records(places), strict=True))
             found = [place for place in places if matches(project(records[place][HEADER_BYTES:]))]
             keys = block.keys(found)[0] if found else []
@@ -228,8 +231,8 @@ def _matching_of_blocks(
                 if place not in block.taken and blocks.has(block) and table.id in keyspace.tables.by_id:
                     scan.reached = block.first + place + 1
                     yield key, records[place], table
-            scan.reached = block.first + min(start + budget.size, block.size)
-            if budget.spend(len(places)):
+            scan.reached = block.first + min(start + part, block.size)
+            if budget.spend(COLD_ROW_UNITS * len(places) + 1):
                 yield None
                 table = _still(keyspace, table)
 

@@ -6,7 +6,7 @@ anything: what is applied is history already.
 
 from binascii import crc_hqx
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kubegrid.base.table_definitions import parse_catalog
 from kubegrid.store import cold_rows, record_writes, row_blocks
@@ -17,6 +17,10 @@ from kubegrid.store.slots import slot_of
 
 if TYPE_CHECKING:
     from kubegrid.store.keyspace import Keyspace
+
+
+MANY_KEYS: Final = 64
+"""Of one deletion, from which on rows that are cold are deleted together."""
 
 
 def apply(keyspace: "Keyspace", effects: list[Any]) -> None:
@@ -49,6 +53,8 @@ def apply(keyspace: "Keyspace", effects: list[Any]) -> None:
 
 def _apply_coded(keyspace: "Keyspace", code: int, args: list[Any]) -> None:
     if code == op.DELETE:
+        if len(args) >= MANY_KEYS and keyspace.blocks.firsts:
+            args = cold_rows.apply_deletion(keyspace, args)
         for key in args:
             keyspace.place(slot_of(key), key, None, None)
         return

@@ -16,7 +16,7 @@ from tests.unit.store.record_scripts import Step, catalog, definition, pack
 
 from kubegrid.base.settings import StoreSettings
 from kubegrid.base.table_definitions import parse_column
-from kubegrid.store import COMMANDS, Keyspace, row_blocks
+from kubegrid.store import COMMANDS, Keyspace, replay, row_blocks
 from kubegrid.store.hashes import Hash
 from kubegrid.store.records import Record
 
@@ -26,10 +26,11 @@ TINY = StoreSettings(slice_bytes=200, slice_units=5)
 
 @pytest.fixture(autouse=True, scope="module")
 def small_blocks() -> Iterator[None]:
-    before = row_blocks.BLOCK_ROWS_MIN
-    row_blocks.BLOCK_ROWS_MIN = 1  # type: ignore[misc]
-    yield
-    row_blocks.BLOCK_ROWS_MIN = before  # type: ignore[misc]
+    """Also a single row is a block, and also few cold rows are deleted together."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_blocks, "BLOCK_ROWS_MIN", 1)
+        patch.setattr(replay, "MANY_KEYS", 2)
+        yield
 
 
 def plain_definition(name: str, ttl: int | None = None) -> Any:
