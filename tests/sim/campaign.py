@@ -5,6 +5,7 @@ A seed is a pure function of its number and the rules, so a failure is replayed 
 """
 
 import multiprocessing
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -73,7 +74,9 @@ def run_seeds(seeds: Iterable[int], rules: Switches = WHOLE, jobs: int = 1) -> I
     if jobs == 1:
         yield from map(_run, work)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+    # Ctrl-C is the parent's to answer, with what was found until then.
+    ignoring = (signal.SIGINT, signal.SIG_IGN)
+    with multiprocessing.get_context("spawn").Pool(jobs, signal.signal, ignoring) as pool:
         yield from pool.imap(_run, work, chunksize=20)
 
 

@@ -77,7 +77,10 @@ class GridPartitions:
     def run(self, partition: int, request: FragmentRequest, cancelled: Gone) -> Any:
         """See `query.partitions.Partitions`."""
         if self._places.own(partition):
-            return self._fragments().run(request, cancelled)
+            try:
+                return self._fragments().run(request, cancelled)
+            except (Cancelled, TimedOut) as error:
+                raise _named(error, self._places.place(partition)) from error
         place, client = self._reach(partition)
         name = uuid.uuid4().hex
         ticket = flight.Ticket(self._ticket(partition, request, name))
@@ -150,11 +153,18 @@ class GridPartitions:
         if isinstance(told, Unavailable) and place.address is not None:
             with self._guard:
                 self._clients.pop(place.address, None)
-        if isinstance(told, Cancelled | TimedOut) and self._places.place(partition) != place:
-            return self._given_up(place, partition)
+        if isinstance(told, Cancelled | TimedOut):
+            return _named(told, place) if self._places.place(partition) == place else self._given_up(place, partition)
         return told
 
     def _given_up(self, place: Place, partition: int) -> SqlError:
         if self._places.place(partition) != place:
             return Unavailable(f"{place.name} is not the primary of partition {partition} any more")
         return Cancelled(f"nobody waits for the answer of {place.name} any more")
+
+
+def _named(error: SqlError, place: Place | None) -> SqlError:
+    """With the name of the member that had not ended: it leaves that out itself."""
+    if place is None or place.name in error.message:
+        return error
+    return type(error)(f"{place.name}: {error.message}", remedy=error.advice)

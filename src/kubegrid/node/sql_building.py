@@ -17,7 +17,7 @@ from kubegrid.columns.errors import as_sql_error
 from kubegrid.columns.replica import ColumnarReplica
 from kubegrid.node.confirmation import WAIT_S, Check
 from kubegrid.node.sql_capture import SqlCapture
-from kubegrid.sql.errors import SqlError, TimedOut, TooMuch, Unavailable
+from kubegrid.sql.errors import Cancelled, SqlError, TimedOut, TooMuch, Unavailable
 
 log = logging.getLogger("kubegrid.node.sql")
 
@@ -38,8 +38,8 @@ class Building:
         while not self.done.wait(WAIT_S):
             try:
                 check()
-            except TimedOut as error:
-                raise TimedOut(
+            except (Cancelled, TimedOut) as error:
+                raise type(error)(
                     f"{error.message}: the columns of table {self.definition.name} were not made by then",
                     remedy="Ask again in a moment: making them goes on.",
                 ) from None

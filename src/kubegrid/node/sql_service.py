@@ -7,6 +7,7 @@ is made any more.
 Next on the path of the data: `query.engine` (statements), `sql_fragments` (fragments), `sql_ingest` (bulk writes).
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from kubegrid.query.engine import Engine
 
 Part = TypeVar("Part")
+CLOSED_IN_ORDER = ("engine", "ingest", "fragments", "partitions", "caller")
+"""Whoever asks comes before who is asked: a statement that runs ends for the true reason, and not because what it works
+with was closed under it."""
 SEEDS_MAX = 32
 """Members that the client for writes begins with; one that answers tells it the others."""
 
@@ -61,13 +65,15 @@ class SqlService:
         return self._part("ingest", self._make_ingest)
 
     def close(self) -> None:
-        """End what the parts do, in the opposite order of their making. Blocks."""
+        """End what runs, then what it works with. Blocks."""
         with self._making:
             self._closed = True
-            parts = list(self._parts.values())
+            parts = [self._parts[name] for name in CLOSED_IN_ORDER if name in self._parts]
+            assert len(parts) == len(self._parts), self._parts
             self._parts.clear()
-        for part in reversed(parts):
-            part.close()
+        with contextlib.ExitStack() as closing:  # each is closed, whatever the closing of another raises
+            for part in reversed(parts):
+                closing.callback(part.close)
 
     # -- where the partitions are (flight.partitions.Places) -------------------------------------------------------
 

@@ -9,6 +9,7 @@ what fragments see: `__version`, and `t__all` for all rows of a broadcast table.
 """
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from kubegrid.columns.database import open_database, quoted
 from kubegrid.query.duck_errors import sql_error
 from kubegrid.query.running import Running
 from kubegrid.query.watch import Watch
-from kubegrid.sql.errors import NotSupported, SqlError
+from kubegrid.sql.errors import NotSupported, SqlError, SyntaxProblem
 
 Columns = tuple[tuple[str, str], ...]
 """Names and DuckDB types, in order."""
@@ -30,6 +31,7 @@ MEMORY_BYTES = 64 * 2**20
 ARROW_TYPES_MAX = 1000
 MADE_AT_ONCE = 50
 """Tables; some 25 ms."""
+_WORD = re.compile(r'(?<![\w"\'])[A-Za-z_]\w*(?![\w"\'])')
 WAIT_S = 0.05
 """How often one that waits for its turn looks whether it may go on."""
 
@@ -176,8 +178,13 @@ class Binding:
         try:
             cursor.execute("EXPLAIN\n" + text)
         except Exception as placed:
-            return sql_error(placed, text, catalog.by_name, lines_before=1)
-        return sql_error(error, tables=catalog.by_name)
+            told = sql_error(placed, text, catalog.by_name, lines_before=1)
+        else:
+            told = sql_error(error, tables=catalog.by_name)
+        hint = _unquoted(cursor, text, catalog) if isinstance(told, SyntaxProblem) else ""
+        if not hint:
+            return told
+        return SyntaxProblem(told.message, line=told.line, column=told.column, where=told.where, remedy=hint)
 
     def _learn(self, kinds: Sequence[str]) -> None:
         if len(self._arrow_types) > ARROW_TYPES_MAX:
@@ -189,6 +196,16 @@ class Binding:
         finally:
             cursor.close()
         self._arrow_types |= dict(zip(kinds, schema.types, strict=True))
+
+
+def _unquoted(cursor: Any, text: str, catalog: Catalog) -> str:
+    """What to say of a column's name that stands in a statement as it is, and is a word of SQL's own."""
+    names = {name.lower() for table in catalog.tables for name in table.names}
+    words = [word for word in dict.fromkeys(_WORD.findall(text)) if word.lower() in names]
+    known = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category IN ('reserved', 'type_function')"
+    reserved = {word for (word,) in cursor.execute(known).fetchall()} if words else set()
+    found = next((word for word in words if word.lower() in reserved), None)
+    return f'{found} is a word of SQL; as the name of a column it is written "{found}".' if found else ""
 
 
 def _same(one: TableDefinition, other: TableDefinition | None) -> bool:

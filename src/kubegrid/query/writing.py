@@ -56,7 +56,9 @@ class StatementWriter:
         if statement.kind in (CREATE, CTAS, ALTER, DROP, TRUNCATE):
             filled = Definitions(sending, queries).carry_out(statement)
             if filled is None:
-                written = 0 if statement.kind == CTAS else None  # the table was there already, and nothing is put into it
+                written = (
+                    0 if statement.kind == CTAS else None
+                )  # the table was there already, and nothing is put into it
                 return Written(written, statement_id=statement_id)
             works = _create_as(filled, sending, queries)
         else:
@@ -118,19 +120,20 @@ def _write(
     repeatable = sending.identity is not None
     try:
         _send(read, change, operations, works, may_be_cut, sending, queries)
-    except (sql_errors.SqlError, ClientError) as error:
+    except (sql_errors.SqlError, ClientError) as raised:
+        error = writing_errors.sql_error(raised) if isinstance(raised, ClientError) else raised
         # Whatever it was: what became of the partitions that were asked already is not forgotten over it.
         for work in works:
             work.left(error.message)
         if not any(work.began for work in works):
-            raise
+            raise error from (None if error is raised else raised)
         told = writing_errors.failure(change.table.name, _told(works), repeatable)
         if repeatable and make is None and isinstance(error, sql_errors.Unavailable | sql_errors.SchemaMoved):
             # It passes: who asks again under the id, as our client does, is told the whole.
             raise sql_errors.Unavailable(
                 told.message, remedy=told.advice, outcomes=told.outcomes, outcome_known=False
-            ) from error
-        raise told from error
+            ) from raised
+        raise told from raised
     works = _told(works)
     if any(work.state != DONE for work in works):
         raise writing_errors.failure(change.table.name, works, repeatable)

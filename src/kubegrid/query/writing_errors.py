@@ -22,6 +22,8 @@ LOOK_FIRST = "Look at what is there before running it again: it had no statement
 
 def sql_error(error: errors.ClientError) -> SqlError:
     """The error of one request, as the statement's."""
+    if isinstance(error, errors.ClosedError):  # the pod's own client, which nobody else knows of
+        return Unavailable("this member is stopping", remedy="Ask another member.")
     kind = next((sql for client, sql in _KINDS if isinstance(error, client)), Unavailable)
     return kind(error.message, remedy=error.remedy, outcome_known=error.outcome_known)
 

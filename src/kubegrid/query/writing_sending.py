@@ -73,10 +73,11 @@ class Sending:
             try:
                 replies = run_batch(self.caller, [self._request(table, work) for work in waiting], self.client_deadline)
             except ClientError as error:  # the pod ends: answers may have been lost with it
-                lost_all = OutcomeUnknownError(error.message)
+                told = sql_error(error)
+                lost_all = OutcomeUnknownError(told.message)
                 for work in waiting:
                     work.answered(lost_all)
-                raise Unavailable(error.message, outcome_known=False) from error
+                raise Unavailable(told.message, remedy=told.advice, outcome_known=False) from error
             lost = False
             for work, reply in zip(waiting, replies, strict=True):
                 before = work.next_part

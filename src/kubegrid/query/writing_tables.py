@@ -17,7 +17,7 @@ from kubegrid.base import tables
 from kubegrid.base.table_errors import TableConflict
 from kubegrid.base.tables import Catalog, TableDefinition
 from kubegrid.client.batch import Request, run_batch
-from kubegrid.client.errors import ClientError, DoneError
+from kubegrid.client.errors import ClientError, DoneError, OutcomeUnknownError
 from kubegrid.query.writer import Queries
 from kubegrid.query.writing_errors import sql_error
 from kubegrid.query.writing_sending import Sending
@@ -152,7 +152,10 @@ class Definitions:
         """The reply; None when the change was made, and a partition follows later. Raises SqlError."""
         args = tuple(word.encode() if isinstance(word, str) else word for word in words)
         request = Request(args, 0, True, long=True, once=False)
-        reply = run_batch(self._sending.caller, [request], self._sending.client_deadline)[0]
+        try:
+            reply = run_batch(self._sending.caller, [request], self._sending.client_deadline)[0]
+        except ClientError as ended:  # the pod ends: the answer may have been lost with it
+            reply = OutcomeUnknownError(sql_error(ended).message)
         if isinstance(reply, DoneError):
             return None
         if isinstance(reply, ClientError):

@@ -13,6 +13,7 @@ from tests.unit.node.sql_member import DESKS, TRADES, SqlMember, never
 from kubegrid.base.settings import SqlSettings
 from kubegrid.base.table_definitions import parse_column
 from kubegrid.columns.broadcast import marks_in
+from kubegrid.node.sql_building import BUILDS_MAX
 from kubegrid.query.fragments import NO_ROWS
 from kubegrid.replication import Gate
 from kubegrid.sql.errors import (
@@ -265,6 +266,21 @@ def test_any_name_that_a_table_may_have_is_answered(tmp_path: Path, name: str) -
             assert seen == [{"rowid": 1, "select": number}, {"rowid": 2, "select": number}]
     finally:
         member.close()
+
+
+def test_a_statement_that_ends_before_its_columns_are_made_says_so(member: SqlMember) -> None:
+    member.write("trades", ("a", 1, 1.5))
+    places = member.fragments.copies.buildings._places
+    for _ in range(BUILDS_MAX):
+        assert places.acquire(timeout=10)
+    try:
+        with pytest.raises(TimedOut, match="the columns of table trades were not made by then") as raised:
+            member.sql(COUNT, "trades", timeout_ms=100)
+        assert "Ask again" in raised.value.advice
+    finally:
+        places.release(BUILDS_MAX)
+    assert member.sql(COUNT, "trades") == [{"n": 1, "s": 1.5}]
+    assert member.fragments.statistics()["builds"] == 1
 
 
 def test_rows_of_other_owners_are_fetched_once_for_each_of_their_states(tmp_path: Path) -> None:

@@ -107,3 +107,20 @@ def test_a_place_in_text_that_the_user_never_wrote_is_not_shown() -> None:
 def test_long_lists_of_candidates_are_cut(binding: Binding) -> None:
     error = failure(binding, "SELECT date_trunc(1, 2, 3, 4) FROM flights")
     assert len(error.advice.splitlines()) <= 13
+
+
+def test_a_column_that_is_named_like_a_word_of_sql_wants_quotes_and_that_is_said(binding: Binding) -> None:
+    columns = [
+        {"name": "id", "type": "BIGINT", "nullable": False},
+        {"name": "at", "type": "TIMESTAMP"},
+        {"name": "end", "type": "DATE"},
+    ]
+    catalog = CATALOG.create(parse_definition(None, {"name": "stays", "columns": columns, "key": ["id"]}))
+    for text, word in (("SELECT at, id FROM stays", "at"), ("SELECT id FROM stays\nORDER BY End", "End")):
+        with pytest.raises(SyntaxProblem) as failed:
+            binding.columns(text, catalog, None)
+        assert f'{word} is a word of SQL; as the name of a column it is written "{word}".' in failed.value.remedy
+        assert "^" in failed.value.where
+    with pytest.raises(SyntaxProblem) as failed:
+        binding.columns('SELECT "at", id FRM stays WHERE', catalog, None)
+    assert "word of SQL" not in failed.value.remedy

@@ -124,7 +124,7 @@ def test_replies_that_are_lost_with_the_pod_leave_all_in_doubt(monkeypatch: pyte
     for identity, kind in ((None, PartlyDone), (IDENTITY, Unavailable)):
         stub = Ending({}, identity)
         stub.caller = None  # type: ignore[assignment]
-        with pytest.raises(kind) as raised:
+        with pytest.raises(kind, match="this member is stopping") as raised:
             write(monkeypatch, stub, {0: [b"t:a"]})
         assert not raised.value.outcome_known
         assert [one["outcome"] for one in raised.value.outcomes] == [UNKNOWN]
