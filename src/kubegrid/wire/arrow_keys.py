@@ -30,7 +30,7 @@ class ArrowKeys:
         self._definition = definition
         self._columns = [definition.column(name) for name in definition.key]
         self._together = len(definition.partition_by)
-        words = (b":", b"{", b"}:", b"}", definition.name.encode() + b":", definition.name.encode() + b":{", b"")
+        words = (b":", b"{", b"}:", b"}", definition.name.encode() + b":", definition.name.encode() + b":{", b"Z", b"")
         self._words: dict[bytes, Any] = {word: bytes_array([word])[0] for word in words}
         self._integer_slots = IntegerSlots(definition.name.encode() + b":")
 
@@ -77,13 +77,18 @@ class ArrowKeys:
                 for special, encoded in _ENCODED:
                     array = compute.replace_substring(array, special.decode(), encoded.decode())
             return compute.cast(array, pa.binary())
-        if name == "TIMESTAMP":
-            texts = compute.replace_substring(timestamp_texts(array), ":", "%3A")
-            return self._joined(
-                compute.cast(compute.replace_substring_regex(texts, r"(\.\d*?)0+$", r"\1"), pa.binary()),
-                bytes_array([b"Z"])[0],
-            )
+        if name.startswith("TIMESTAMP"):
+            return self._moments(array.view(pa.timestamp("us")))
         return by_distinct(array, wanted, lambda value: encode(wanted.to_key_text(value)))
+
+    def _moments(self, array: pa.Array) -> pa.Array:
+        """In UTC, whether the column has a zone or not, and with no more digits of a fraction than there are."""
+        texts = timestamp_texts(array)
+        for place in (16, 13):  # of the colons
+            texts = compute.binary_replace_slice(texts, place, place + 1, b"%3A")
+        if compute.any(compute.match_substring(texts, ".")).as_py():
+            texts = compute.replace_substring_regex(texts, r"(\.\d*?)0+$", r"\1")
+        return self._joined(compute.cast(texts, pa.binary()), self._words[b"Z"])
 
     def _check(self, keys: pa.Array, tags: pa.Array | None) -> None:
         longest = compute.max(compute.binary_length(keys)).as_py() or 0
