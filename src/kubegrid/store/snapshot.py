@@ -10,7 +10,7 @@ beginning are in the log; those of a dropped table come as records, for their co
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -31,6 +31,9 @@ from kubegrid.store.records import Record
 
 if TYPE_CHECKING:
     from kubegrid.store.keyspace import Keyspace
+
+COLD_KEYS_PER_UNIT: Final = 16
+"""Keys whose rows are cold, and are passed over."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Any]).decode
@@ -63,12 +66,15 @@ def cut(keyspace: "Keyspace") -> Iterator[bytes]:
         values = keyspace.slots[slot]
         if not values:
             continue
-        for key in list(values):
+        keys = list(values) if strays else [key for key, value in values.items() if type(value) is not int]
+        units += (len(values) - len(keys)) // COLD_KEYS_PER_UNIT
+        for key in keys:
             # Looked up again: slices may have been cut, and keys changed, since the keys were listed.
             value: Any = (keyspace.slots[slot] or {}).get(key)
             if value is None:
                 continue
             if type(value) is int:
+                units += 1
                 if keyspace.blocks.of(value).first not in strays:
                     continue
                 value = keyspace.blocks.record(value)

@@ -46,13 +46,31 @@ def typed():
     rows([])
 def indexed():
     rows([{"columns": ["text"], "kind": "hash"}, {"columns": ["column1"], "kind": "ordered"}])
+def columns():
+    import json
+    import pyarrow as pa
+    from kubegrid.base.table_definitions import parse_definition
+    from kubegrid.base.tables import Catalog
+    from kubegrid.store import row_blocks
+    from tests.unit.store.block_scripts import Prepared
+    columns = [{"name": "column%d" % n, "type": "BIGINT", "nullable": n > 0} for n in range(8)]
+    table = parse_definition(None, json.dumps({"name": "t", "columns": columns, "key": ["column0"]}))
+    keyspace.adopt_catalog(Catalog().create(table))
+    def batch(i):
+        return Prepared(table, pa.table([pa.array(range(i, i + 1000), pa.int64())] * 8, [c["name"] for c in columns]))
+    row_blocks.write(keyspace, keyspace.tables.by_name[b"t"], b"REPLACE", batch(0))
+    global before
+    before = resident()
+    keyspace.used_bytes = 0
+    for i in range(1000, 300_000, 1000):
+        row_blocks.write(keyspace, keyspace.tables.by_name[b"t"], b"REPLACE", batch(i))
 before = resident()
 locals()[sys.argv[1]]()
 print(keyspace.used_bytes, resident() - before)
 """
 
 
-@pytest.mark.parametrize("kind", ["strings", "expiries", "records", "large", "typed", "indexed"])
+@pytest.mark.parametrize("kind", ["strings", "expiries", "records", "large", "typed", "indexed", "columns"])
 def test_counted_bytes_are_what_the_process_grows_by(kind: str) -> None:
     answer = subprocess.run([sys.executable, "-c", PROGRAM, kind], capture_output=True, text=True, check=True).stdout
     counted, real = map(int, answer.split())

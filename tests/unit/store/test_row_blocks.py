@@ -350,3 +350,135 @@ def _matching_now(of: Keyspace, predicate: bytes) -> dict[tuple[str, int], Recor
             if asked.matches(values):
                 found[values[0], values[1]] = Record(data)
     return found
+
+
+# -- what stays columnar, and for how long -------------------------------------------------------------------------------
+
+
+def rows_of(count: int, book: str = "a") -> list[list[Any]]:
+    return [[book, number, 1.5, "x"] for number in range(count)]
+
+
+@pytest.fixture
+def loaded() -> Keyspace:
+    """A primary with one block of 10 rows."""
+    one = keyspace()
+    assert load(one, "trades", rows_of(10)) == b"*3\r\n:1\r\n:10\r\n:0\r\n"
+    assert cold(one) == 10
+    return one
+
+
+def cold(of: Keyspace) -> int:
+    of.validate()
+    return sum(type(value) is int for values in of.slots for value in (values or {}).values())
+
+
+def run(on: Keyspace, *args: bytes) -> Any:
+    reply = COMMANDS[args[0]](on, list(args), False)
+    return reply if isinstance(reply, bytes) else finish(reply)
+
+
+def test_a_row_that_is_read_is_kept_as_a_record_while_there_is_room(loaded: Keyspace) -> None:
+    first = run(loaded, b"KG.READ", b"trades", b"trades:{a}:3")
+    assert cold(loaded) == 9
+    used = loaded.limit_bytes = loaded.used_bytes
+    assert run(loaded, b"KG.READ", b"trades", b"trades:{a}:3") == first
+    assert b"trades" not in run(loaded, b"KG.READ", b"trades", b"trades:{a}:4")
+    assert (cold(loaded), loaded.used_bytes) == (9, used)
+
+
+def test_searching_and_scanning_leave_rows_cold(loaded: Keyspace) -> None:
+    assert run(loaded, b"KG.COUNT", b"trades", b"id < 4") == b":4\r\n"
+    assert run(loaded, b"EXISTS", b"trades:{a}:3", b"trades:{a}:99") == b":1\r\n"
+    assert run(loaded, b"KEYS", b"*").startswith(b"*10")
+    assert run(loaded, b"SCAN", b"0", b"COUNT", b"100", b"TYPE", b"record").count(b"trades") == 10
+    assert run(loaded, b"RANDOMKEY").startswith(b"$12")
+    assert cold(loaded) == 10
+
+
+def test_a_row_is_what_kg_write_would_have_kept_also_after_its_table_got_a_column(loaded: Keyspace) -> None:
+    row = pack(["a", 3, 1.5, "x"])
+    step_on(loaded, ["add column", "trades"], blocks=True)
+    assert loaded.find(b"trades:{a}:3").row == row
+    assert b'"more4":7' in run(loaded, b"JSON.GET", b"trades:{a}:4")
+    assert run(loaded, b"KG.COUNT", b"trades", b"more4 = 7") == b":10\r\n"
+
+
+def test_rows_that_are_kept_or_refused_stay_cold(loaded: Keyspace) -> None:
+    assert load(loaded, "trades", rows_of(10), b"KEEP") == b"*3\r\n:0\r\n:0\r\n:10\r\n"
+    assert load(loaded, "trades", rows_of(11), b"FAIL").startswith(b"-EXISTS")
+    assert cold(loaded) == 10
+
+
+def test_a_block_is_thawed_when_more_than_half_of_it_was_touched(loaded: Keyspace) -> None:
+    for number in range(5):
+        loaded.find(b"trades:{a}:%d" % number)
+    assert loaded.build_slice(1000) == 0
+    assert cold(loaded) == 5
+    loaded.find(b"trades:{a}:9")
+    assert loaded.build_slice(6) == 6
+    assert cold(loaded) == 2
+    while loaded.build_slice(3):
+        pass
+    assert cold(loaded) == 0
+    assert not loaded.blocks.firsts
+
+
+def test_a_table_that_was_truncated_is_loaded_as_columns_again_and_the_old_rows_are_swept(loaded: Keyspace) -> None:
+    backup = keyspace(primary=False)
+    backup.apply(loaded.take_turn()[0])
+    before = contents(loaded)
+    step_on(loaded, ["truncate", "trades"], blocks=True)
+    load(loaded, "trades", rows_of(6))
+    assert (cold(loaded), loaded.tables.strays, len(contents(loaded))) == (10, 4, 6)
+    assert loaded.sweep_slice(1000) == 4
+    effects, undo, _ = loaded.take_turn()
+    backup.apply(effects)
+    equal(backup, loaded)
+    assert cold(backup) == 6
+    loaded.revert(undo)
+    assert contents(loaded) == before
+    assert cold(loaded) == 10
+
+
+def test_a_joiner_gets_blocks_as_blocks(loaded: Keyspace) -> None:
+    loaded.find(b"trades:{a}:3")
+    joiner = keyspace(primary=False, tables=False)
+    for payload in loaded.snapshot():
+        joiner.load(payload)
+    assert cold(joiner) == 9
+    assert contents(joiner) == contents(loaded)
+
+
+def test_few_rows_and_tables_with_indexes_or_a_time_to_live_are_written_row_by_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = keyspace()
+    indexed = definition("indexed", indexes=[{"columns": ["note"]}])
+    one.adopt_catalog(one.catalog.create(indexed).create(plain_definition("lives", 5)))
+    load(one, "indexed", rows_of(5))
+    load(one, "lives", rows_of(5))
+    assert (cold(one), one.key_count) == (0, 10)
+    monkeypatch.setattr(row_blocks, "BLOCK_ROWS_MIN", 6)
+    load(one, "trades", rows_of(5))
+    assert cold(one) == 0
+
+
+def test_a_batch_for_slots_of_others_is_refused_whole() -> None:
+    one = Keyspace(TINY, 0, 100, random=Random(7).randrange)
+    one.primary = True
+    one.adopt_catalog(catalog(plain_definition("trades")))
+    assert load(one, "trades", rows_of(5)).startswith(b"-MOVED ")
+    assert one.key_count == 0
+
+
+def test_what_was_watched_or_waited_for_is_told(loaded: Keyspace) -> None:
+    class Watcher:
+        dirty = False
+
+    watcher = Watcher()
+    loaded.watched[b"trades:{b}:1"] = {watcher}
+    loaded.waited_tables.add(1)
+    load(loaded, "trades", rows_of(2, "b"))
+    assert watcher.dirty
+    assert loaded.written == [(1, b"trades:{b}:0"), (1, b"trades:{b}:1")]
