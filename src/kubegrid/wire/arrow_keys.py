@@ -20,7 +20,7 @@ from kubegrid.wire.arrow_packing import by_distinct, bytes_array, check_years, c
 
 _ENCODED: Final = ((b"%", b"%25"), (b":", b"%3A"), (b"{", b"%7B"), (b"}", b"%7D"))
 """The percent sign first: the others bring one."""
-_SPECIAL: Final = "[:{}%]"
+_SPECIAL: Final = b":{}%"
 
 
 class ArrowKeys:
@@ -73,12 +73,13 @@ class ArrowKeys:
         if name == "DATE":
             return compute.cast(compute.cast(array, pa.string()), pa.binary())
         if name == "VARCHAR":
-            if compute.any(compute.match_substring_regex(array, _SPECIAL)).as_py():
+            if any(map(_text_of(array).__contains__, _SPECIAL)):
                 for special, encoded in _ENCODED:
                     array = compute.replace_substring(array, special.decode(), encoded.decode())
             return compute.cast(array, pa.binary())
         if name.startswith("TIMESTAMP"):
-            return self._moments(array.view(pa.timestamp("us")))
+            coded = array.view(pa.int64()).dictionary_encode()
+            return self._moments(coded.dictionary.view(pa.timestamp("us"))).take(coded.indices)
         return by_distinct(array, wanted, lambda value: encode(wanted.to_key_text(value)))
 
     def _moments(self, array: pa.Array) -> pa.Array:
@@ -99,6 +100,16 @@ class ArrowKeys:
         if tags is not None and compute.min(compute.binary_length(tags)).as_py() == 0:
             column = self._columns[0].name
             raise BadKey(f"table {table}: the value of partition_by column {column} is empty")
+
+
+def _text_of(array: pa.Array) -> bytes:
+    """All of a column's text in one piece."""
+    _, ends, data = array.buffers()
+    if data is None or not len(array):
+        return b""
+    offsets = memoryview(ends).cast("i")
+    first, last = offsets[array.offset], offsets[array.offset + len(array)]
+    return data.slice(first, last - first).to_pybytes()  # type: ignore[no-any-return]
 
 
 def _hashed(keys: list[bytes]) -> pa.Array:
