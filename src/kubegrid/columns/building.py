@@ -9,8 +9,6 @@ wait for that: the keeper does it (`node/sql_keeper`).
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -19,55 +17,76 @@ from kubegrid.columns import block_columns
 from kubegrid.columns.conversion import VERSION, Conversion
 from kubegrid.columns.database import quoted
 from kubegrid.columns.delta import INCOMING, insert
-from kubegrid.store.changes import Cold, Met
+from kubegrid.store.changes import Met
 from kubegrid.store.records import Record
 
 HIDDEN = "hidden"
 """The DuckDB schema of what no statement names: rows on their way into a table, and rows that other partitions own."""
 INSERT_BYTES = 8 * 2**20
 """Of Arrow that one INSERT takes: DuckDB has a group of rows in about as much."""
+_ORDER = f"ORDER BY {VERSION}"
 
 
-def build(cursor: Any, conversion: Conversion, slices: Iterable[Met]) -> int:
-    """Make the table anew with what was met; how many rows it has. Raises what DuckDB raises, and leaves no table then."""
-    table = quoted(conversion.definition.name)
-    staging = f"{HIDDEN}.build_{conversion.definition.id}"
-    rows = 0
+class Build:
+    """One table on its way: made anew with what is `put`, there after `finish`. Whatever fails, `abandon` it then."""
 
-    def put(into: str, incoming: Any, selected: str, order: str = "") -> None:
-        nonlocal rows
-        rows += incoming.num_rows
-        insert(cursor, incoming, f"INSERT INTO {into} SELECT {selected} FROM {INCOMING} {order}")
+    def __init__(self, cursor: Any, conversion: Conversion) -> None:
+        """Raises what DuckDB raises, as all methods do."""
+        self._cursor = cursor
+        self._conversion = conversion
+        self._table = quoted(conversion.definition.name)
+        self._staging = f"{HIDDEN}.build_{conversion.definition.id}"
+        self._staged = False
+        self._records: list[Record] = []
+        self._batches: list[Any] = []
+        self._bytes = 0
+        self.rows = 0
+        cursor.execute(f"CREATE OR REPLACE TABLE {self._table} ({conversion.declared})").fetchall()
 
-    def put_blocks(cold: list[Cold]) -> None:
-        for selected, incoming in block_columns.incoming(conversion, cold):
-            put(table, incoming, selected)
+    def put(self, met: Met) -> None:
+        """Rows of blocks go into the table at once, records when there are enough of them."""
+        for selected, incoming in block_columns.incoming(self._conversion, met.blocks):
+            self._insert(self._table, incoming, selected)
+        self._records += met.records
+        if len(self._records) >= self._conversion.slice_rows:
+            self._convert()
+            if self._bytes >= INSERT_BYTES:
+                self._stage()
 
-    try:
-        cursor.execute(f"CREATE OR REPLACE TABLE {table} ({conversion.declared})").fetchall()
-        records = _gathered(conversion, _records(slices, put_blocks))
-        first, second = next(records, None), next(records, None)
-        if second is not None:
-            cursor.execute(f"CREATE OR REPLACE TABLE {staging} ({conversion.declared})").fetchall()
-            for incoming in chain([first, second], records):
-                put(staging, incoming, conversion.selected)
-            cursor.execute(f"INSERT INTO {table} SELECT * FROM {staging} ORDER BY {VERSION}").fetchall()
-            cursor.execute(f"DROP TABLE {staging}").fetchall()
-        elif first is not None:
-            put(table, first, conversion.selected, f"ORDER BY {VERSION}")
-    except BaseException:
-        for name in (staging, table):
+    def finish(self) -> None:
+        """Everything was put."""
+        self._convert()
+        if self._staged:
+            self._stage()
+            self._cursor.execute(f"INSERT INTO {self._table} SELECT * FROM {self._staging} {_ORDER}").fetchall()
+            self._cursor.execute(f"DROP TABLE {self._staging}").fetchall()
+        elif self._batches:
+            self._insert(self._table, pa.Table.from_batches(self._batches), self._conversion.selected, _ORDER)
+
+    def abandon(self) -> None:
+        """Leave no table."""
+        for name in (self._staging, self._table):
             with contextlib.suppress(Exception):
-                cursor.execute(f"DROP TABLE IF EXISTS {name}").fetchall()
-        raise
-    return rows
+                self._cursor.execute(f"DROP TABLE IF EXISTS {name}").fetchall()
 
+    def _convert(self) -> None:
+        records, self._records = self._records, []
+        for batch in self._conversion.slices(iter(records)):
+            self._batches.append(batch)
+            self._bytes += batch.nbytes
 
-def _records(slices: Iterable[Met], put_blocks: Callable[[list[Cold]], None]) -> Iterator[Record]:
-    """The records that were met; what was met of blocks is put where it belongs on the way."""
-    for met in slices:
-        put_blocks(met.blocks)
-        yield from met.records
+    def _stage(self) -> None:
+        """Put records aside."""
+        if not self._staged:
+            self._cursor.execute(f"CREATE OR REPLACE TABLE {self._staging} ({self._conversion.declared})").fetchall()
+            self._staged = True
+        if self._batches:
+            self._insert(self._staging, pa.Table.from_batches(self._batches), self._conversion.selected)
+        self._batches, self._bytes = [], 0
+
+    def _insert(self, into: str, incoming: Any, selected: str, order: str = "") -> None:
+        self.rows += incoming.num_rows
+        insert(self._cursor, incoming, f"INSERT INTO {into} SELECT {selected} FROM {INCOMING} {order}")
 
 
 def compact(cursor: Any) -> bool:
@@ -79,17 +98,3 @@ def compact(cursor: Any) -> bool:
             raise
         return False
     return True
-
-
-def _gathered(conversion: Conversion, records: Iterator[Record]) -> Iterator[Any]:
-    """Slices put together to Arrow tables of a size that is worth an INSERT."""
-    batches: list[Any] = []
-    size = 0
-    for batch in conversion.slices(records):
-        batches.append(batch)
-        size += batch.nbytes
-        if size >= INSERT_BYTES:
-            yield pa.Table.from_batches(batches)
-            batches, size = [], 0
-    if batches:
-        yield pa.Table.from_batches(batches)

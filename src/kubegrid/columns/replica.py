@@ -16,21 +16,42 @@ Here that is done between statements (`compact`). Next on the path of the data: 
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from kubegrid.base.settings import SqlSettings
 from kubegrid.base.tables import TableDefinition
-from kubegrid.columns.building import HIDDEN, build, compact
+from kubegrid.columns.building import HIDDEN, Build, compact
 from kubegrid.columns.conversion import Conversion
 from kubegrid.columns.database import SpillFolder, open_database, quoted
 from kubegrid.columns.delta import INCOMING, Change, Copy, insert
 from kubegrid.columns.room import Room
 from kubegrid.sql.errors import Unavailable
-from kubegrid.store.changes import Captured, Met
+from kubegrid.store.changes import Captured
 
 COMPACT_AFTER_S = 1.0
 """So long after a copy was built: its first statements have changes to apply, which would wait for the compaction."""
+
+
+class Copies:
+    """Copies in the making, all in one database."""
+
+    def __init__(self, replica: "ColumnarReplica", cursor: Any, database: int) -> None:
+        self._replica = replica
+        self._cursor = cursor
+        self._database = database
+
+    def begin(self, definition: TableDefinition) -> Build:
+        """Make a table anew. Raises what DuckDB raises."""
+        return Build(self._cursor, Conversion(definition))
+
+    def finish(self, definition: TableDefinition, generation: int, build: Build) -> Copy:
+        """The copy, to be entered."""
+        build.finish()
+        replica = self._replica
+        replica.builds += 1
+        replica.built_s = time.monotonic()
+        return Copy(definition, generation, build.rows, replica.builds, self._database)
 
 
 class ColumnarReplica:
@@ -56,7 +77,7 @@ class ColumnarReplica:
         """Copies that are being built now."""
         self.builds = 0
         """Copies built since the start."""
-        self._built_s = 0.0
+        self.built_s = 0.0
         """When the last of them was."""
         self.applied = 0
         """Records that came or went and were applied, since the start."""
@@ -108,8 +129,9 @@ class ColumnarReplica:
 
     # -- tables ---------------------------------------------------------------------------------------------------
 
-    def build(self, definition: TableDefinition, generation: int, slices: Iterable[Met]) -> Copy:
-        """A copy with these rows, to be entered. The caller makes sure that nobody else builds this table.
+    @contextlib.contextmanager
+    def building(self) -> Iterator["Copies"]:
+        """Tables may be built, on a connection of its own. The caller makes sure that nobody else builds the same ones.
 
         Not under `lock`: statements on other tables go on meanwhile.
         """
@@ -117,17 +139,13 @@ class ColumnarReplica:
             self._building += 1
         try:
             cursor = self.cursor()
-            database = self._opened
             try:
-                rows = build(cursor, Conversion(definition), slices)
+                yield Copies(self, cursor, self._opened)
             finally:
                 cursor.close()
         finally:
             with self._opening:
                 self._building -= 1
-        self.builds += 1
-        self._built_s = time.monotonic()
-        return Copy(definition, generation, rows, self.builds, database)
 
     def give_up(self, number: int) -> None:
         """Under `lock`: forget a table's copy, if there is one."""
@@ -215,7 +233,7 @@ class ColumnarReplica:
     def compact(self) -> bool:
         """Free what deleted rows take and compress what came, if it is much; whether it was done. Not under `lock`: reading
         goes on, and changes wait."""
-        if time.monotonic() - self._built_s < COMPACT_AFTER_S:
+        if time.monotonic() - self.built_s < COMPACT_AFTER_S:
             return False
         worn = [(copy, copy.dead, copy.loose) for copy in list(self.copies.values()) if copy.worn]
         if not worn:

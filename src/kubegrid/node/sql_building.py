@@ -1,4 +1,4 @@
-"""Builds columnar copies of tables, each in a thread of its own: whoever asked may go before it is ready.
+"""Builds columnar copies of tables, in threads of their own: whoever asked may go before they are ready.
 
 A first copy of millions of rows can take longer than the statement that needs it may. So it is not the statement's work:
 statements wait for it as long as they like, and the next one finds it made, or further on.
@@ -10,14 +10,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from kubegrid.base.tables import TableDefinition
+from kubegrid.columns.building import Build
 from kubegrid.columns.delta import Copy
 from kubegrid.columns.errors import as_sql_error
 from kubegrid.columns.replica import ColumnarReplica
 from kubegrid.node.confirmation import WAIT_S, Check
 from kubegrid.node.sql_capture import SqlCapture
-from kubegrid.sql.errors import Cancelled, SqlError, TimedOut, TooMuch, Unavailable
+from kubegrid.sql.errors import Cancelled, SchemaMoved, SqlError, TimedOut, TooMuch, Unavailable
 
 log = logging.getLogger("kubegrid.node.sql")
 
@@ -70,22 +72,26 @@ class Buildings:
     def build(self, wanted: list[tuple[TableDefinition, Copy | None]], check: Check) -> None:
         """Wait for copies in the place of those that are there, which are of no use. Raises sql.errors, and what `check`
         raises."""
-        for building in [self._begun(*each) for each in wanted]:
-            if building is not None:
-                building.wait(check)
+        for building in self._begun(wanted):
+            building.wait(check)
 
-    def _begun(self, definition: TableDefinition, before: Copy | None) -> Building | None:
+    def _begun(self, wanted: list[tuple[TableDefinition, Copy | None]]) -> list[Building]:
         with self._guard:
-            building = self._buildings.get(definition.id)
-            if building is None:
-                if self._replica.copies.get(definition.id) is not before:
-                    return None  # another statement's has been finished meanwhile
-                if self._closed:
-                    raise Unavailable("this member is stopping")
-                building = self._buildings[definition.id] = Building(definition)
-                name = f"kubegrid-sql-build-{definition.name}"
-                threading.Thread(target=self._run, args=(building,), name=name, daemon=True).start()
-        return building
+            begun, new = [], []
+            for definition, before in wanted:
+                building = self._buildings.get(definition.id)
+                if building is None:
+                    if self._replica.copies.get(definition.id) is not before:
+                        continue  # another statement's has been finished meanwhile
+                    if self._closed:
+                        raise Unavailable("this member is stopping")
+                    building = self._buildings[definition.id] = Building(definition)
+                    new.append(building)
+                begun.append(building)
+            if new:
+                name = f"kubegrid-sql-build-{new[0].definition.name}"
+                threading.Thread(target=self._run, args=(new,), name=name, daemon=True).start()
+        return begun
 
     def close(self) -> None:
         """End what is being built. Blocks."""
@@ -95,31 +101,74 @@ class Buildings:
         for building in buildings:
             building.done.wait()
 
-    def _run(self, building: Building) -> None:
-        definition = building.definition
+    def _run(self, buildings: list[Building]) -> None:
         try:
             with self._places:
-                self._make(definition)
+                self._make({building.definition.id: building for building in buildings})
         except Exception as error:
-            self._capture.give_up(definition.id)
-            building.error = self._explained(definition, error)
-        finally:
-            with self._guard:
-                del self._buildings[definition.id]
-            building.done.set()
+            for building in buildings:
+                if not building.done.is_set():
+                    self._end(building, error)
         self._built()
 
-    def _make(self, definition: TableDefinition) -> None:
+    def _end(self, building: Building, error: Exception | None = None) -> None:
+        if error is not None:
+            self._capture.give_up(building.definition.id)
+            building.error = self._explained(building.definition, error)
+        with self._guard:
+            del self._buildings[building.definition.id]
+        building.done.set()
+
+    def _make(self, buildings: dict[int, Building]) -> None:
+        """All of them on one way through the keyspace, which may be long for a table that is small."""
         replica = self._replica
+        names = {building.definition.name for building in buildings.values()}
         with replica.lock:
             copies = replica.copies.items()
-            self._give_up([number for number, copy in copies if copy.definition.name == definition.name])
+            self._give_up([number for number, copy in copies if copy.definition.name in names])
         begun = time.monotonic()
-        walking = self._capture.walk(definition, self._check)
-        copy = replica.build(definition, walking.generation, walking)
-        with replica.lock:
-            replica.enter(copy)
-        log.info("columns built table=%s rows=%d s=%.2f", definition.name, copy.rows, time.monotonic() - begun)
+        walking = self._capture.walk(list(buildings), self._check)
+        with replica.building() as making:
+            builds: dict[int, Build] = {}
+
+            def attempt(number: int, step: Callable[[], None]) -> None:
+                try:
+                    step()
+                except Exception as error:  # of this table: the others go on
+                    if number in builds:
+                        builds.pop(number).abandon()
+                    self._end(buildings[number], error)
+
+            def begin(number: int) -> None:
+                definition = buildings[number].definition
+                if number not in walking.generations:
+                    raise SchemaMoved(f"table {definition.name} was dropped meanwhile", remedy="Ask again.")
+                builds[number] = making.begin(definition)
+
+            def finish(number: int) -> None:
+                definition = buildings[number].definition
+                if not self._capture.kept([number], self._check):
+                    raise Unavailable(f"table {definition.name} changed too much while its columns were built")
+                copy = making.finish(definition, walking.generations[number], builds[number])
+                with replica.lock:
+                    replica.enter(copy)
+                del builds[number]
+                log.info("columns built table=%s rows=%d s=%.2f", definition.name, copy.rows, time.monotonic() - begun)
+                self._end(buildings[number])
+
+            for number in buildings:
+                attempt(number, partial(begin, number))
+            try:
+                for met in walking if builds else ():
+                    for number, found in met.items():
+                        if number in builds:
+                            attempt(number, partial(builds[number].put, found))
+                for number in list(builds):
+                    attempt(number, partial(finish, number))
+            except BaseException:
+                for build in builds.values():
+                    build.abandon()
+                raise
 
     def _check(self) -> None:
         if self._closed:

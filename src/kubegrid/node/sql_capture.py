@@ -50,25 +50,23 @@ class Taken:
 
 
 class Walking:
-    """A way through the keyspace for one table; iterating, in a thread, gives what is met slice by slice."""
+    """One way through the keyspace for some tables; iterating, in a thread, gives what is met slice by slice, by table."""
 
-    def __init__(self, capture: "SqlCapture", walk: Walk, number: int, roles: int, check: Check) -> None:
-        self.generation = walk.generations[number]
+    def __init__(self, capture: "SqlCapture", walk: Walk, roles: int, check: Check) -> None:
+        self.generations = walk.generations
+        """Of the tables that are there."""
         self._capture = capture
         self._walk = walk
-        self._number = number
         self._roles = roles
         self._check = check
 
-    def __iter__(self) -> Iterator[Met]:
-        def step() -> Met | None:
-            return self._capture.step(self._walk, self._number, self._roles)
+    def __iter__(self) -> Iterator[dict[int, Met]]:
+        def step() -> dict[int, Met]:
+            return self._capture.step(self._walk, self._roles)
 
         while not self._walk.done:
             self._check()
-            met = self._capture.in_loop(step, self._check)
-            if met is not None:
-                yield met
+            yield self._capture.in_loop(step, self._check)
 
 
 class SqlCapture:
@@ -116,17 +114,16 @@ class SqlCapture:
         """Which of these tables are kept track of."""
         return self.in_loop(lambda: set(numbers).intersection(self.keyspace.tables.changes.deltas), check)
 
-    def walk(self, definition: TableDefinition, check: Check) -> Walking:
-        """Begin to keep track of a table, and go through what is there. Raises Unavailable."""
+    def walk(self, numbers: Sequence[int], check: Check) -> Walking:
+        """Begin to keep track of tables, and go through what is there. Raises Unavailable."""
 
         def begin() -> Walking:
             changes = self.keyspace.tables.changes
-            changes.start(self.keyspace, [definition.id])
-            self._asked[definition.id] = time.monotonic()
-            walk = Walk(self.keyspace, [definition.id])
-            if definition.id not in walk.generations:
-                raise SchemaMoved(f"table {definition.name} was dropped meanwhile", remedy="Ask again.")
-            return Walking(self, walk, definition.id, self._roles, check)
+            changes.start(self.keyspace, numbers)
+            now = time.monotonic()
+            walk = Walk(self.keyspace, numbers)
+            self._asked.update(dict.fromkeys(walk.generations, now))
+            return Walking(self, walk, self._roles, check)
 
         return self._when_open(begin, 0, check)
 
@@ -259,11 +256,11 @@ class SqlCapture:
             self._asked.pop(number, None)
         self.when_ripe([])
 
-    def step(self, walk: Walk, number: int, roles: int) -> Met | None:
+    def step(self, walk: Walk, roles: int) -> dict[int, Met]:
         """One slice of a walk."""
-        if roles != self._roles or number not in self.keyspace.tables.changes.deltas:
-            raise Unavailable("this member's role or the table changed while its columns were built")
-        return walk.step(WALK_KEYS).get(number)
+        if roles != self._roles:
+            raise Unavailable("this member's role changed while columns were built")
+        return walk.step(WALK_KEYS)
 
     def close(self) -> None:
         """Whoever waits, and whoever comes, is told that this member stops."""

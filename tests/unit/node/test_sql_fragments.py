@@ -13,6 +13,7 @@ from tests.unit.node.sql_member import DESKS, TRADES, SqlMember, never
 from kubegrid.base.settings import SqlSettings
 from kubegrid.base.table_definitions import parse_column
 from kubegrid.columns.broadcast import marks_in
+from kubegrid.columns.building import Build
 from kubegrid.node.sql_building import BUILDS_MAX
 from kubegrid.query.fragments import NO_ROWS
 from kubegrid.replication import Gate
@@ -26,6 +27,7 @@ from kubegrid.sql.errors import (
     TypeProblem,
     Unavailable,
 )
+from kubegrid.store.changes import Walk
 
 COUNT = "SELECT count(*) AS n, sum(price) AS s FROM trades"
 FOREVER = "SELECT sum(a.range * b.range % 7) FROM range(10000000) a, range(1000000) b"
@@ -370,3 +372,43 @@ def test_statistics_say_what_there_is(member: SqlMember) -> None:
     member.sql(COUNT, "trades")
     statistics = member.fragments.statistics()
     assert (statistics["rows"], statistics["applied"], statistics["builds"]) == (2, 3, 1)
+
+
+JOIN = "SELECT count(*) AS n FROM trades JOIN desks USING (book)"
+
+
+def test_tables_that_are_asked_together_are_walked_together(member: SqlMember, monkeypatch: pytest.MonkeyPatch) -> None:
+    walks: list[set[int]] = []
+
+    class Counted(Walk):
+        def __init__(self, keyspace: Any, numbers: Any) -> None:
+            walks.append(set(numbers))
+            super().__init__(keyspace, numbers)
+
+    monkeypatch.setattr("kubegrid.node.sql_capture.Walk", Counted)
+    member.write("trades", *[("a", number, 1.0) for number in range(5000)])
+    member.write("desks", ("a", "London"), ("b", "Paris"))
+    assert member.sql(JOIN, "trades", "desks") == [{"n": 5000}]
+    assert walks == [{1, 2}]
+    assert member.fragments.statistics()["builds"] == 2
+
+
+def test_a_table_that_cannot_be_built_leaves_the_others_that_are_built_with_it(
+    member: SqlMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Build.put
+
+    def failing(self: Build, met: Any) -> None:
+        if met.records and len(met.records[0]) < 30:
+            raise TooMuch("no room")
+        put(self, met)
+
+    member.write("trades", *[("a book with a long name", number, 1.0) for number in range(5000)])
+    member.write("desks", ("a", "b"))
+    monkeypatch.setattr(Build, "put", failing)
+    with pytest.raises(TooMuch, match="columns of table desks"):
+        member.sql(JOIN, "trades", "desks")
+    assert [one["table"] for one in member.fragments.describe()] == ["trades"]
+    monkeypatch.undo()
+    assert member.sql(JOIN, "trades", "desks") == [{"n": 0}]
+    assert member.fragments.statistics()["builds"] == 2

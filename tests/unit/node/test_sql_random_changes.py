@@ -151,6 +151,8 @@ class Script:
         for name in self.member.keyspace.catalog.by_name:
             found, there = self.member.table(name), self.member.stored(name)
             assert sorted(map(repr, found)) == sorted(map(repr, there)), name
+            [rows] = [one["rows"] for one in self.member.fragments.describe() if one["table"] == name]
+            assert rows == len(there), "the copy's books"
             self.rows_compared += len(there)
         self.blocks_compared += len(self.member.keyspace.blocks.firsts)
 
