@@ -5,7 +5,7 @@ the bounds that DuckDB keeps for each group of rows, and need no look at the oth
 and go straight into the table. Records are met in the order of their slots; if they are many, they are put aside first.
 
 DuckDB compresses rows when it is told to (`compact`), which takes longer than bringing them in. The first answer does not
-wait for that: the keeper does it (`node/sql_keeper`).
+wait for that, unless the table is being changed: the keeper does it (`node/sql_keeper`).
 """
 
 import contextlib

@@ -45,13 +45,16 @@ class Copies:
         """Make a table anew. Raises what DuckDB raises."""
         return Build(self._cursor, Conversion(definition))
 
-    def finish(self, definition: TableDefinition, generation: int, build: Build) -> Copy:
-        """The copy, to be entered."""
+    def finish(self, definition: TableDefinition, generation: int, build: Build, *, compacting: bool = False) -> Copy:
+        """The copy, to be entered; compacted already, if that is wanted and the copy is large."""
         build.finish()
         replica = self._replica
         replica.builds += 1
         replica.built_s = time.monotonic()
-        return Copy(definition, generation, build.rows, replica.builds, self._database)
+        copy = Copy(definition, generation, build.rows, replica.builds, self._database)
+        if compacting and copy.worn and compact(self._cursor):
+            copy.loose = 0
+        return copy
 
 
 class ColumnarReplica:

@@ -147,9 +147,11 @@ class Buildings:
 
             def finish(number: int) -> None:
                 definition = buildings[number].definition
-                if not self._capture.kept([number], self._check):
+                waiting = self._capture.waiting(number, self._check)
+                if waiting is None:
                     raise Unavailable(f"table {definition.name} changed too much while its columns were built")
-                copy = making.finish(definition, walking.generations[number], builds[number])
+                # Who has changes to apply would wait for the compaction, if that came a second later.
+                copy = making.finish(definition, walking.generations[number], builds[number], compacting=waiting > 0)
                 with replica.lock:
                     replica.enter(copy)
                 del builds[number]

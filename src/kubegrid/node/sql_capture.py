@@ -114,6 +114,17 @@ class SqlCapture:
         """Which of these tables are kept track of."""
         return self.in_loop(lambda: set(numbers).intersection(self.keyspace.tables.changes.deltas), check)
 
+    def waiting(self, number: int, check: Check) -> int | None:
+        """How much changed in a table since its changes were last taken; None: it is not kept track of."""
+
+        def look() -> int | None:
+            changes = self.keyspace.tables.changes
+            if number not in changes.deltas:
+                return None
+            return changes.waiting(number) + changes.waiting_in_blocks(number)
+
+        return self.in_loop(look, check)
+
     def walk(self, numbers: Sequence[int], check: Check) -> Walking:
         """Begin to keep track of tables, and go through what is there. Raises Unavailable."""
 

@@ -412,3 +412,25 @@ def test_a_table_that_cannot_be_built_leaves_the_others_that_are_built_with_it(
     monkeypatch.undo()
     assert member.sql(JOIN, "trades", "desks") == [{"n": 0}]
     assert member.fragments.statistics()["builds"] == 2
+
+
+def test_a_copy_is_compacted_before_its_first_answer_only_if_its_table_changes_meanwhile(
+    member: SqlMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubegrid.columns.delta.WORN_ROWS_MIN", 100)
+    member.write("trades", *[("a", number, 1.0) for number in range(5000)])
+    put = Build.put
+    written = [("b", 1, 1.0)]
+
+    def put_while_writing(self: Build, met: Any) -> None:
+        put(self, met)
+        if written:
+            member.write("trades", written.pop())
+
+    member.sql(COUNT, "trades")
+    assert member.fragments.replica.copies[1].loose == 5000
+    member.fragments.drop()
+    member.poke()
+    monkeypatch.setattr(Build, "put", put_while_writing)
+    assert member.sql(COUNT, "trades") == [{"n": 5001, "s": 5001.0}]
+    assert member.fragments.replica.copies[1].loose == 1
