@@ -182,13 +182,12 @@ def sweep_slice(keyspace: "Keyspace", budget: int) -> int:
     """On the primary: delete rows of blocks of dropped tables, about `budget` at most; how many it were."""
     done = 0
     known = keyspace.tables.by_id
-    while done < budget:
-        block = next((block for block in keyspace.blocks if block.number not in known), None)
-        if block is None:
-            break
+    for block in [block for block in keyspace.blocks if block.number not in known]:
         places = block.cold()[: budget - done]
         remove(keyspace, *block.keys(places), [block.first + place for place in places])
         done += len(places)
+        if done >= budget:
+            break
     return done
 
 

@@ -6,8 +6,9 @@ is written row by row (`row_batches`), and whoever looks at the result cannot te
 table that was truncated is loaded again as fast as at first.
 
 Replaying a log over a fuzzy snapshot may bring a block whose rows are partly there, newer, or replaced: each key is made
-what the block says, unless it has that very version already. A block whose table is not in the catalog is left out: then
-the snapshot was cut after the table was dropped, and has what was left of its rows. Next: `cold_rows`.
+what the block says, unless it has that very version already. A block whose table is not in the catalog is left out: the
+snapshot was cut after the table was dropped, so its rows count as missing, and without the definition nobody could read them.
+Next: `cold_rows`.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from kubegrid.store.tables import Table
 
 BLOCK_ROWS_MIN: Final = 64
-"""Fewer rows are no block: what Arrow says about columns would take more than the columns."""
+"""Fewer rows are no block. So many take a quarter more memory as columns than packed, for Arrow describes each column of each
+batch; of 16 the description is half."""
 KEY_BYTES_PER_UNIT: Final = 128
 """Of a block's packed keys: entering a row is a fifth of the work of putting a key."""
 
@@ -90,7 +92,7 @@ def apply(keyspace: "Keyspace", args: list[Any]) -> None:
     """Make an effect `BLOCK` part of the state."""
     number, first, width, data, packed_keys, packed_taken = args
     table = keyspace.tables.by_id.get(number)
-    if table is None:
+    if table is None:  # the snapshot's version counter is past its rows' versions, too
         return
     from kubegrid.wire.arrow_blocks import decode_columns, decode_keys
 

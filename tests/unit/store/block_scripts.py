@@ -5,8 +5,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from kubegrid.base.table_errors import TableError
 from kubegrid.base.tables import TableDefinition
 from kubegrid.store import Keyspace, row_batches, row_blocks
+from kubegrid.store.record_changes import refusal
 from kubegrid.wire.arrow_blocks import encode_columns, encode_keys
 from kubegrid.wire.arrow_rows import ArrowRows
 
@@ -45,5 +47,5 @@ def load(
             return row_blocks.write(on, table, mode, prepared)
         packed, values = prepared.rows()
         return row_batches.write(on, table, mode, packed, prepared.keys, values, prepared.slots)
-    except row_batches.Exists as error:
-        return b"-EXISTS " + error.message.encode() + b"\r\n"
+    except TableError as error:
+        return refusal(error)
