@@ -8,7 +8,8 @@ For the figures of `README.md`: a machine with nothing else running, `python -m 
 * load: one partition without a backup against one Redis without persistence, in turn. Ours is everything that
   `kubegrid load` does with a Parquet file, from opening it to the last acknowledgement. Redis gets pipelined HSETs of 1,000
   rows by redis-py (with hiredis) from dictionaries that are ready before the clock starts.
-* memory: what the resident set of each process grows by, divided by the rows. The hash has the same fields under the same
+* memory: what the resident set of each process grows by, divided by the rows: as columns, which is how a load is kept, and as
+  records, which they become when they are read. The hash has the same fields under the same
   names, and leaves out what is NULL.
 * index: processor time of the member for the same rows, written as new records in batches, into a table with a hash index
   (on the destination) and into one without.
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow.parquet as pq
 import redis
 from demo import flights as flights_source
 from demo.flights import INDEX, INDEXES, KEY, Flight, Source
@@ -45,6 +47,9 @@ INDEX_AT_MOST = 1.25
 PIPELINE = 1000
 BATCH = 500
 SETTLE_S = 1.0
+THAW_S = 5.0
+"""For housekeeping to free what is left of the columns of rows that became records."""
+FEW_ROWS = 1000
 
 
 def hashes(source: Source) -> list[tuple[str, dict[str, Any]]]:
@@ -108,18 +113,28 @@ def resident(pid: int) -> int:
 def compare_memory(
     grid: kubegrid.Grid, pid: int, theirs: "redis.Redis[Any]", their_pid: int, file: Path, source: Source
 ) -> bool:
-    """On processes that have held nothing yet: a table that was dropped leaves its memory to the next one."""
+    """On processes that have held next to nothing yet: a table that was dropped leaves its memory to the next one. A few rows
+    come first, and with them the libraries that a first load loads, which are the same for any number of rows."""
     rows = hashes(source)
+    few = file.with_name("few.parquet")
+    pq.write_table(source.rows.slice(0, FEW_ROWS), few)
+    load_ours(grid, few, "few")
     before = resident(pid), resident(their_pid)
     load_ours(grid, file, "flights")
     load_redis(theirs, rows)
     ours, redis_bytes = ((resident(p) - b) / len(source) for p, b in zip((pid, their_pid), before, strict=True))
+    flights = grid.table("flights")
+    keys = list(zip(*(source.rows.column(name).to_pylist() for name in KEY), strict=True))
+    for start in range(0, len(keys), PIPELINE):
+        assert None not in flights.read_many(keys[start : start + PIPELINE])
+    time.sleep(THAW_S)
+    touched = (resident(pid) - before[0]) / len(source)
     print(
-        f"memory: a flight takes {ours:,.0f} bytes as a record and {redis_bytes:,.0f} bytes as a Redis hash, "
-        f"ratio {ours / redis_bytes:.2f} (at most {MEMORY_AT_MOST})",
+        f"memory: a flight takes {ours:,.0f} bytes as it was loaded, {touched:,.0f} bytes as a record, once it was read, and "
+        f"{redis_bytes:,.0f} bytes as a Redis hash, ratio {touched / redis_bytes:.2f} (at most {MEMORY_AT_MOST})",
         flush=True,
     )
-    return ours / redis_bytes <= MEMORY_AT_MOST
+    return max(ours, touched) / redis_bytes <= MEMORY_AT_MOST
 
 
 def write_all(grid: kubegrid.Grid, pid: int, table: str, source: Source, index: Any) -> float:

@@ -16,7 +16,7 @@ from kubegrid.base.tables import TableDefinition
 from kubegrid.load.blocks import Position
 from kubegrid.load.checkpoint import Counts
 
-BATCH_ROWS = 16_384
+BATCH_ROWS = 8192
 BATCH_BYTES = 1024 * 1024
 """A batch has at most so many of both (a single row may be longer), as long as members keep such rows as columns."""
 RECORDS_MAX = 2048

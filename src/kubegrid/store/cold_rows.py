@@ -35,7 +35,7 @@ def find(keyspace: "Keyspace", slot: int, key: bytes, version: int) -> Record | 
             keyspace.remove(key)
         return None
     if keyspace.used_bytes >= keyspace.limit_bytes:
-        return block.record(version)
+        return keyspace.blocks.record(version)
     return thaw(keyspace, slot, key, version)
 
 
@@ -47,7 +47,7 @@ def is_stray(keyspace: "Keyspace", version: int) -> bool:
 def thaw(keyspace: "Keyspace", slot: int, key: bytes, version: int) -> Record:
     """Put the record in the place of the cold row, whether there is room or not."""
     block = keyspace.blocks.of(version)
-    record = block.record(version)
+    record = keyspace.blocks.record(version)
     keyspace.slots[slot][key] = record  # type: ignore[index]
     keyspace.used_bytes += len(record) - COLD_ROW_BYTES - keyspace.blocks.take(block, [version], [key])
     return record
@@ -59,6 +59,7 @@ def thaw_many(keyspace: "Keyspace", tables: Sequence[dict[bytes, Any]], keys: li
     Each is replaced in `values` as well. A key may stand there more than once.
     """
     where = {version: place for place, version in enumerate(values) if type(version) is int}
+    keyspace.blocks.made += len(where)
     records: dict[int, Record] = {}
     for block, versions in _by_block(keyspace, where):
         made = block.records([version - block.first for version in versions])
@@ -69,6 +70,17 @@ def thaw_many(keyspace: "Keyspace", tables: Sequence[dict[bytes, Any]], keys: li
         freed = keyspace.blocks.take(block, versions, [keys[place] for place in places])
         keyspace.used_bytes += sum(map(len, made)) - COLD_ROW_BYTES * len(made) - freed
     values[:] = [records[value] if type(value) is int else value for value in values]
+
+
+def make_way(keyspace: "Keyspace", keys: list[bytes], slots: Sequence[int], values: list[Any]) -> None:
+    """Delete those of `values` that are cold, unrecorded, because others come in their places: no old value is wanted.
+
+    Each is None in `values` afterwards. A key may stand there more than once.
+    """
+    where = {version: place for place, version in enumerate(values) if type(version) is int}
+    places = where.values()
+    _drop(keyspace, [keys[place] for place in places], [slots[place] for place in places], list(where))
+    values[:] = [None if type(value) is int else value for value in values]
 
 
 def remove(keyspace: "Keyspace", keys: list[bytes], slots: Sequence[int], versions: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import count, repeat
 from operator import add
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kubegrid.store import cold_rows
 from kubegrid.store.effects import RECORDS, RESTORE
@@ -30,10 +30,17 @@ Held = tuple[list[dict[bytes, Any]], list[Any], bool]
 of these slots."""
 
 
-def held(keyspace: "Keyspace", keys: list[bytes], slots: list[int] | None = None, *, thaws: bool = True) -> Held | None:
+def held(
+    keyspace: "Keyspace",
+    keys: list[bytes],
+    slots: list[int] | None = None,
+    *,
+    cold: Literal["thaw", "leave", "drop"] = "thaw",
+) -> Held | None:
     """Where the keys belong (`slots`, if they are known) and what is there; None if the slot of one is not owned.
 
-    Rows that are cold are thawed, to be replaced; without `thaws` they are left, as the integers that they are.
+    Rows that are cold are thawed; or left, as the integers that they are; or dropped, where others come in their places for
+    certain and nothing has to be taken back.
     """
     crc = crc_hqx
     if slots is not None:
@@ -55,8 +62,11 @@ def held(keyspace: "Keyspace", keys: list[bytes], slots: list[int] | None = None
         if None in tables:
             return None
     values = [table.get(key) for table, key in zip(tables, keys, strict=True)]
-    if thaws and keyspace.blocks.firsts and int in set(map(type, values)):
-        cold_rows.thaw_many(keyspace, tables, keys, values)
+    if cold != "leave" and keyspace.blocks.firsts and int in set(map(type, values)):
+        if cold == "thaw":
+            cold_rows.thaw_many(keyspace, tables, keys, values)
+        else:
+            cold_rows.make_way(keyspace, keys, places, values)
     return tables, values, nothing_expires
 
 
@@ -95,7 +105,7 @@ def apply(keyspace: "Keyspace", args: list[Any]) -> None:
     table = keyspace.tables.by_id.get(number)
     if table is not None and first > keyspace.record_version:
         keyspace.record_version = first - 1
-        _put(keyspace, table, keys, rows, None, at_ms, None, None)
+        _put(keyspace, table, keys, rows, None, at_ms, None, held(keyspace, keys, cold="drop"))
         return
     # A log over a fuzzy snapshot: what it brought may be newer.
     for version, key, row in zip(range(first, first + len(keys)), keys, rows, strict=True):

@@ -37,7 +37,7 @@ def write(
 
     `values` are the rows decoded, at least as far as indexes look, `slots` those of the keys; what is not given is found out.
     """
-    there = record_writes.held(keyspace, keys, slots, thaws=mode == REPLACE)
+    there = record_writes.held(keyspace, keys, slots, cold="thaw" if mode == REPLACE else "leave")
     if there is None:
         return resp.error(f"MOVED {next(slot for slot in map(slot_of, keys) if keyspace.slots[slot] is None)}")
     if not set(map(type, there[1])) <= _RECORDS:
