@@ -180,6 +180,6 @@ class Housekeeping:
 
 def tune_collector() -> None:
     """Called once, when everything is built: see `_tidy_collector`."""
-    gc.collect()
+    gc.collect(1)  # a full one would forget about the slots' dictionaries, which are empty yet
     gc.freeze()
     gc.set_threshold(50_000, 50, 1_000_000)

@@ -40,7 +40,7 @@ from kubegrid.store.hashes import Hash
 from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES
 from kubegrid.store.records import Record
 from kubegrid.store.requests import Requests
-from kubegrid.store.slots import slot_of
+from kubegrid.store.slots import slot_dictionary, slot_of
 from kubegrid.store.tables import Tables
 
 Value = bytes | Hash
@@ -89,7 +89,7 @@ class Keyspace:
         self.owned = range(first_slot, last_slot + 1)
         self.slots: list[dict[bytes, Any] | None] = [None] * SLOT_COUNT
         for slot in self.owned:
-            self.slots[slot] = {}
+            self.slots[slot] = slot_dictionary()
         self.expires: list[dict[bytes, int] | None] = [None] * SLOT_COUNT
         self.plain: list[dict[bytes, Any]] = []
         """For the hot path: `slots`, with NOT_PLAIN in the places of slots that are not owned or where something expires."""
@@ -508,7 +508,7 @@ class Keyspace:
             values = self.slots[slot]
             if values:
                 self.garbage.append(values)
-                self.slots[slot] = {}
+                self.slots[slot] = slot_dictionary()
                 expires = self.expires[slot]
                 if expires is not None:
                     self.garbage.append(expires)

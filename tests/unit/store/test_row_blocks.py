@@ -3,6 +3,7 @@
 Equal means what clients can see: keys, values, versions, expiries, counts, replies. The books are counted again each time.
 """
 
+import gc
 import json
 from collections.abc import Iterator
 from random import Random
@@ -481,3 +482,12 @@ def test_what_was_watched_or_waited_for_is_told(loaded: Keyspace) -> None:
     load(loaded, "trades", rows_of(2, "b"))
     assert watcher.dirty
     assert loaded.written == [(1, b"trades:{b}:0"), (1, b"trades:{b}:1")]
+
+
+def test_dictionaries_of_slots_are_known_to_the_collector_before_they_are_large() -> None:
+    keyspace = Keyspace(StoreSettings(), 0, 99, random=lambda n: 0)
+    assert all(gc.is_tracked(keyspace.slots[slot]) for slot in keyspace.owned)
+    keyspace.slots[7][b"key"] = 5  # type: ignore[index]
+    keyspace.clear()
+    gc.collect(1)
+    assert all(gc.is_tracked(keyspace.slots[slot]) for slot in keyspace.owned)
