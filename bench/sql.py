@@ -2,10 +2,10 @@
 
     python -m bench.sql [--rows 1000000] [--rounds 5] [--peers duckdb,postgres,clickhouse] [--seconds 10]
 
-For the figures of `README.md`: a machine with nothing else running, `python -m bench.sql --rows 10000000` (about 15 minutes,
-14 GiB of memory). Every system answers each statement once per round, in turn, and the medians count; all answers must be equal.
-Ours is timed in this process from the statement to the Arrow table, through Flight connections to the primaries, in turn, each
-of which has answered the statement before; the others are timed where they run, so they have no way to go.
+For the figures of `README.md`: a machine with nothing else running, `python -m bench.sql --rows 10000000` (about 5 minutes).
+Every system answers each statement once per round, in turn, and the medians count; all answers must be equal. Ours is timed
+in this process from the statement to the Arrow table, through Flight connections to the primaries, in turn, each of which has
+answered the statement before; the others are timed where they run, so they have no way to go.
 
 * statements: alone, and while four writers change 20,000 rows a second (ClickHouse's tables are not made for that: alone only).
 * load: the rows of a Parquet file into a table with a primary key (PostgreSQL: of a CSV file, by COPY).

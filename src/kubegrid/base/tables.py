@@ -87,6 +87,11 @@ class TableDefinition(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     schema: int = 0
     """1 in the catalog, and one more with each change."""
 
+    @property
+    def columnar(self) -> bool:
+        """Whether rows that come as columns may stay so: indexes are made of records, and what expires is one."""
+        return not self.indexes and self.ttl is None
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)

@@ -97,12 +97,12 @@ _numbers: list[Any] = [pa.array([], pa.uint64())]
 def _versions(first: int, size: int) -> Any:
     from pyarrow import compute
 
-    from kubegrid.wire.arrow_packing import constant
+    from kubegrid.wire.arrow_packing import scalar
 
     if len(_numbers[0]) < size:
         data = pa.py_buffer(array("Q", range(size)).tobytes())
         _numbers[0] = pa.Array.from_buffers(pa.uint64(), size, [None, data])
-    return compute.add(_numbers[0].slice(0, size), constant.__wrapped__(first, pa.uint64()))
+    return compute.add(_numbers[0].slice(0, size), scalar(first, pa.uint64()))
 
 
 def _repeated(one: Any, count: int) -> Any:

@@ -90,7 +90,7 @@ class Load:
         self._sent_before = self.state.sent[0]
         self._before = self.state.counts.copied()
         self._encoder = RowEncoder(plan.table)
-        self._as_columns = batches.as_columns(plan.table)
+        self._as_columns = plan.table.columnar
         self._bad_rows = BadRows(source.path, source.where, self.resumed_at)
 
     def run(self, advance: Advance = lambda rows, share: None) -> Outcome:

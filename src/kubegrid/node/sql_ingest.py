@@ -197,8 +197,7 @@ class _Stream:
         self._ahead.put(batch)
 
     def _prepared(self, data: Any) -> Prepared:
-        definition = self._encoder.definition
-        if definition.indexes or definition.ttl is not None:
+        if not self._encoder.definition.columnar:
             return Prepared(self._encoder, data, as_rows=True)
         prepared = Prepared(self._encoder, data, as_rows=False)
         if self.lane.rows_wanted and len(prepared.keys) <= RECORDS_MAX:

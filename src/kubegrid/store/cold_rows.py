@@ -35,8 +35,9 @@ def find(keyspace: "Keyspace", slot: int, key: bytes, version: int) -> Record | 
             keyspace.remove(key)
         return None
     if keyspace.used_bytes >= keyspace.limit_bytes:
-        return keyspace.blocks.record(version)
-    return thaw(keyspace, slot, key, version)
+        keyspace.blocks.made += 1
+        return block.record(version)
+    return _thaw(keyspace, block, slot, key, version)
 
 
 def is_stray(keyspace: "Keyspace", version: int) -> bool:
@@ -46,8 +47,12 @@ def is_stray(keyspace: "Keyspace", version: int) -> bool:
 
 def thaw(keyspace: "Keyspace", slot: int, key: bytes, version: int) -> Record:
     """Put the record in the place of the cold row, whether there is room or not."""
-    block = keyspace.blocks.of(version)
-    record = keyspace.blocks.record(version)
+    return _thaw(keyspace, keyspace.blocks.of(version), slot, key, version)
+
+
+def _thaw(keyspace: "Keyspace", block: "Block", slot: int, key: bytes, version: int) -> Record:
+    keyspace.blocks.made += 1
+    record = block.record(version)
     keyspace.slots[slot][key] = record  # type: ignore[index]
     keyspace.used_bytes += len(record) - COLD_ROW_BYTES - keyspace.blocks.take(block, [version], [key])
     return record

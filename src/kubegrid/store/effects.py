@@ -16,7 +16,8 @@ requests each reply stands by itself, below what the client has had nothing is k
 For the second to hold, a hash that lost its last field is deleted by `DELETE`, and `HASH_DELETE` never removes the key.
 """
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 # Effects.
 DELETE: Final = 1
@@ -74,3 +75,30 @@ RESTORE_CLIENT: Final = 7
 """[client, its requests by reference]."""
 RESTORE_ROWS: Final = 8
 """[keys, slots, versions, blocks]: these keys held cold rows with these versions, of these blocks, by reference."""
+
+MANY_ARGUMENTS: Final = 100
+"""Of an effect, above which counting their bytes one by one would be felt."""
+
+
+def size_of(effects: Iterable[Any]) -> int:
+    """About how many bytes these effects are."""
+    try:
+        return sum(map(len, effects))
+    except TypeError:  # There is a code among them.
+        pass
+    size = 0
+    for item in effects:
+        if type(item) is bytes:
+            size += len(item)
+        elif type(item) is list:
+            size += _size_of_arguments(item)
+    return size
+
+
+def _size_of_arguments(item: list[Any]) -> int:
+    if len(item) > MANY_ARGUMENTS:
+        try:
+            return 24 + sum(map(len, item[3:]))  # RECORDS: thousands of keys and rows
+        except TypeError:
+            pass
+    return sum([len(argument) if type(argument) is bytes else 8 for argument in item])

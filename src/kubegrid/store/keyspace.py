@@ -12,7 +12,7 @@ commands (`commands`), apply and take back logs (`replay`), cut snapshots (`snap
 
 from binascii import crc_hqx
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kubegrid.base.ids import SLOT_COUNT
@@ -35,6 +35,7 @@ from kubegrid.store.effects import (
     RESTORE_TABLES,
     SPLICE,
     TABLES,
+    size_of,
 )
 from kubegrid.store.hashes import Hash
 from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES
@@ -50,8 +51,6 @@ EMBEDDED_BYTES_MAX = 44
 """A longer string is `raw` for OBJECT ENCODING."""
 ENCODINGS_MAX = 1024
 """Strings whose encoding is remembered; an older one is forgotten, and then follows from the value."""
-MANY_ARGUMENTS = 100
-"""Of an effect, above which counting their bytes one by one would be felt."""
 SPLICE_BYTES_MIN = 4096
 """A string at least this long is replicated piecewise when a piece of it changes."""
 
@@ -584,27 +583,3 @@ class Keyspace:
     def load(self, payload: bytes) -> None:
         """Make a slice of a snapshot part of the state."""
         snapshot.load(self, payload)
-
-
-def size_of(effects: Iterable[Any]) -> int:
-    """About how many bytes these effects are."""
-    try:
-        return sum(map(len, effects))
-    except TypeError:  # There is a code among them.
-        pass
-    size = 0
-    for item in effects:
-        if type(item) is bytes:
-            size += len(item)
-        elif type(item) is list:
-            size += _size_of_arguments(item)
-    return size
-
-
-def _size_of_arguments(item: list[Any]) -> int:
-    if len(item) > MANY_ARGUMENTS:
-        try:
-            return 24 + sum(map(len, item[3:]))  # RECORDS: thousands of keys and rows
-        except TypeError:
-            pass
-    return sum([len(argument) if type(argument) is bytes else 8 for argument in item])

@@ -89,13 +89,18 @@ def put(
         _put(keyspace, table, keys, rows, values, at_ms, keyspace.undo, there)
     else:
         _put(keyspace, table, keys, rows, values, at_ms, None, there)
+    announce(keyspace, table, keys)
+    return first
+
+
+def announce(keyspace: "Keyspace", table: "Table", keys: list[bytes]) -> None:
+    """Records were written under these keys: tell those who watch them, or wait for records of the table."""
     keyspace.dirty += len(keys)
     if keyspace.watched:
         for key in keys:
             keyspace.touch(key)
     if keyspace.waited_tables and table.id in keyspace.waited_tables:
         keyspace.written += [(table.id, key) for key in keys]
-    return first
 
 
 def apply(keyspace: "Keyspace", args: list[Any]) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from kubegrid.store import cold_rows, row_batches
+from kubegrid.store import cold_rows, record_writes, row_batches
 from kubegrid.store.blocks import Block
 from kubegrid.store.effects import BLOCK
 from kubegrid.store.memory import COLD_ROW_BYTES, KEY_OVERHEAD_BYTES
@@ -55,7 +55,7 @@ def write(keyspace: "Keyspace", table: "Table", mode: bytes, prepared: Prepared)
     keys = prepared.keys
     if keyspace.tables.strays:
         cold_rows.remove_strays_at(keyspace, keys, prepared.slots)
-    if len(keys) >= BLOCK_ROWS_MIN and not table.indexes and table.definition.ttl is None:
+    if len(keys) >= BLOCK_ROWS_MIN and table.definition.columnar:
         first = _write_block(keyspace, table, prepared)
         if first:
             return b"*3\r\n:%d\r\n:%d\r\n:0\r\n" % (first, len(keys))
@@ -79,12 +79,7 @@ def _write_block(keyspace: "Keyspace", table: "Table", prepared: Prepared) -> in
         pairs: list[Any] = [None] * (2 * len(keys))
         pairs[0::2] = keys
         keyspace.undo += pairs
-    keyspace.dirty += len(keys)
-    if keyspace.watched:
-        for key in keys:
-            keyspace.touch(key)
-    if keyspace.waited_tables and table.id in keyspace.waited_tables:
-        keyspace.written += [(table.id, key) for key in keys]
+    record_writes.announce(keyspace, table, keys)
     return first
 
 

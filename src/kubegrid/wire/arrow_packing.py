@@ -118,6 +118,11 @@ def numbers(array: pa.Array) -> list[Any]:
 
 @cache
 def constant(value: int, kind: pa.DataType) -> pa.Scalar:
+    """One of a few numbers that are asked for again and again, as Arrow's."""
+    return scalar(value, kind)
+
+
+def scalar(value: int, kind: pa.DataType) -> pa.Scalar:
     """A number as Arrow's; `pa.scalar` would import NumPy."""
     data = plain_array(_FORMATS[kind], [value]).tobytes()
     return pa.Array.from_buffers(kind, 1, [None, pa.py_buffer(data)])[0]

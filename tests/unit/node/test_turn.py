@@ -1,14 +1,20 @@
 """The connection and the turn with real sockets, a real keyspace and real dispatch; what is confirmed is up to the test."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import hiredis
 import pytest
 from tests.unit.node.drive import Drive
+from tests.unit.node.table_rows import JOBS
+from tests.unit.store.block_scripts import load
 
 from kubegrid.base.settings import ClientSettings
+from kubegrid.base.table_definitions import parse_definition
+from kubegrid.base.tables import Catalog
+from kubegrid.node.connection import COLD_ROW_UNITS
 from kubegrid.node.server import RespServer
 from kubegrid.node.turn import TURN_UNITS, Turn
 from kubegrid.replication import Gate
@@ -211,6 +217,30 @@ async def test_slow_commands_weigh_more_of_a_turn(member: Member) -> None:
     count = TURN_UNITS
     client.send(*[("DEL", f"k{n}") for n in range(count)])
     assert await client.replies(count) == [0] * count
+
+
+async def test_rows_that_are_made_records_weigh_more_of_a_turn(member: Member) -> None:
+    keyspace = member.drive.keyspace
+    table = parse_definition(None, json.dumps(JOBS | {"indexes": []}))
+    keyspace.adopt_catalog(Catalog().create(table))
+    count = 500
+    load(keyspace, "jobs", [[f"j{n}", "new", n] for n in range(count)])
+    client = await member.connect()
+    spent: list[int] = []
+    collect = member.turn._collect
+
+    def watch(need: int) -> None:
+        spent.append(TURN_UNITS - member.turn.units_left)
+        collect(need)
+
+    member.turn._collect = watch  # type: ignore[method-assign]
+    units = []
+    for _ in range(2):
+        spent.clear()
+        client.send(*[("HGET", f"jobs:j{n}", "priority") for n in range(count)])
+        assert await client.replies(count) == [b"%d" % n for n in range(count)]
+        units.append(sum(spent))
+    assert units[0] - units[1] == COLD_ROW_UNITS * count
 
 
 async def test_replies_that_nobody_reads_are_bounded(member: Member) -> None:

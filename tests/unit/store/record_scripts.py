@@ -1,11 +1,13 @@
 """Random work on tables for the tests of the log, of snapshots and of taking back: catalogs, rows, steps."""
 
 import json
+from random import Random
 from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
 
+from kubegrid.base.settings import StoreSettings
 from kubegrid.base.table_definitions import parse_column, parse_definition
 from kubegrid.base.tables import Catalog
 from kubegrid.store import COMMANDS, Keyspace
@@ -36,6 +38,20 @@ def catalog(*definitions: Any) -> Catalog:
     made = Catalog()
     for each in definitions:
         made = made.create(each)
+    return made
+
+
+TINY = StoreSettings(slice_bytes=200, slice_units=5)
+
+
+def tiny_keyspace(*, primary: bool, tables: Catalog | None) -> Keyspace:
+    """At the time 1,000,000 ms, with slices of a few units."""
+    made = Keyspace(TINY, 0, 16383, random=Random(7).randrange)
+    made.primary = primary
+    made.now_ms = 1_000_000
+    if tables is not None:
+        made.adopt_catalog(tables)
+        made.take_turn()
     return made
 
 

@@ -9,15 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.store import record_scripts
 from tests.unit.store.block_scripts import load
-from tests.unit.store.record_scripts import Step, catalog, definition, notes, pack, prices, steps
+from tests.unit.store.record_scripts import Step, catalog, definition, notes, pack, prices, steps, tiny_keyspace
 
-from kubegrid.base.settings import StoreSettings
 from kubegrid.store import Keyspace, changes, row_blocks
 from kubegrid.store.changes import Cold, Walk
 from kubegrid.store.records import Record
 
 RUNS = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-TINY = StoreSettings(slice_bytes=200, slice_units=5)
 
 TICKS = definition("ticks", indexes=[])
 """A table whose rows may come as blocks."""
@@ -85,12 +83,7 @@ def act(on: Keyspace, step: Step) -> bytes:
 
 
 def keyspace(*, primary: bool = True) -> Keyspace:
-    made = Keyspace(TINY, 0, 16383, random=Random(7).randrange)
-    made.primary = primary
-    made.now_ms = 1_000_000
-    made.adopt_catalog(catalog(definition("trades"), TICKS))
-    made.take_turn()
-    return made
+    return tiny_keyspace(primary=primary, tables=catalog(definition("trades"), TICKS))
 
 
 def records(of: Keyspace) -> dict[int, set[Record]]:

@@ -1,29 +1,20 @@
 """Records, tables and numbered requests in the log: replicas are equal, turns are taken back, fuzzy snapshots end exact."""
 
-from random import Random
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.store.record_scripts import Step, act, catalog, definition, state, steps
+from tests.unit.store.record_scripts import Step, act, catalog, definition, state, steps, tiny_keyspace
 
-from kubegrid.base.settings import StoreSettings
 from kubegrid.store import Keyspace
 
 RUNS = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-TINY = StoreSettings(slice_bytes=200, slice_units=5)
 flush = st.just([b"FLUSHALL"])
 scripts = st.lists(steps, min_size=8, max_size=25)
 
 
 def keyspace(*, primary: bool = True, tables: bool = True) -> Keyspace:
-    made = Keyspace(TINY, 0, 16383, random=Random(7).randrange)
-    made.primary = primary
-    made.now_ms = 1_000_000
-    if tables:
-        made.adopt_catalog(catalog(definition("trades")))
-        made.take_turn()
-    return made
+    return tiny_keyspace(primary=primary, tables=catalog(definition("trades")) if tables else None)
 
 
 def work(on: Keyspace, step: Step) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.store.block_scripts import load
-from tests.unit.store.record_scripts import Step, catalog, definition, pack
+from tests.unit.store.record_scripts import TINY, Step, catalog, definition, pack, tiny_keyspace
 
 from kubegrid.base.settings import StoreSettings
 from kubegrid.base.table_definitions import parse_column
@@ -22,7 +22,6 @@ from kubegrid.store.hashes import Hash
 from kubegrid.store.records import Record
 
 RUNS = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-TINY = StoreSettings(slice_bytes=200, slice_units=5)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -39,13 +38,7 @@ def plain_definition(name: str, ttl: int | None = None) -> Any:
 
 
 def keyspace(*, primary: bool = True, tables: bool = True) -> Keyspace:
-    made = Keyspace(TINY, 0, 16383, random=Random(7).randrange)
-    made.primary = primary
-    made.now_ms = 1_000_000
-    if tables:
-        made.adopt_catalog(catalog(plain_definition("trades")))
-        made.take_turn()
-    return made
+    return tiny_keyspace(primary=primary, tables=catalog(plain_definition("trades")) if tables else None)
 
 
 # -- scripts -------------------------------------------------------------------------------------------------------------
