@@ -5,6 +5,7 @@ transaction, so the sum over all accounts never changes. A query that saw half o
 lost later, or the rows of a deposed primary would show another sum or an older count.
 """
 
+import os
 import random
 import signal
 import threading
@@ -17,6 +18,7 @@ import pytest
 from tests.e2e.live_grid import LiveGrid, live_grid, wait_until
 
 import kubegrid
+from kubegrid.node.precedence import NICENESS
 
 FRESH_WRITES = 10_000
 FRESH_CLIENTS = 4
@@ -65,6 +67,18 @@ def write_and_ask(running: LiveGrid, client: int) -> None:
                     "SELECT count(*), max(text) FILTER (id = ?) FROM notes WHERE id // 1000 = ?", (key, client)
                 ).rows()
                 assert rows == [(min(number + 1, 100), f"note {number}")]
+
+
+def test_threads_that_answer_sql_give_way_to_the_loops_of_all_members(running: LiveGrid) -> None:
+    with connect(running) as grid:
+        grid.table(NOTES)
+        grid.sql("SELECT count(*) FROM notes").rows()
+    processes = [running.pid(name) for name in running.names()]
+    assert len({os.getsid(process) for process in processes}) == 1, "Linux shares processors out among sessions first"
+    for process in processes:
+        assert os.getpriority(os.PRIO_PROCESS, process) == 0
+        threads = [int(name) for name in os.listdir(f"/proc/{process}/task")]
+        assert NICENESS in {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
 
 
 def test_a_query_always_has_what_was_acknowledged_before_it(running: LiveGrid) -> None:

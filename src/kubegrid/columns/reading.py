@@ -22,7 +22,7 @@ def begin(cursor: Any, sql: str, batch_rows: int) -> Any:
     statements = cursor.extract_statements(sql)
     if len(statements) != 1 or statements[0].type.name != "SELECT":
         raise NotSupported("a fragment is one SELECT")
-    relation = cursor.sql(sql)
+    relation = cursor.sql(statements[0])
     types = [str(kind) for kind in relation.types]
     if len(types) > NARROW_COLUMNS or any(kind.startswith(UNBOUNDED) or kind.endswith("]") for kind in types):
         batch_rows = max(1, batch_rows // WIDE_PART)

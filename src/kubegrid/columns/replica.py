@@ -214,7 +214,7 @@ class ColumnarReplica:
             cursor.execute("BEGIN TRANSACTION READ ONLY").fetchall()
             # A transaction's view begins with the first table that it touches, not with BEGIN.
             for copy in copies:
-                cursor.execute(f"SELECT 1 FROM {quoted(copy.definition.name)} LIMIT 0").fetchall()
+                cursor.table(quoted(copy.definition.name))
                 break
         except BaseException:
             cursor.close()

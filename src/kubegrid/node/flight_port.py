@@ -4,7 +4,8 @@ Arrow and its Flight server take a good part of a second to import and some fort
 serving loop waits for that. Until it listens `port` is None, and so is `flight` in the member's record. An embedded grid
 opens its port when somebody asks for it first.
 
-The calls run in gRPC's threads, never in the loop. What they do is in `kubegrid.flight`; what they may ask of the member
+The calls run in gRPC's threads, never in the loop, and give way to it: the thread that opens the port does, so all that
+come of it do. What they do is in `kubegrid.flight`; what they may ask of the member
 in `sql_service`.
 """
 
@@ -16,6 +17,8 @@ import socket
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from kubegrid.node.precedence import give_way
 
 if TYPE_CHECKING:
     from kubegrid.flight.calls import Calls
@@ -68,6 +71,7 @@ class FlightPort:
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
         """In the thread."""
+        give_way()
         server: FlightServer | None = None
         complaint = ""
         try:

@@ -8,6 +8,7 @@ do that in the middle of somebody's commit.
 import logging
 import threading
 
+from kubegrid.node.precedence import give_way
 from kubegrid.node.sql_copies import FreshCopies
 from kubegrid.sql.errors import Unavailable
 
@@ -53,6 +54,7 @@ class Keeper:
             thread.join()
 
     def _run(self) -> None:
+        give_way()
         while not self._closed:
             self._wake.wait(LOOK_S if self._replica.copies else None)
             self._wake.clear()

@@ -100,7 +100,9 @@ def start(name: str, kind: Kind, folder: Folder, command: Command = kubegrid_com
                     stderr=log,
                     cwd=folder.root,
                     env={key: value for key, value in os.environ.items() if key != "KUBEGRID_SECRET"},
-                    start_new_session=True,
+                    # Signals of a terminal go past it. Not a session of its own: Linux would share the processor out among
+                    # sessions, and a thread of one member that gives way would give way to that member only.
+                    process_group=0,
                     pass_fds=(lock.descriptor,),
                 )
             finally:
