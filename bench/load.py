@@ -38,7 +38,7 @@ from bench.redis_ratio import running_redis
 from kubegrid.client.batch import Request as Write
 from kubegrid.client.batch import run_batch
 from kubegrid.load import Request, describe, prepare
-from kubegrid.load.encoding import RowEncoder
+from kubegrid.wire.arrow_rows import ArrowRows
 
 LOAD_AT_LEAST = 5.0
 LOAD_AIM = 10.0
@@ -142,7 +142,7 @@ def write_all(grid: kubegrid.Grid, pid: int, table: str, source: Source, index: 
     grid.table(Flight, name=table, key=KEY, index=index)
     definition = describe(grid.caller, table)
     assert definition is not None
-    rows = RowEncoder(definition).encode(source.rows).rows
+    rows = ArrowRows(definition).encode(source.rows).rows
     head = (b"KG.WRITE", table, definition.schema, "REPLACE")
     batches = [Write((*head, *rows[start : start + BATCH]), 0, True) for start in range(0, len(rows), BATCH)]
     before = psutil.Process(pid).cpu_times()

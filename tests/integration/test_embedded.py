@@ -12,8 +12,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import redis
+from pyarrow import flight
 from redis.cluster import RedisCluster
 
 from kubegrid.runtime import embedded
@@ -80,6 +82,25 @@ def test_tables_are_made_changed_and_dropped(grid: EmbeddedGrid) -> None:
     assert connection.execute_command("KG.DROP", "flights", "ID", number) == b"OK"
     with pytest.raises(redis.ResponseError, match="no table 'flights'"):
         connection.execute_command("KG.DROP", "flights")
+
+
+def test_rows_that_come_as_arrow_stay_columns_whoever_sends_them(grid: EmbeddedGrid) -> None:
+    resp = client(grid)
+    resp.execute_command("KG.CREATE", "flights", FLIGHTS)
+    (pod,) = json.loads(resp.execute_command("KG.ENDPOINTS"))
+    count = 5000
+    rows = pa.record_batch({"id": pa.array(range(count), pa.int32()), "origin": ["JFK"] * count})
+    with flight.connect(f"grpc://{pod['flight']}") as connection:
+        writer, answers = connection.do_put(flight.FlightDescriptor.for_path("table", "flights"), rows.schema)
+        writer.write_batch(rows)
+        assert json.loads(answers.read().to_pybytes()) == {"rows": count}
+        writer.write_with_metadata(rows.slice(0, 600), pa.py_buffer(b'{"mode": "fail"}'))
+        writer.done_writing()
+        with pytest.raises(pa.ArrowException, match="exists already"):
+            writer.close()
+    cold = sum(type(value) is int for values in grid._pod.keyspace.slots for value in (values or {}).values())
+    assert cold == count
+    assert resp.execute_command("HGET", "flights:7", "origin") == b"JFK"
 
 
 def test_replies_keep_their_order_around_a_command_that_waits(grid: EmbeddedGrid) -> None:

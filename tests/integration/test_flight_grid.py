@@ -110,6 +110,27 @@ def test_adbc_works_on_a_grid(grid: GridProcesses) -> None:
         cursor.execute("DROP TABLE planes")
 
 
+def test_rows_from_anybody_go_to_their_partitions_as_columns(grid: GridProcesses) -> None:
+    address = all_open(grid, "p0-0")["p1-0"]["flight"]
+    count = 20_000
+    rows = pa.table(
+        {"tail": [f"T{n % (count // 2)}" for n in range(count)], "seats": pa.array(range(count), pa.int32())}
+    )
+    asked(address, "CREATE TABLE jets (tail VARCHAR PRIMARY KEY, seats INTEGER)", SECRET)
+    with (
+        dbapi.connect(f"grpc://{address}", db_kwargs={"username": "me", "password": SECRET}) as connection,
+        connection.cursor() as cursor,
+    ):
+        assert cursor.adbc_ingest("jets", rows, mode="append") == count
+        last = pa.table({"tail": ["T1"], "seats": pa.array([-1], pa.int32())})
+        assert cursor.adbc_ingest("jets", last, mode="append") == 1
+    told = asked(address, "SELECT count(*) AS n, sum(seats)::BIGINT AS seats FROM jets", SECRET)
+    assert told == [{"n": count // 2, "seats": sum(range(count // 2, count)) - (count // 2 + 1) - 1}]
+    for name in grid.names:
+        assert 'kubegrid_flight_calls_total{kind="rows",outcome="done"}' in grid.get(name, "/metrics")[1].decode()
+    asked(address, "DROP TABLE jets", SECRET)
+
+
 def test_broadcast_rows_are_joined_fresh_in_every_pod(grid: GridProcesses) -> None:
     pods = [member["flight"] for member in all_open(grid, "p0-0").values()]
     asked(pods[0], "CREATE TABLE airports (code VARCHAR PRIMARY KEY, town VARCHAR) BROADCAST", SECRET)
@@ -230,6 +251,27 @@ def test_a_partitions_primary_that_goes_away_costs_time_and_no_answer(
     pairs: GridProcesses, number: signal.Signals
 ) -> None:
     asked_throughout(pairs, lambda name: pairs.signal(name, number))
+
+
+def test_rows_that_are_put_while_a_primary_dies_are_all_there(pairs: GridProcesses) -> None:
+    told = all_open(pairs, "p0-0")
+    address = told[pairs.wait_whole(0)]["flight"]
+    victim = pairs.wait_whole(1)
+    batches, size = 20, 5_000
+    with flight.connect(f"grpc://{address}") as client:
+        descriptor = flight.FlightDescriptor.for_path("table", "flights")
+        schema = pa.schema([("id", pa.int32()), ("origin", pa.string())])
+        writer, answers = client.do_put(descriptor, schema)
+        for number in range(batches):
+            if number == batches // 2:
+                pairs.kill(victim)
+            first = 1_000_000 + number * size
+            ids = pa.array(range(first, first + size), pa.int32())
+            writer.write_batch(pa.record_batch([ids, pa.array(["PUT"] * size)], schema=schema))
+            assert json.loads(answers.read().to_pybytes()) == {"rows": size}
+        writer.close()
+    count = "SELECT count(*) AS n FROM flights WHERE origin = 'PUT'"
+    assert asked(address, count, timeout_ms=30_000) == [{"n": batches * size}]
 
 
 def test_hand_overs_under_queries_cost_no_answer(pairs: GridProcesses) -> None:

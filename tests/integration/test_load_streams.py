@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import kubegrid
+from kubegrid.client.bulk import batches, flight_carrier, flight_streams
+from kubegrid.client.bulk.flight_streams import FlightStreams, Stream, StreamLost
 from kubegrid.client.slots import slot_of
-from kubegrid.load import Request, batches, flight_carrier, flight_streams, prepare
-from kubegrid.load.flight_streams import FlightStreams, Stream, StreamLost
+from kubegrid.load import Request, prepare
 from kubegrid.load.loading import Outcome
 
 KEYS = 500
@@ -71,12 +72,12 @@ class Breaking:
         self.broken = 0
         self.opened = 0
 
-    def open(self, address: str, deadline: float) -> Any:
+    def open(self, path: tuple[str, ...], address: str, deadline: float) -> Any:
         self.opened += 1
         if self.random.random() < 0.2:
             self.broken += 1
             raise StreamLost("was not there", sent=False)
-        return _Broken(self, self.streams.open(address, deadline))
+        return _Broken(self, self.streams.open(path, address, deadline))
 
 
 class _Broken:
@@ -112,12 +113,12 @@ def test_streams_that_break_lose_nothing_write_nothing_twice_and_keep_the_order(
     made: list[Breaking] = []
     proper = flight_streams.FlightStreams.open
 
-    def breaking(self: FlightStreams, address: str, deadline: float) -> Any:
+    def breaking(self: FlightStreams, path: tuple[str, ...], address: str, deadline: float) -> Any:
         if not made:
             made.append(Breaking(self, Random(seed)))
         monkeypatch.setattr(flight_streams.FlightStreams, "open", proper)
         try:
-            return made[0].open(address, deadline)
+            return made[0].open(path, address, deadline)
         finally:
             monkeypatch.setattr(flight_streams.FlightStreams, "open", breaking)
 
@@ -221,9 +222,9 @@ def test_a_stream_that_is_old_is_replaced(grid: kubegrid.Grid, file: Path, monke
     opened: list[str] = []
     proper = FlightStreams.open
 
-    def counted(self: FlightStreams, address: str, deadline: float) -> Stream:
+    def counted(self: FlightStreams, path: tuple[str, ...], address: str, deadline: float) -> Stream:
         opened.append(address)
-        return proper(self, address, deadline)
+        return proper(self, path, address, deadline)
 
     monkeypatch.setattr(FlightStreams, "open", counted)
     outcome = load(grid, "renewed", file)

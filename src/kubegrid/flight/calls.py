@@ -2,7 +2,7 @@
 
 gRPC gives every call a thread of its own and has no limit of them; here is one. Statements, and fragments of statements
 that run elsewhere, are counted apart: if statements could take the places of fragments, the pods of a busy grid would
-wait for each other for ever.
+wait for each other for ever. So are writes of rows of all partitions and the streams of one partition's rows.
 """
 
 import threading
@@ -17,8 +17,9 @@ from kubegrid.sql.errors import Cancelled, Unavailable
 STATEMENT = "statement"
 FRAGMENT = "fragment"
 WRITE = "write"
+ROWS = "rows"
 OTHER = "other"
-RUNNING_MAX = {STATEMENT: 64, FRAGMENT: 256, WRITE: 64, OTHER: 64}
+RUNNING_MAX = {STATEMENT: 64, FRAGMENT: 256, WRITE: 64, ROWS: 256, OTHER: 64}
 """Calls of a kind at once; more are refused. Of statements the engine runs fewer, and lets the others wait in its queue."""
 ENDING, ASK_ANOTHER = "this member is about to end", "Ask another one."
 

@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from kubegrid.flight import messages, tickets
-from kubegrid.flight.calls import WRITE, Calls
+from kubegrid.flight.calls import ROWS, WRITE, Calls
 from kubegrid.flight.failures import after
 from kubegrid.flight.prepared import BOUND_ROWS_MAX, PreparedStatements
 from kubegrid.flight.service import Service
@@ -43,7 +43,7 @@ class Puts:
         path = [part.decode("utf-8", "replace") for part in descriptor.path or ()]
         if path:
             if path[0] == tickets.ROWS:
-                with self._calls.call(WRITE, context) as call:
+                with self._calls.call(ROWS, context) as call:
                     self._service.ingest().serve(path[1:], reader, writer, call.cancelled)
                 return
             if len(path) != 2 or path[0] != tickets.TABLE:

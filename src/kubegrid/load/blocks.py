@@ -7,10 +7,11 @@ whole, and only one that fails is cut in halves until the bad rows stand alone (
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+
+from kubegrid.client.bulk.progress import Position
 
 BLOCK_BYTES = 2**22
 """Text that is parsed at once: some 40,000 rows of 100 bytes."""
@@ -18,14 +19,6 @@ BLOCK_ROWS = 262_144
 DECODED_BYTES = 32 * 2**20
 """At most so many rows of a Parquet file are decoded at once, and about so many bytes. The more there are, the more of them go
 into each slot, and rows of one slot are written together (`batches.Dealer`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where in a file a block begins: bytes of its (unpacked) text or rows of Parquet, and the line or row number there."""
-
-    offset: int
-    line: int
 
 
 class Block(ABC):

@@ -14,30 +14,12 @@ from pathlib import Path
 
 import msgspec
 
-from kubegrid.load.blocks import Position
+from kubegrid.client.bulk.progress import Counts, Position
 from kubegrid.load.errors import ResumeConflict
 
 EDGE_BYTES = 2**20
 """Of the file's beginning and end: what is looked at besides its size and time of change."""
 FORMAT = 1
-
-
-class Counts(msgspec.Struct):
-    """Rows of the file so far."""
-
-    read: int = 0
-    written: int = 0
-    kept: int = 0
-    bad: int = 0
-
-    def add(self, other: "Counts") -> None:
-        self.read += other.read
-        self.written += other.written
-        self.kept += other.kept
-        self.bad += other.bad
-
-    def copied(self) -> "Counts":
-        return Counts(self.read, self.written, self.kept, self.bad)
 
 
 class Checkpoint(msgspec.Struct):

@@ -12,7 +12,8 @@ import pyarrow as pa
 from pyarrow import compute, csv
 
 from kubegrid.base.table_errors import BadValue
-from kubegrid.load.blocks import BLOCK_BYTES, Block, Position, Source, named_once
+from kubegrid.client.bulk.progress import Position
+from kubegrid.load.blocks import BLOCK_BYTES, Block, Source, named_once
 from kubegrid.load.errors import FileError
 from kubegrid.load.text_blocks import BOM, Piece, TextFile, records
 from kubegrid.wire.arrow_types import article, sql_type

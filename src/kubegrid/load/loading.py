@@ -9,34 +9,29 @@ checkpoint says from where `--resume` goes on.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import zip_longest
 
 import pyarrow as pa
 
 from kubegrid.base.table_errors import BadValue
 from kubegrid.base.tables import TableDefinition
+from kubegrid.client.bulk.batches import BlockState
+from kubegrid.client.bulk.flight_streams import FlightStreams
+from kubegrid.client.bulk.progress import Counts, Position
+from kubegrid.client.bulk.sending import Sending
+from kubegrid.client.bulk.writing import Advance, BulkWrite, Prepared, nothing
 from kubegrid.client.caller import Caller
-from kubegrid.load import batches, checkpoint
+from kubegrid.client.errors import ClientError, RecordExistsError
+from kubegrid.load import checkpoint
 from kubegrid.load.bad_rows import BAD_ROWS_MAX, BadRow, BadRows
-from kubegrid.load.batches import Batch, BlockState, Dealer
-from kubegrid.load.blocks import Block, Position, Source
-from kubegrid.load.checkpoint import Checkpoint, CheckpointFile, Counts
-from kubegrid.load.command_carrier import CommandCarrier
-from kubegrid.load.encoding import RowEncoder
-from kubegrid.load.errors import BadRowError
-from kubegrid.load.flight_carrier import FlightCarrier
-from kubegrid.load.flight_streams import FlightStreams
-from kubegrid.load.sending import Carrier, Sending
+from kubegrid.load.blocks import Block, Source
+from kubegrid.load.checkpoint import Checkpoint, CheckpointFile
+from kubegrid.load.errors import BadRowError, DuplicateError, LoadStopped
 from kubegrid.load.sifting import sift
-from kubegrid.wire.arrow_rows import FAULTS
+from kubegrid.wire.arrow_rows import FAULTS, ArrowRows
 
 REPLACE, KEEP, FAIL = "replace", "keep", "fail"
 SKIP = "skip"
-Advance = Callable[[int, float], None]
-Prepared = tuple[pa.RecordBatch, pa.Array]
-"""Rows of a block that can be sent, and their slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +84,24 @@ class Load:
             self.resumed_at = found.position.line
         self._sent_before = self.state.sent[0]
         self._before = self.state.counts.copied()
-        self._encoder = RowEncoder(plan.table)
-        self._as_columns = plan.table.columnar
+        self._encoder = ArrowRows(plan.table)
         self._bad_rows = BadRows(source.path, source.where, self.resumed_at)
 
-    def run(self, advance: Advance = lambda rows, share: None) -> Outcome:
+    def run(self, advance: Advance = nothing) -> Outcome:
         """Load; never raises for what a load can meet: that is in the outcome's `failure`."""
         plan = self.plan
         mode = plan.on_duplicate.upper()
         started = time.monotonic()
-        streams = FlightStreams(self.caller, (plan.table.name, mode, str(plan.table.schema)))
-        sending = Sending(self.caller, self._carriers(streams, mode), advance)
+        streams = FlightStreams(self.caller)
+        bulk = BulkWrite(self.caller, self._encoder, mode, streams if streams.there() else None, advance)
         failure: BaseException | None = None
         try:
-            self._read(sending)
+            self._read(bulk)
         except BaseException as error:
             failure = error
-        failure = self._finish(sending, failure)
+        failure = self._finish(bulk, failure)
         streams.close()
-        self._remember(sending)
+        self._remember(bulk.sending)
         self._bad_rows.close()
         if failure is None:
             self.file.remove()
@@ -115,36 +109,30 @@ class Load:
         seconds = time.monotonic() - started
         return Outcome(self.state.counts, self.state.position.line, seconds, self.resumed_at, bad, failure)
 
-    def _carriers(self, streams: FlightStreams, mode: str) -> Callable[[int], Carrier]:
-        if streams.there():
-            return lambda slot: FlightCarrier(self.caller, self._encoder, mode, slot, streams.open)
-        return lambda slot: CommandCarrier(self.caller, self._encoder, mode, slot)
-
-    def _finish(self, sending: Sending, failure: BaseException | None) -> BaseException | None:
-        """Wait for what is under way; a second Ctrl-C ends the waiting."""
+    def _finish(self, bulk: BulkWrite, failure: BaseException | None) -> BaseException | None:
+        """Wait for what is under way; a second Ctrl-C ends the waiting. What ended the load, in its own words."""
         try:
-            sending.finish()
+            bulk.finish()
         except BaseException as error:
-            return failure or error
-        return failure
+            failure = failure or error
+        return _stopped(failure) if isinstance(failure, ClientError) else failure
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def _read(self, sending: Sending) -> None:
+    def _read(self, bulk: BulkWrite) -> None:
         source = self.plan.source
         names = set(source.schema.names)
-        wanted = pa.schema([field for field in self._encoder.wanted if source.may_leave_out or field.name in names])
+        wanted = pa.schema([field for field in self._encoder.schema if source.may_leave_out or field.name in names])
         begin = self.state.position
         done = begin.offset if source.unit == "rows" else 0
-        dealer = batches.Dealer(sending.queue_of_slot, sending.partitions, in_order=bool(self.plan.table.indexes))
         for block in source.blocks(wanted, begin):
-            self._send_block(sending, dealer, block, begin, max(0, block.done - done))
+            self._send_block(bulk, block, begin, max(0, block.done - done))
             begin, done = block.end, block.done
 
-    def _send_block(self, sending: Sending, dealer: Dealer, block: Block, begin: Position, size: int) -> None:
+    def _send_block(self, bulk: BulkWrite, block: Block, begin: Position, size: int) -> None:
         maybe_there = self.resumed_at is not None and begin.offset < self._sent_before
         self.state.sent = max(self.state.sent, (block.end.offset, block.end.line))
-        self._remember(sending)
+        self._remember(bulk.sending)
         parts, bad = self._convert(block)
         end, failure = block.end, None
         if bad and self.plan.on_error == SKIP:
@@ -154,10 +142,7 @@ class Load:
             parts = _before(parts, bad[0][0])
             end, bad = block.position(bad[0][0]), []
         counts = Counts(read=sum(len(part) for part, _ in parts) + len(bad), bad=len(bad))
-        state = BlockState(end, counts, maybe_there)
-        sending.begin_block(state)
-        self._queue(sending, dealer, state, parts, size)
-        sending.end_block(state)
+        bulk.put(parts, BlockState(end, counts, maybe_there), size)
         if failure is not None:
             raise failure
 
@@ -168,20 +153,6 @@ class Load:
             return [prepare(block.table())], []
         except FAULTS:
             return sift(len(block), lambda start, stop: prepare(block.table(start, stop)))
-
-    def _queue(self, sending: Sending, dealer: Dealer, state: BlockState, parts: list[Prepared], size: int) -> None:
-        """Deal the rows out by partition and cut them into batches."""
-        total = sum(len(part) for part, _ in parts) or 1
-        for part, slots in parts:
-            of_partitions = dealer.dealt(part, slots)
-            streams = [
-                batches.pieces(rows, as_columns=self._as_columns) if rows is not None else iter(())
-                for rows in of_partitions
-            ]
-            for some in zip_longest(*streams):
-                for number, rows in enumerate(some):
-                    if rows is not None:
-                        sending.put(number, Batch(state, rows, size * len(rows) / total))
 
     # -- bad rows ----------------------------------------------------------------------------------------------------
 
@@ -233,3 +204,11 @@ def reason_of(error: Exception) -> str:
         place = f"column {error.column}: " if error.column else ""
         return f"{place}{error.reason}"
     return str(error).split("\n")[0]
+
+
+def _stopped(error: ClientError) -> Exception:
+    if isinstance(error, RecordExistsError):
+        return DuplicateError(error.message, "--on-duplicate replace or keep says which of the two shall stay.")
+    stopped = LoadStopped(error.message, error.remedy)
+    stopped.outcome_known = error.outcome_known
+    return stopped

@@ -17,7 +17,8 @@ import pyarrow as pa
 from pyarrow import json
 
 from kubegrid.base.table_errors import BadValue
-from kubegrid.load.blocks import BLOCK_BYTES, Block, Position, Source
+from kubegrid.client.bulk.progress import Position
+from kubegrid.load.blocks import BLOCK_BYTES, Block, Source
 from kubegrid.load.errors import FileError
 from kubegrid.load.sifting import sift
 from kubegrid.load.text_blocks import BOM, Piece, TextFile, records

@@ -6,7 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kubegrid.load.blocks import BLOCK_ROWS, DECODED_BYTES, Block, Position, Source, named_once
+from kubegrid.client.bulk.progress import Position
+from kubegrid.load.blocks import BLOCK_ROWS, DECODED_BYTES, Block, Source, named_once
 from kubegrid.load.errors import FileError
 
 

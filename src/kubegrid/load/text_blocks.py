@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from kubegrid.load.blocks import BLOCK_BYTES, Position
+from kubegrid.client.bulk.progress import Position
+from kubegrid.load.blocks import BLOCK_BYTES
 from kubegrid.load.errors import FileError
 
 RECORD_BYTES_MAX = 64 * 2**20

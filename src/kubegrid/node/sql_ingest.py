@@ -2,8 +2,8 @@
 
 Two ways in:
 
-* `write`: rows of whatever partitions, from anybody. They are encoded here and written as our client writes: each partition's
-  primary gets its part, asked again through a failover, applied once.
+* `write`: rows of whatever partitions, from anybody. They are checked here and written as a client writes in bulk
+  (`client.bulk`): each partition's primary gets its part, asked again through a failover, applied once.
 * `serve`: a stream of batches for this partition, each with a request id, as `kubegrid load` sends them. Each is one entry of
   the log (`ingest_turns`). While one is executed and confirmed the next is read and prepared; answers leave in order, from a
   thread of their own. After a batch that was refused nothing of its stream is executed, so that batches that are sent again
@@ -25,7 +25,9 @@ import pyarrow as pa
 
 from kubegrid.base.table_errors import SchemaChanged, TableError, UnknownTable
 from kubegrid.base.tables import TableDefinition
-from kubegrid.client.batch import Request, run_batch
+from kubegrid.client.bulk import writing
+from kubegrid.client.bulk.flight_streams import FlightStreams
+from kubegrid.client.bulk.writing import FEW_ROWS
 from kubegrid.client.caller import Caller
 from kubegrid.client.errors import ClientError
 from kubegrid.node.context import NodeContext
@@ -43,9 +45,6 @@ LOOK_S = 0.05
 """How often a thread that waits for the loop looks whether it still should."""
 SLICE_ROWS = 8 * RECORDS_MAX
 """Rows of a batch of `write` that are prepared at once: bounds what is in memory beside it."""
-COMMAND_ROWS = 1000
-COMMAND_BYTES = 256 * 1024
-"""Of one KG.WRITE, by which `write` carries rows to their partitions."""
 _MODES = {mode.decode().lower(): mode for mode in MODES}
 _identity = msgspec.msgpack.Decoder(tuple[bytes, int, int]).decode
 
@@ -61,11 +60,14 @@ class Ingest:
         self._node = node
         self._caller = caller
         self._encoders: dict[int, ArrowRows] = {}
+        self._streams: FlightStreams | None = None
         self._closed = False
 
     def close(self) -> None:
         """From any thread. What waits is refused."""
         self._closed = True
+        if self._streams is not None:
+            self._streams.close()
         try:
             self._loop.call_soon_threadsafe(self.turns.close)
         except RuntimeError:  # the loop is closed, and nobody waits for it any more
@@ -81,37 +83,33 @@ class Ingest:
         mode = _MODES.get(str(options.get("mode", "replace")).lower())
         if mode is None:
             raise NotSupported(f"mode {options['mode']!r}: it is one of {', '.join(_MODES)}")
+        if self._closed:
+            raise Unavailable("this member is stopping")
         try:
             encoder = self._encoder(self._definition(table))
-            parts = [encoder.admit(batch.slice(start, SLICE_ROWS)) for start in range(0, len(batch), SLICE_ROWS)]
+            return (self._write_few if len(batch) <= FEW_ROWS else self._write_many)(encoder, mode.decode(), batch)
         except TableError as error:
             raise WriteRefused(error.message) from error
-        rows = [row for part in parts for row in part.rows]
-        slots = [slot for part in parts for slot in part.slots]
-        return self._send(encoder.definition, mode, rows, slots)
 
-    def _send(self, definition: TableDefinition, mode: bytes, rows: list[bytes], slots: list[int]) -> int:
+    def _write_few(self, encoder: ArrowRows, mode: str, batch: Any) -> int:
+        counts, failures = writing.write_few(self._caller(), encoder, mode, encoder.admit(batch))
+        if failures:
+            known = all(error.outcome_known for error in failures)
+            raise _failed(failures[0], counts.written + counts.kept, len(batch), known=known)
+        return counts.written
+
+    def _write_many(self, encoder: ArrowRows, mode: str, batch: Any) -> int:
+        parts = [encoder.admit_prepared(batch.slice(start, SLICE_ROWS)) for start in range(0, len(batch), SLICE_ROWS)]
         caller = self._caller()
-        of_partition: dict[int, list[int]] = {}
-        for i, slot in enumerate(slots):
-            of_partition.setdefault(caller.of_slot[slot].first_slot, []).append(i)
-        requests = []
-        for places in of_partition.values():
-            mean = sum([len(rows[i]) for i in places]) // len(places) + 1
-            step = max(1, min(COMMAND_ROWS, COMMAND_BYTES // mean))
-            for start in range(0, len(places), step):
-                chosen = [rows[i] for i in places[start : start + step]]
-                requests.append(
-                    Request(
-                        (b"KG.WRITE", definition.name, definition.schema, mode, *chosen), slots[places[start]], True
-                    )
-                )
-        replies = run_batch(caller, requests) if requests else []
-        written: int = sum([int(reply[1]) for reply in replies if not isinstance(reply, ClientError)])
-        errors = [reply for reply in replies if isinstance(reply, ClientError)]
-        if errors:
-            raise _failed(errors, len(replies), written)
-        return written
+        if self._streams is None:
+            self._streams = FlightStreams(caller)
+        counts, failure = writing.write(caller, encoder, mode, self._streams, parts)
+        if isinstance(failure, ClientError):
+            # What else was on its way when one partition failed may have been written.
+            raise _failed(failure, counts.written + counts.kept, len(batch), known=False)
+        if failure is not None:
+            raise failure
+        return counts.written
 
     # -- a stream of one partition's rows ----------------------------------------------------------------------------
 
@@ -230,14 +228,13 @@ class _Stream:
         self._writer.write(pa.py_buffer(msgspec.msgpack.encode((batch.identity.seq, batch.reply))))
 
 
-def _failed(errors: list[ClientError], count: int, written: int) -> SqlError:
-    """What to say when parts of a batch were not written."""
-    first = errors[0]
-    if written or not all(error.outcome_known for error in errors):
-        failed = PartlyDone(
-            f"{written} rows were written; {len(errors)} of {count} parts were not, or may not have been: {first.message}",
-            remedy="Rows have keys: writing the whole batch again with mode replace or keep does no harm.",
-        )
-        failed.outcome_known = all(error.outcome_known for error in errors)
-        return failed
-    return WriteRefused(first.message, remedy=first.remedy)
+def _failed(error: ClientError, done: int, count: int, *, known: bool) -> SqlError:
+    """What to say when rows of a batch were not written; `done` of them were, or kept others, for sure."""
+    if not done and known:
+        return WriteRefused(error.message, remedy=error.remedy)
+    failed = PartlyDone(
+        f"{done} of {count} rows were written; the others were not, or may not have been: {error.message}",
+        remedy="Rows have keys: writing the whole batch again with mode replace or keep does no harm.",
+    )
+    failed.outcome_known = known
+    return failed

@@ -99,6 +99,10 @@ class ArrowRows:
         """The same, but for the rows, which `rows` then makes without finding anything wrong. Raises TableError."""
         return self._admitted(given, self._admitted_columns)  # type: ignore[no-any-return]
 
+    def admit_prepared(self, given: pa.Table | pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array]:
+        """The same as `prepare` for what somebody sent. Raises TableError."""
+        return self._admitted(given, self.prepare)  # type: ignore[no-any-return]
+
     def _admitted(self, given: pa.Table | pa.RecordBatch, make: Callable[[Any], Any]) -> Any:
         self._check_columns(given.schema)
         try:

@@ -10,7 +10,7 @@ import pytest
 
 from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.table_errors import BadValue
-from kubegrid.load.encoding import RowEncoder
+from kubegrid.wire.arrow_rows import ArrowRows
 from kubegrid.wire.rows import RowCodec
 
 ONE = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")
@@ -27,7 +27,7 @@ def stored(kind: str, array: pa.Array) -> list[Any]:
     """What a record holds of a column of `kind` that is loaded from `array`."""
     definition = table_of(x=kind)
     table = pa.table({"x": array, "id": pa.array(range(len(array)), pa.int32())})
-    encoded = RowEncoder(definition).encode(table)
+    encoded = ArrowRows(definition).encode(table)
     assert encoded.keys == [b"t:%d" % n for n in range(len(array))]
     codec = RowCodec(definition)
     assert [codec.admit(row)[0] for row in encoded.rows] == encoded.rows, "a member keeps the bytes as they were sent"
@@ -98,13 +98,13 @@ def test_a_value_that_does_not_fit_is_refused_with_its_column(kind: str, array: 
 def test_a_part_of_an_array_is_only_that_part() -> None:
     whole = pa.table({"id": pa.array(range(6)), "x": pa.array([None, "a", None, "b", None, "b"])})
     definition = table_of(x="VARCHAR")
-    encoded = RowEncoder(definition).encode(whole.slice(2, 3))
+    encoded = ArrowRows(definition).encode(whole.slice(2, 3))
     codec = RowCodec(definition)
     assert [tuple(codec.decode(row)) for row in encoded.rows] == [(2, None), (3, "b"), (4, None)]
 
 
 def test_null_in_a_key_is_refused() -> None:
-    encoder = RowEncoder(table_of(x="BIGINT"))
+    encoder = ArrowRows(table_of(x="BIGINT"))
     with pytest.raises(BadValue, match="NULL is no value of a NOT NULL column") as caught:
         encoder.encode(pa.table({"id": pa.array([1, None]), "x": pa.array([1, 2])}))
     assert caught.value.column == "id"

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kubegrid.client.bulk.progress import Position
 from kubegrid.load import blocks, parquet_source, text_blocks
-from kubegrid.load.blocks import Position, Source
+from kubegrid.load.blocks import Source
 from kubegrid.load.errors import FileError
 from kubegrid.load.files import open_source
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from kubegrid.client.bulk.progress import Position
 from kubegrid.load import checkpoint
 from kubegrid.load.bad_rows import BadRow, BadRows
-from kubegrid.load.blocks import Position
 from kubegrid.load.checkpoint import Checkpoint, CheckpointFile
 from kubegrid.load.errors import ResumeConflict
 from kubegrid.load.sifting import sift

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from kubegrid.client import clock
 from kubegrid.client.batch import Request, run_batch
+from kubegrid.client.bulk.batches import Batch, pieces
 from kubegrid.client.caller import Caller
 from kubegrid.client.errors import ClientError, RecordExistsError
-from kubegrid.load.batches import Batch, pieces
-from kubegrid.load.encoding import RowEncoder
+from kubegrid.wire.arrow_rows import ArrowRows
 
 if TYPE_CHECKING:
-    from kubegrid.load.sending import BatchQueue, Sending
+    from kubegrid.client.bulk.sending import BatchQueue, Sending
 
 PATIENCE_S = 60.0
 """How long a batch is tried: a failover takes a second, a restart some; longer is not the load's to wait for."""
@@ -24,7 +24,7 @@ HEADER_BYTES = 12
 class CommandCarrier:
     """For one partition, named by one of its slots."""
 
-    def __init__(self, caller: Caller, encoder: RowEncoder, mode: str, slot: int) -> None:
+    def __init__(self, caller: Caller, encoder: ArrowRows, mode: str, slot: int) -> None:
         self._caller = caller
         self._encoder = encoder
         self._table = encoder.definition.name

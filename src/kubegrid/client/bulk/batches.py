@@ -5,15 +5,15 @@ slot keep their order, so that of two rows with one key the later one wins. No s
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 import pyarrow as pa
 from pyarrow import compute
 
-from kubegrid.load.blocks import Position
-from kubegrid.load.checkpoint import Counts
+from kubegrid.client.bulk.progress import Counts, Position
 
 BATCH_ROWS = 8192
 BATCH_BYTES = 1024 * 1024
@@ -60,21 +60,10 @@ class Dealer:
     def __init__(self, of_slot: list[int], partitions: int, *, in_order: bool = False) -> None:
         """`of_slot` says which partition has a slot."""
         self._partitions = partitions
-        self._partition_of: list[int] = []
-        if in_order:
-            self._partition_of = list(range(partitions))
-            self._groups = _uint16(array("H", of_slot))
-            return
-        groups = array("H", bytes(2 * len(of_slot)))
-        slots = sorted(range(len(of_slot)), key=of_slot.__getitem__)
-        while slots:
-            partition = of_slot[slots[0]]
-            some = [slot for slot in slots[:SLOTS_TOGETHER] if of_slot[slot] == partition]
-            for slot in some:
-                groups[slot] = len(self._partition_of)
-            self._partition_of.append(partition)
-            del slots[: len(some)]
-        self._groups = _uint16(groups)
+        packed = array("H", of_slot)
+        self._groups, self._partition_of = (
+            (_uint16(packed), range(partitions)) if in_order else _neighbours(packed.tobytes())
+        )
 
     def dealt(self, rows: pa.RecordBatch, slots: pa.Array) -> list[pa.RecordBatch | None]:
         """The rows of each partition, None where it has none."""
@@ -88,6 +77,20 @@ class Dealer:
             rows.take(places.slice(end - count, count)) if count else None
             for end, count in zip(ends, counts, strict=True)
         ]
+
+
+@lru_cache(maxsize=4)
+def _neighbours(of_slot: bytes) -> tuple[pa.Array, Sequence[int]]:
+    """The group of each slot, and the partition of each group: `SLOTS_TOGETHER` neighbours are one."""
+    partitions = array("H", of_slot)
+    groups = array("H", bytes(len(of_slot)))
+    partition_of: list[int] = []
+    for partition in sorted(set(partitions)):
+        slots = [slot for slot, owner in enumerate(partitions) if owner == partition]
+        for place, slot in enumerate(slots):
+            groups[slot] = len(partition_of) + place // SLOTS_TOGETHER
+        partition_of += [partition] * -(-len(slots) // SLOTS_TOGETHER)
+    return _uint16(groups), partition_of
 
 
 def pieces(rows: pa.RecordBatch, *, as_columns: bool) -> Iterator[pa.RecordBatch]:

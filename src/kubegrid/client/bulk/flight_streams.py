@@ -4,6 +4,7 @@ Of pyarrow and gRPC this module knows alone. Next on the path of the data: `flig
 """
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,7 +13,6 @@ import pyarrow as pa
 from kubegrid.client import clock, sql_flight
 from kubegrid.client.caller import Caller
 from kubegrid.client.errors import AccessError, ClientError, RejectedError
-from kubegrid.load.errors import LoadStopped
 from kubegrid.sql.errors import Cancelled, SqlError, Unavailable
 from kubegrid.wire import sql_tickets
 
@@ -38,12 +38,10 @@ class StreamLost(Exception):
 
 
 class FlightStreams:
-    """For one load: opens streams for its table. Any thread may ask."""
+    """Opens streams to the primaries of a grid, on connections that it keeps. Any thread may ask."""
 
-    def __init__(self, caller: Caller, path: tuple[str, ...]) -> None:
-        """`path`: table, mode, number of the schema."""
+    def __init__(self, caller: Caller) -> None:
         self._caller = caller
-        self._path = path
         self._lock = threading.Lock()
         self._flight_of: dict[str, str | None] = {}
         self._clients: dict[str, Any] = {}
@@ -56,8 +54,11 @@ class FlightStreams:
             return False
         return any(self._flight_of.values())
 
-    def open(self, address: str, deadline: float) -> "Stream":
-        """A stream to the member with this RESP address. Raises StreamLost, ClientError."""
+    def open(self, path: tuple[str, ...], address: str, deadline: float) -> "Stream":
+        """A stream to the member with this RESP address. `path`: table, mode, number of the schema.
+
+        Raises StreamLost, ClientError.
+        """
         place = self._flight_of.get(address)
         if place is None:
             self._look(deadline)
@@ -68,13 +69,21 @@ class FlightStreams:
             client = self._clients.get(place)
             if client is None:
                 client = self._clients[place] = sql_flight.connect(place)
-        return Stream(client, self._path, self._caller.options.password)
+        return Stream(client, path, self._caller.options.password, lambda: self._forget(address))
 
     def close(self) -> None:
         with self._lock:
             clients, self._clients = self._clients, {}
         for client in clients.values():
             client.close()
+
+    def _forget(self, address: str) -> None:
+        """A stream was lost: the member may have been started anew, with another port; and a connection that found nobody
+        would share in gRPC's growing pauses."""
+        with self._lock:
+            place = self._flight_of.pop(address, None)
+            if place is not None:
+                self._clients.pop(place, None)
 
     def _look(self, deadline: float) -> None:
         slot = self._caller.routes.all[0].first_slot
@@ -86,7 +95,8 @@ class FlightStreams:
 class Stream:
     """One DoPut. Not for several threads."""
 
-    def __init__(self, client: Any, path: tuple[str, ...], password: str | None) -> None:
+    def __init__(self, client: Any, path: tuple[str, ...], password: str | None, lost: Callable[[], None]) -> None:
+        """`lost` is called when it breaks."""
         from pyarrow import flight
 
         self._flight = flight
@@ -94,6 +104,7 @@ class Stream:
         self._descriptor = flight.FlightDescriptor.for_path(ROWS, *path)
         headers = [] if password is None else [(b"authorization", b"Bearer " + password.encode())]
         self._options = flight.FlightCallOptions(timeout=DEADLINE_S, headers=headers)
+        self._lost = lost
         self._opened = clock.now()
         self._writer: Any = None
         self._reader: Any = None
@@ -103,7 +114,7 @@ class Stream:
         return clock.now() - self._opened > STREAM_S
 
     def write(self, rows: pa.RecordBatch, metadata: bytes) -> None:
-        """Raises StreamLost, ClientError, LoadStopped."""
+        """Raises StreamLost, ClientError."""
         try:
             if self._writer is None:
                 self._writer, self._reader = self._client.do_put(self._descriptor, rows.schema, self._options)
@@ -136,16 +147,22 @@ class Stream:
             return
 
     def _told(self, error: Exception) -> Exception:
-        """What an exception of Flight means."""
+        told = self._meaning(error)
+        if isinstance(told, StreamLost):
+            self._lost()
+        return told
+
+    def _meaning(self, error: Exception) -> Exception:
+        """What an exception of Flight is for who writes."""
         document = sql_tickets.decode_error(getattr(error, "extra_info", None))
         if document is not None:
             said = SqlError.from_json(document)
             if isinstance(said, Unavailable | Cancelled):
                 return StreamLost(said.message, sent=True)
-            return LoadStopped(said.message, said.remedy)
+            return RejectedError(said.message, said.remedy)
         reason = str(error).partition(". gRPC client debug context")[0].strip() or type(error).__name__
         if isinstance(error, self._flight.FlightUnauthenticatedError | self._flight.FlightUnauthorizedError):
-            return AccessError(f"the member did not let this load in: {reason}")
+            return AccessError(f"the member did not let these rows in: {reason}")
         if isinstance(error, ClientError):
             return error
         if isinstance(error, self._flight.FlightTimedOutError):

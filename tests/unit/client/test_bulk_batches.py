@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from tests.unit.wire.column_values import STEADY
 
 from kubegrid.base.ids import SLOT_COUNT
-from kubegrid.load import batches
-from kubegrid.load.batches import Batch, BlockState, Dealer, pieces, smaller
-from kubegrid.load.blocks import Position
-from kubegrid.load.checkpoint import Counts
+from kubegrid.client.bulk import batches
+from kubegrid.client.bulk.batches import Batch, BlockState, Dealer, pieces, smaller
+from kubegrid.client.bulk.progress import Counts, Position
 
 
 def numbered(count: int) -> pa.RecordBatch:

@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from kubegrid.client import clock
+from kubegrid.client.bulk.batches import Batch, pieces, smaller
+from kubegrid.client.bulk.command_carrier import PATIENCE_S, CommandCarrier
+from kubegrid.client.bulk.flight_streams import Stream, StreamLost
 from kubegrid.client.caller import Caller
 from kubegrid.client.errors import RecordExistsError
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.trial import Again, ForgottenError, Trial
-from kubegrid.load.batches import Batch, pieces, smaller
-from kubegrid.load.command_carrier import PATIENCE_S, CommandCarrier
-from kubegrid.load.encoding import RowEncoder
-from kubegrid.load.flight_streams import Stream, StreamLost
+from kubegrid.wire.arrow_rows import ArrowRows
 
 if TYPE_CHECKING:
-    from kubegrid.load.sending import BatchQueue, Sending
+    from kubegrid.client.bulk.sending import BatchQueue, Sending
 
 AHEAD_MAX = 4
 """Batches in a stream without an answer: the member prepares one while it writes another and confirms a third."""
@@ -64,7 +64,7 @@ class FlightCarrier:
     """For one partition, named by one of its slots. Invariant: all of `_unanswered` was written to `_stream`, or that is
     None."""
 
-    def __init__(self, caller: Caller, encoder: RowEncoder, mode: str, slot: int, open_stream: Open) -> None:
+    def __init__(self, caller: Caller, encoder: ArrowRows, mode: str, slot: int, open_stream: Open) -> None:
         self._caller = caller
         self._slot = slot
         self._open = open_stream
@@ -76,7 +76,7 @@ class FlightCarrier:
         self._stream: Stream | None = None
 
     def run(self, batches: "BatchQueue", sending: "Sending") -> None:
-        """Raises ClientError, LoadStopped."""
+        """Raises ClientError."""
         try:
             while sending.failure is None:
                 self._fill(batches, sending)

@@ -13,17 +13,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from kubegrid.client.bulk.batches import Batch, BlockState
+from kubegrid.client.bulk.progress import Counts, Position
 from kubegrid.client.caller import Caller
-from kubegrid.client.errors import ClientError, RecordExistsError
-from kubegrid.load.batches import Batch, BlockState
-from kubegrid.load.blocks import Position
-from kubegrid.load.checkpoint import Counts
-from kubegrid.load.errors import DuplicateError, LoadStopped
 
 QUEUE_BATCHES = 4
 """Batches that wait for one partition: some MiB at most, and work enough while the next block is converted."""
 LOOK_S = 0.2
-"""How often who waits for a queue looks whether the load has failed meanwhile."""
+"""How often who waits for a queue looks whether the others have failed meanwhile."""
 
 
 class Carrier(Protocol):
@@ -61,7 +58,7 @@ class BatchQueue:
 
 
 class Sending:
-    """All threads of one load. `advance(rows, share)` is called by them: rows acknowledged, part of the source's size."""
+    """All threads of one bulk write. `advance(rows, share)` is called by them: rows acknowledged, part of the source's size."""
 
     def __init__(
         self, caller: Caller, carrier: Callable[[int], Carrier], advance: Callable[[int, float], None]
@@ -75,7 +72,7 @@ class Sending:
         self._position: Position | None = None
         routes = list(caller.routes.all)
         numbers = {id(route): number for number, route in enumerate(routes)}
-        self.queue_of_slot = [numbers[id(route)] for route in caller.of_slot]
+        self.queue_of_slot = list(map(numbers.__getitem__, map(id, caller.of_slot)))
         self._queues = [BatchQueue(self, route.first_slot, carrier(route.first_slot)) for route in routes]
         for one in self._queues:
             one.thread.start()
@@ -134,7 +131,7 @@ class Sending:
         """What happened first is what ended the load."""
         with self._lock:
             if self.failure is None:
-                self.failure = _stopped(error) if isinstance(error, ClientError) else error
+                self.failure = error
 
     def divided(self, batch: Batch, parts: int) -> None:
         """A batch goes on as so many parts, each of which will be answered."""
@@ -155,11 +152,3 @@ class Sending:
             block = self._blocks.popleft()
             self._position = block.end
             self._confirmed.add(block.counts)
-
-
-def _stopped(error: ClientError) -> Exception:
-    if isinstance(error, RecordExistsError):
-        return DuplicateError(error.message, "--on-duplicate replace or keep says which of the two shall stay.")
-    stopped = LoadStopped(error.message, error.remedy)
-    stopped.outcome_known = error.outcome_known
-    return stopped
