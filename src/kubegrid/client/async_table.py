@@ -3,6 +3,7 @@
 **Hot path**: `read` and `write` of one record put their request on its way at once; gather a thousand of them.
 """
 
+import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, Generic, Literal, TypeVar, overload
 
@@ -12,8 +13,9 @@ from kubegrid.client.async_backups import read_on_backup
 from kubegrid.client.async_caller import AsyncCaller
 from kubegrid.client.errors import SchemaChangedError
 from kubegrid.client.routes import Routes
+from kubegrid.client.sql_thread import in_thread
 from kubegrid.client.table import ANYTHING, take_deadline
-from kubegrid.client.table_plan import TablePlan, Versioned
+from kubegrid.client.table_plan import TablePlan, Versioned, mode
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -66,6 +68,24 @@ class AsyncTable(Generic[R]):
         A batch is written whole or not at all; batches are independent. PartlyDoneError tells which records were not.
         """
         return await run(self._caller, table_steps.write_many(self, records, on_duplicate))
+
+    async def write_arrow(self, rows: Any, *, on_duplicate: str = "replace") -> int:
+        """Write rows that are Arrow's already, column by column and without an object for each; how many were written.
+
+        `rows`: a pyarrow Table, RecordBatch or RecordBatchReader, or what gives Arrow (`__arrow_c_stream__`: data frames of
+        pandas and polars, relations of DuckDB). Columns are found by name; those that are missing have their default. Large
+        batches are on their way together, each written whole or not at all. BadValueError names the row that does not fit;
+        PartlyDoneError says how many were `done`. Rows have keys: writing all of it again with "replace" or "keep" does no harm.
+        It happens in a thread, on connections of its own, and goes on there when it is cancelled.
+        """
+        from kubegrid.client.bulk import tables
+
+        chosen = mode(on_duplicate).decode()
+        await run(self._caller, table_steps.renew(self))
+        seeds, options, definition = self.routes.addresses(), self._caller.options, self.definition
+        return await asyncio.wrap_future(
+            in_thread(lambda: tables.write_apart(seeds, options, definition, rows, chosen))
+        )
 
     def change(
         self,

@@ -13,7 +13,7 @@ from kubegrid.client.batch import run_batch
 from kubegrid.client.caller import Caller
 from kubegrid.client.errors import ClientError, SchemaChangedError
 from kubegrid.client.routes import Routes
-from kubegrid.client.table_plan import TablePlan, Versioned
+from kubegrid.client.table_plan import TablePlan, Versioned, mode
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -79,6 +79,20 @@ class Table(Generic[R]):
         A batch is written whole or not at all; batches are independent. PartlyDoneError tells which records were not.
         """
         return run(self._caller, table_steps.write_many(self, records, on_duplicate))
+
+    def write_arrow(self, rows: Any, *, on_duplicate: str = "replace") -> int:
+        """Write rows that are Arrow's already, column by column and without an object for each; how many were written.
+
+        `rows`: a pyarrow Table, RecordBatch or RecordBatchReader, or what gives Arrow (`__arrow_c_stream__`: data frames of
+        pandas and polars, relations of DuckDB). Columns are found by name; those that are missing have their default. Large
+        batches are on their way together, each written whole or not at all. BadValueError names the row that does not fit;
+        PartlyDoneError says how many were `done`. Rows have keys: writing all of it again with "replace" or "keep" does no harm.
+        """
+        from kubegrid.client.bulk import tables
+
+        chosen = mode(on_duplicate).decode()
+        run(self._caller, table_steps.renew(self))
+        return tables.write_arrow(self._caller, self.definition, rows, chosen)
 
     def change(
         self,

@@ -82,13 +82,13 @@ class TablePlan(Generic[R]):
 
     def write(self, record: R, on_duplicate: str) -> Request:
         key, row = self.row(record)
-        return Request((b"KG.WRITE", self.name, self._schema, _mode(on_duplicate), row), slot_of(key), True)
+        return Request((b"KG.WRITE", self.name, self._schema, mode(on_duplicate), row), slot_of(key), True)
 
     def write_batches(
         self, records: Iterable[tuple[int, R]], on_duplicate: str, partition_of: Sequence[Any]
     ) -> "Iterable[tuple[list[tuple[int, R]], Request]]":
         """The records, each with its number, in batches for one partition each. Within a partition their order is kept."""
-        mode = _mode(on_duplicate)
+        chosen = mode(on_duplicate)
         open_batches: dict[int, _Batch[R]] = {}
         for number, record in records:
             try:
@@ -105,12 +105,12 @@ class TablePlan(Generic[R]):
             batch.size += len(row)
             if len(batch.rows) >= WRITE_ROWS_MAX or batch.size >= WRITE_BYTES_MAX:
                 del open_batches[partition]
-                yield batch.records, self._write_request(batch, mode)
+                yield batch.records, self._write_request(batch, chosen)
         for batch in open_batches.values():
-            yield batch.records, self._write_request(batch, mode)
+            yield batch.records, self._write_request(batch, chosen)
 
-    def _write_request(self, batch: "_Batch[R]", mode: bytes) -> Request:
-        return Request((b"KG.WRITE", self.name, self._schema, mode, *batch.rows), batch.slot, True)
+    def _write_request(self, batch: "_Batch[R]", chosen: bytes) -> Request:
+        return Request((b"KG.WRITE", self.name, self._schema, chosen, *batch.rows), batch.slot, True)
 
     def read(self, key: Any) -> Request:
         raw = self.key(key)
@@ -241,8 +241,9 @@ def client_error(error: KubegridError) -> KubegridError:
     return made
 
 
-def _mode(on_duplicate: str) -> bytes:
-    mode = MODES.get(on_duplicate)
-    if mode is None:
+def mode(on_duplicate: str) -> bytes:
+    """The word of KG.WRITE for it. Raises BadValueError."""
+    found = MODES.get(on_duplicate)
+    if found is None:
         raise BadValueError(f"on_duplicate is 'replace', 'keep' or 'fail', not {on_duplicate!r}")
-    return mode
+    return found
