@@ -1,6 +1,6 @@
 """Loading the flights of 2013 as typed rows, against the same rows as hashes in Redis; memory of a record; what an index costs.
 
-    python -m bench.load [--rounds 3] [--rows 100000] [--only load|memory|index]
+    python -m bench.load [--rounds 3] [--rows 100000] [--only load|arrow|memory|index]
 
 For the figures of `README.md`: a machine with nothing else running, `python -m bench.load --rounds 5 --rows 336776`
 (about 5 minutes).
@@ -8,6 +8,7 @@ For the figures of `README.md`: a machine with nothing else running, `python -m 
 * load: one partition without a backup against one Redis without persistence, in turn. Ours is everything that
   `kubegrid load` does with a Parquet file, from opening it to the last acknowledgement. Redis gets pipelined HSETs of 1,000
   rows by redis-py (with hiredis) from dictionaries that are ready before the clock starts.
+* arrow: the same rows, as Arrow, by `Table.write_arrow`, against `Table.write_many` of dictionaries that are ready.
 * memory: what the resident set of each process grows by, divided by the rows: as columns, which is how a load is kept, and as
   records, which they become when they are read. The hash has the same fields under the same
   names, and leaves out what is NULL.
@@ -105,6 +106,29 @@ def compare_load(grid: kubegrid.Grid, theirs: "redis.Redis[Any]", file: Path, so
     return ratio >= LOAD_AT_LEAST
 
 
+def compare_arrow(grid: kubegrid.Grid, source: Source, rounds: int) -> None:
+    records = source.rows.to_pylist()
+    rates: list[tuple[float, float]] = []
+    for number in range(rounds + 1):
+        taken = []
+        for write in (lambda table: table.write_arrow(source.rows), lambda table: table.write_many(records)):
+            grid.table(Flight, name="rows", key=KEY)
+            table = grid.table("rows")
+            started = time.perf_counter()
+            write(table)
+            taken.append(len(source) / (time.perf_counter() - started))
+            table.drop()
+        if number:
+            rates.append((taken[0], taken[1]))
+    ratios = [a / b for a, b in rates]
+    print(
+        f"arrow: {len(source):,} flights: write_arrow {statistics.median(a for a, _ in rates):,.0f} rows/s, write_many "
+        f"{statistics.median(b for _, b in rates):,.0f} rows/s, ratio {statistics.median(ratios):.1f} "
+        f"({min(ratios):.1f}–{max(ratios):.1f})",
+        flush=True,
+    )
+
+
 def resident(pid: int) -> int:
     time.sleep(SETTLE_S)
     return int(psutil.Process(pid).memory_info().rss)
@@ -189,7 +213,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--only", choices=["load", "memory", "index"])
+    parser.add_argument("--only", choices=["load", "arrow", "memory", "index"])
     args = parser.parse_args()
     if shutil.which("redis-server") is None:
         print("redis-server is missing: install Debian's redis-server", file=sys.stderr)
@@ -205,6 +229,9 @@ def main() -> int:
         if args.only in (None, "load"):
             with both() as (grid, _, theirs, _):
                 reached &= compare_load(grid, theirs, file, source, args.rounds)
+        if args.only in (None, "arrow"):
+            with both() as (grid, _, _, _):
+                compare_arrow(grid, source, args.rounds)
         if args.only in (None, "index"):
             with both() as (grid, pid, _, _):
                 reached &= compare_index(grid, pid, source, args.rounds)

@@ -21,7 +21,7 @@ from kubegrid.base.tables import TableDefinition
 from kubegrid.client.batch import Request, run_batch
 from kubegrid.client.slots import slot_of
 from kubegrid.client.table_plan import HEADER_BYTES
-from kubegrid.load.encoding import RowEncoder
+from kubegrid.wire.arrow_rows import ArrowRows
 
 ROWS = 336_776
 COLUMNS = 19
@@ -87,7 +87,7 @@ class Source:
 
 def altered(grid: kubegrid.Grid, table: TableDefinition, flights: Source, changed: set[bytes]) -> list[str]:
     """The keys of flights that are not in the grid as they are in the source, but for those that were changed."""
-    encoded = RowEncoder(table).encode(flights.rows)
+    encoded = ArrowRows(table).encode(flights.rows)
     parts: dict[int, list[tuple[bytes, bytes]]] = {}
     for pair in zip(encoded.keys, encoded.rows, strict=True):
         parts.setdefault(grid.caller.of_slot[slot_of(pair[0])].first_slot, []).append(pair)

@@ -36,4 +36,7 @@ def test_loading_memory_and_the_cost_of_an_index_are_measured() -> None:
         r"^memory: a flight takes -?[\d,]+ bytes as it was loaded, -?[\d,]+ bytes as a record", printed, re.MULTILINE
     )
     assert re.search(r"^load: 2,000 flights: KubeGrid [\d,]+ rows/s", printed, re.MULTILINE)
+    assert re.search(
+        r"^arrow: 2,000 flights: write_arrow [\d,]+ rows/s, write_many [\d,]+ rows/s", printed, re.MULTILINE
+    )
     assert re.search(r"^index: a write of a flight with a hash index on dest takes [\d.]+ times", printed, re.MULTILINE)
