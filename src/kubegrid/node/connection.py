@@ -308,8 +308,8 @@ class Connection(asyncio.Protocol):
     def _dispatch_one(self, args: list[bytes]) -> bool:
         """Execute one request; whether the next one may follow at once."""
         turn = self.turn
-        blocks = turn.keyspace.blocks
-        before = blocks.units
+        keyspace = turn.keyspace
+        before = keyspace.units
         turn.units_left -= DISPATCH_UNITS + (len(args) >> 1)
         try:
             reply = dispatch(self, args)
@@ -319,7 +319,7 @@ class Connection(asyncio.Protocol):
             log.exception("command %r failed; its client's connection is closed", args[0][:32])
             self.abort("a command failed")
             return False
-        turn.units_left -= blocks.units - before
+        turn.units_left -= keyspace.units - before
         if isinstance(reply, bytes):
             return self._reply(reply)
         self._wait("task")

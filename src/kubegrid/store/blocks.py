@@ -32,12 +32,6 @@ FEW: Final = 96
 """So few rows of a block are made one by one, at 8 to 15 µs; for more the columns are packed in C, in calls of a millisecond."""
 
 
-ROW_UNITS: Final = 7
-"""What making a record of one row costs of a turn, whose unit is a plain GET (`node.turn`)."""
-OPENING_UNITS: Final = 150
-"""What it costs to come by a block's columns, before its first row is read: 0.1 to 0.4 ms."""
-
-
 class Block:
     """The rows of one batch. All but `taken` is immutable, and may be read in any thread.
 
@@ -144,8 +138,6 @@ class Blocks:
         self.worn: list[Block] = []
         """Blocks of which more than half was taken, to be thawed by and by; some may be dropped already."""
         self.scans: list[Scan] = []
-        self.units = 0
-        """What making records for those who waited has cost since the start, as turns count it."""
         self._rows: WeakValueDictionary[tuple[int, int], BlockRows] = WeakValueDictionary()
 
     def __iter__(self) -> Iterator[Block]:
@@ -172,11 +164,6 @@ class Blocks:
     def record(self, version: int) -> Record:
         """The record of a cold row, which stays cold."""
         return self.of(version).record(version)
-
-    def make(self, block: Block, version: int) -> Record:
-        """The same, counted."""
-        self.units += ROW_UNITS if block.is_open else ROW_UNITS + OPENING_UNITS
-        return block.record(version)
 
     def enter(self, block: Block) -> None:
         """A block came, or came back; its versions are no other block's."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 RECORD_OR_NONE: Final = {Record, NoneType}
+WRITTEN_UNITS: Final = 4
+"""What writing a row costs of a turn, whose unit is a plain GET (`node.turn`)."""
 OF_TABLES: Final = {*RECORD_OR_NONE, int}
 """The types of what a key of a table should hold: an integer stands for a record that is cold."""
 _DICT: Final = {dict}
@@ -68,6 +70,7 @@ def put(
 ) -> int:
     """Put these rows, recorded as one effect; the version of the first. `values` are the rows decoded, if they are."""
     first = keyspace.record_version + 1
+    keyspace.units += WRITTEN_UNITS * len(keys)
     if keyspace.recording:
         pairs: list[Any] = [b""] * (2 * len(keys))
         pairs[0::2] = keys

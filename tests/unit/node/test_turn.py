@@ -8,7 +8,7 @@ from typing import Any
 import hiredis
 import pytest
 from tests.unit.node.drive import Drive
-from tests.unit.node.table_rows import JOBS
+from tests.unit.node.table_rows import JOBS, packed
 from tests.unit.store.block_scripts import load
 
 from kubegrid.base.settings import ClientSettings
@@ -17,7 +17,8 @@ from kubegrid.base.tables import Catalog
 from kubegrid.node.server import RespServer
 from kubegrid.node.turn import TURN_UNITS, Turn
 from kubegrid.replication import Gate
-from kubegrid.store.blocks import OPENING_UNITS, ROW_UNITS
+from kubegrid.store.cold_rows import OPENING_UNITS, ROW_UNITS
+from kubegrid.store.record_writes import WRITTEN_UNITS
 
 PATIENCE_S = 20
 
@@ -264,6 +265,29 @@ async def test_the_first_rows_of_many_blocks_are_spread_over_turns(member: Membe
     assert len(await client.replies(blocks)) == blocks
     assert max(spent) < TURN_UNITS + OPENING_UNITS + 100
     assert sum(spent) > blocks * OPENING_UNITS
+
+
+async def test_rows_of_one_command_weigh_as_many(member: Member) -> None:
+    member.drive.keyspace.adopt_catalog(Catalog().create(parse_definition(None, json.dumps(JOBS))))
+    client = await member.connect()
+    spent: list[int] = []
+    collect = member.turn._collect
+
+    def watch(need: int) -> None:
+        spent.append(TURN_UNITS - member.turn.units_left)
+        collect(need)
+
+    member.turn._collect = watch  # type: ignore[method-assign]
+    rows, commands = 500, 20
+    client.send(
+        *[
+            ("KG.WRITE", "jobs", "0", "REPLACE", *[packed(f"j{number}-{n}", "new", n) for n in range(rows)])
+            for number in range(commands)
+        ]
+    )
+    assert len(await client.replies(commands)) == commands
+    assert sum(spent) > commands * rows * WRITTEN_UNITS
+    assert max(spent) < TURN_UNITS + rows * (WRITTEN_UNITS + 1)
 
 
 async def test_a_get_of_rows_is_counted_like_any_reading_of_them(member: Member) -> None:
