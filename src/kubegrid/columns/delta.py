@@ -5,14 +5,13 @@ Next on the path of the data: `replica`.
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from kubegrid.base.tables import TableDefinition
 from kubegrid.columns import block_columns
-from kubegrid.columns.conversion import VERSION, Conversion, versions
+from kubegrid.columns.conversion import VERSION, Conversion
 from kubegrid.columns.database import quoted
 from kubegrid.store.changes import Captured, Cold
 from kubegrid.store.records import Record
@@ -20,9 +19,8 @@ from kubegrid.store.records import Record
 if TYPE_CHECKING:
     from kubegrid.store.blocks import Block
 
-Thing = TypeVar("Thing")
 POP_ROWS = 1000
-"""Of a set of records are taken out in one go: freeing a large one at once would hold the GIL for too long."""
+"""Of what came or went are taken out in one go: freeing much at once would hold the GIL for too long."""
 _INCOMING = "incoming rows"
 INCOMING = quoted(_INCOMING)
 """What a statement calls the Arrow table that it reads; with a blank, so that no table of a user is called so."""
@@ -60,7 +58,7 @@ class Copy:
 
 
 class Change:
-    """What was taken of one table's changes: `gone` first, then `blocks`, then `added`. The sets are emptied on the way."""
+    """What was taken of one table's changes: `gone` first, then `blocks`, then `added`. All are emptied on the way."""
 
     __slots__ = ("added", "anew", "blocks", "copy", "dead", "generation", "gone")
 
@@ -141,10 +139,16 @@ def insert(cursor: Any, incoming: Any, statement: str) -> list[Any]:
     return answer
 
 
-def _popped(things: set[Thing]) -> Iterator[list[Thing]]:
+def _popped(versions: set[int]) -> Iterator[list[int]]:
     """All of a set, which is empty afterwards."""
-    while things:
-        yield [things.pop() for _ in range(min(POP_ROWS, len(things)))]
+    while versions:
+        yield [versions.pop() for _ in range(min(POP_ROWS, len(versions)))]
+
+
+def _records_of(added: dict[int, Record]) -> Iterator[Record]:
+    """All of a dictionary, which is empty afterwards."""
+    while added:
+        yield added.popitem()[1]
 
 
 def _cold(blocks: list["Block"], dead: set[int]) -> list[Cold]:
@@ -158,13 +162,13 @@ def _cold(blocks: list["Block"], dead: set[int]) -> list[Cold]:
     return [Cold(block, places) for block, places in zip(blocks, taken, strict=True) if len(places) < block.size]
 
 
-def _versions_of(gone: set[Record]) -> Any:
+def _versions_of(gone: set[int]) -> Any:
     if not gone:
         return None
-    return pa.table({"v": pa.chunked_array([versions(records) for records in _popped(gone)])})
+    return pa.table({"v": pa.chunked_array([pa.array(some, pa.uint64()) for some in _popped(gone)])})
 
 
 def _rows_of(change: Change) -> Any:
     if not change.added:
         return None
-    return pa.Table.from_batches(list(change.copy.conversion.slices(chain.from_iterable(_popped(change.added)))))
+    return pa.Table.from_batches(list(change.copy.conversion.slices(_records_of(change.added))))

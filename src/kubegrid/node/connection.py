@@ -30,8 +30,6 @@ ASTERISK = ord("*")
 LINE_END = ord("\n")
 SMALL_REPLY_BYTES = 4096
 """Replies up to this are not counted one by one against the limit of unread output: a read brings a bounded number."""
-COLD_ROW_UNITS = 7
-"""What making a record of a cold row costs of a turn's units."""
 DISPATCH_UNITS = 3
 """What a command through `dispatch` costs of a turn's units, where one of `plain_batch` costs 1; arguments come on top."""
 
@@ -310,8 +308,8 @@ class Connection(asyncio.Protocol):
     def _dispatch_one(self, args: list[bytes]) -> bool:
         """Execute one request; whether the next one may follow at once."""
         turn = self.turn
-        blocks = turn.keyspace.blocks
-        made = blocks.made
+        keyspace = turn.keyspace
+        before = keyspace.units
         turn.units_left -= DISPATCH_UNITS + (len(args) >> 1)
         try:
             reply = dispatch(self, args)
@@ -321,8 +319,7 @@ class Connection(asyncio.Protocol):
             log.exception("command %r failed; its client's connection is closed", args[0][:32])
             self.abort("a command failed")
             return False
-        if blocks.made != made:
-            turn.units_left -= COLD_ROW_UNITS * (blocks.made - made)
+        turn.units_left -= keyspace.units - before
         if isinstance(reply, bytes):
             return self._reply(reply)
         self._wait("task")

@@ -66,6 +66,11 @@ class Block:
         return self.rows.reader(self.columns)
 
     @property
+    def is_open(self) -> bool:
+        """Whether a row of it was read before."""
+        return "_row_at" in self.__dict__
+
+    @property
     def cost(self) -> int:
         """Counted bytes, beyond those of the keys."""
         return len(self.data)
@@ -133,8 +138,6 @@ class Blocks:
         self.worn: list[Block] = []
         """Blocks of which more than half was taken, to be thawed by and by; some may be dropped already."""
         self.scans: list[Scan] = []
-        self.made = 0
-        """Rows that were made records for somebody who waited, since the start: what a turn counts."""
         self._rows: WeakValueDictionary[tuple[int, int], BlockRows] = WeakValueDictionary()
 
     def __iter__(self) -> Iterator[Block]:

@@ -1,9 +1,10 @@
 """Which records came and went since somebody last asked: what keeps a copy of a table in another shape up to date.
 
 A copy (the columnar replica of a member, in `columns`) is brought up to date by leaving out the records that went and
-adding those that came. Both are kept here as the records themselves, not as keys: a record's version makes its bytes
-unique, so that the sums are right whatever the reason of a change was: a write, a deletion, expiry, a log that is applied
-or taken back. Nothing is kept, and nothing is paid but one question for each record, until `start`.
+adding those that came. Both are kept here by their versions, not by keys: no two records of a table have the same, so that
+the sums are right whatever the reason of a change was: a write, a deletion, expiry, a log that is applied or taken back. A
+row of a block that goes need not be looked at. Nothing is kept, and nothing is paid but one question for each record, until
+`start`.
 
     state = (state when it was last asked, without `gone`) + rows of `blocks` without `dead` + `added`
 
@@ -23,7 +24,7 @@ Pure: no clock, no thread. The hooks are in `tables` and `record_writes`. Next: 
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kubegrid.store.records import Record
@@ -61,10 +62,10 @@ class Met(NamedTuple):
 class Captured(NamedTuple):
     """What changed in one table. Sets and lists are the caller's: nobody else refers to them."""
 
-    added: set[Record]
-    """Records that are there now and were not at the last capture (or, of another generation, all that are there)."""
-    gone: set[Record]
-    """Records that were there then. Their versions name them: no two records of a table have the same."""
+    added: dict[int, Record]
+    """By version: records that are there now and were not at the last capture (or, of another generation, all that are)."""
+    gone: set[int]
+    """Versions of records that were there then."""
     generation: int
     blocks: list["Block"]
     """Those that came since, in the order of their versions; none of their rows is in `gone`."""
@@ -83,8 +84,8 @@ class Delta:
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
-        self.added: set[Record] = set()
-        self.gone: set[Record] = set()
+        self.added: dict[int, Record] = {}
+        self.gone: set[int] = set()
         self.blocks: list[Block] = []
         self.firsts: list[int] = []
         """The version that each block begins with."""
@@ -106,30 +107,25 @@ class Delta:
         place = bisect_right(self.firsts, version) - 1
         return place >= 0 and version < self.firsts[place] + self.blocks[place].size and version not in self.dead
 
-    def leave(self, record: Record) -> None:
-        if record in self.added:
-            self.added.discard(record)
-        elif self.blocks and self.has_in_block(record.version):
-            self.dead.add(record.version)
-        else:
-            self.gone.add(record)
+    def enter(self, record: Record) -> None:
+        self.added[record.version] = record
 
-    def leave_many(self, records: list[Record]) -> None:
-        both = self.added.intersection(records)
-        if both:
-            self.added -= both
-            records = [record for record in records if record not in both]
+    def leave(self, versions: Sequence[int]) -> None:
+        """Records of these versions went."""
+        added = self.added
+        if added:
+            versions = [version for version in versions if added.pop(version, None) is None]
         if self.blocks:
-            dead = {record.version for record in records if self.has_in_block(record.version)}
+            dead = {version for version in versions if self.has_in_block(version)}
             if dead:
                 self.dead |= dead
-                records = [record for record in records if record.version not in dead]
-        self.gone.update(records)
+                versions = [version for version in versions if version not in dead]
+        self.gone.update(versions)
 
     def take(self) -> Captured:
         """Everything since the last time; begin again with nothing."""
         captured = Captured(self.added, self.gone, self.generation, self.blocks, self.dead)
-        self.added, self.gone, self.dead = set(), set(), set()
+        self.added, self.gone, self.dead = {}, set(), set()
         self.blocks, self.firsts, self.rows = [], [], 0
         return captured
 
@@ -144,14 +140,14 @@ class Delta:
 
     def validate(self, records: list[Record]) -> None:
         """Check the invariant against all records of the table, those that are rows of blocks among them (tests)."""
-        there = set(records)
-        assert self.added <= there, self.added - there
-        assert self.gone & there <= self.added, self.gone & there - self.added
+        there = {record.version: record for record in records}
+        assert self.added.items() <= there.items(), self.added.keys() - there.keys()
+        assert self.gone & there.keys() <= self.added.keys(), self.gone & there.keys() - self.added.keys()
         assert self.firsts == sorted(block.first for block in self.blocks)
         assert self.rows == sum(block.size for block in self.blocks)
         in_blocks = {block.first + place for block in self.blocks for place in range(block.size)}
         assert self.dead <= in_blocks
-        others = {record.version for record in there - self.added}
+        others = there.keys() - self.added.keys()
         assert in_blocks - self.dead <= others, "a row of a block that is not there"
 
 
@@ -343,9 +339,9 @@ class _Way:
                 if (
                     delta is not None
                     and delta.generation == self.generations[number]
-                    and record not in delta.added
-                    and not (delta.blocks and delta.has_in_block(record.version))
-                    and not (self.firsts[number] and self._was_given(number, record.version))
+                    and (version := record.version) not in delta.added
+                    and not (delta.blocks and delta.has_in_block(version))
+                    and not (self.firsts[number] and self._was_given(number, version))
                 ):
                     self._met(number).records.append(record)
 

@@ -10,6 +10,7 @@ checked as there. `PARTS n` is only answered: within KG.ONCE a statement that is
 it was cut the first time. **Hot path** of SQL statements: rows are admitted, keyed and put as columns.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,6 @@ from kubegrid.store import record_changes, record_writes
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import parse_int64
 from kubegrid.store.record_changes import Conflict, Exists, refusal
-from kubegrid.store.records import Record
 from kubegrid.store.slots import slot_of
 from kubegrid.store.tables import Table
 from kubegrid.wire import resp
@@ -108,38 +108,38 @@ def _keys(table: Table, operations: list[tuple[int, Any]]) -> list[bytes] | None
     return removed
 
 
-def _found(keyspace: Keyspace, keys: list[bytes]) -> tuple[list[Record | None], record_writes.Held | None] | bytes:
-    """The records that are there now, and where; or the reply that another partition has one. Raises NotARecord."""
+def _found(keyspace: Keyspace, keys: list[bytes]) -> tuple[list[int], record_writes.Held | None] | bytes:
+    """The versions of the records that are there now, 0 for a missing one, and where they are; or the reply that another
+    partition has one. Raises NotARecord."""
     there = record_writes.held(keyspace, keys)
     if there is None:
         return resp.error(f"MOVED {next(slot for slot in map(slot_of, keys) if keyspace.slots[slot] is None)}")
-    _, records, nothing_expires = there
-    if nothing_expires and not keyspace.tables.strays and set(map(type, records)) <= record_writes.RECORD_OR_NONE:
-        return records, there
-    return [record_changes.record_at(keyspace, key) for key in keys], None
+    values: Sequence[Any] = there[2]
+    if not there[3] or keyspace.tables.strays or not set(map(type, values)) <= record_writes.OF_TABLES:
+        values, there = [record_changes.record_at(keyspace, key) for key in keys], None
+    return [0 if value is None else value if type(value) is int else value.version for value in values], there
 
 
-def _chosen(keys: list[bytes], asked: list[int], before: list[Record | None]) -> list[int]:
+def _chosen(keys: list[bytes], asked: list[int], before: list[int]) -> list[int]:
     """The numbers of the rows to be written. Raises Exists, Conflict if one is not as expected."""
     chosen = []
     for i, expected in enumerate(asked):
-        record = before[i]
-        if record is None:
+        version = before[i]
+        if not version:
             if expected > 0:
                 raise Conflict(f"{_text(keys[i])} is missing, and was at version {expected}")
         elif expected == KEEP:
             continue
         elif expected == MISSING:
             raise Exists(f"{_text(keys[i])} exists already")
-        elif expected > 0 and record.version != expected:
-            raise Conflict(f"{_text(keys[i])}: version is {record.version}, not {expected}")
+        elif expected > 0 and version != expected:
+            raise Conflict(f"{_text(keys[i])}: version is {version}, not {expected}")
         chosen.append(i)
     return chosen
 
 
-def _check_removed(keys: list[bytes], asked: list[int], before: list[Record | None]) -> None:
-    for key, expected, record in zip(keys, asked, before, strict=True):
-        version = 0 if record is None else record.version
+def _check_removed(keys: list[bytes], asked: list[int], before: list[int]) -> None:
+    for key, expected, version in zip(keys, asked, before, strict=True):
         if expected > 0 and version != expected:
             raise Conflict(f"{_text(key)}: version is {version}, not {expected}")
 

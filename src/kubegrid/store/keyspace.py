@@ -116,6 +116,9 @@ class Keyspace:
         self.parts: list[bytes] = []
         self.scan_indexes: dict[int, Any] = {}
         self.tables = Tables()
+        self.units = 0
+        """Of work since the start, as turns count it, that commands have done beyond what their arguments tell: rows that were
+        written, rows that were made records."""
         self.blocks = Blocks()
         self.prefixes: frozenset[bytes] = frozenset()
         """The names of all tables: what stands before the first `:` of a record's key, and of no other new key."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import count, repeat
 from operator import add
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from kubegrid.store import cold_rows
 from kubegrid.store.effects import RECORDS, RESTORE
@@ -23,25 +23,19 @@ if TYPE_CHECKING:
 
 
 RECORD_OR_NONE: Final = {Record, NoneType}
+WRITTEN_UNITS: Final = 4
+"""What writing a row costs of a turn, whose unit is a plain GET (`node.turn`)."""
+OF_TABLES: Final = {*RECORD_OR_NONE, int}
+"""The types of what a key of a table should hold: an integer stands for a record that is cold."""
 _DICT: Final = {dict}
 
-Held = tuple[list[dict[bytes, Any]], list[Any], bool]
-"""For each of some keys: the dictionary of its slot, what that holds for the key now; and whether nothing expires in any
-of these slots."""
+Held = tuple[Sequence[int], list[dict[bytes, Any]], list[Any], bool]
+"""For each of some keys: its slot, the dictionary of that, what it holds for the key now (an integer: a cold row); and whether
+nothing expires in any of these slots."""
 
 
-def held(
-    keyspace: "Keyspace",
-    keys: list[bytes],
-    slots: list[int] | None = None,
-    *,
-    cold: Literal["thaw", "leave", "drop"] = "thaw",
-) -> Held | None:
-    """Where the keys belong (`slots`, if they are known) and what is there; None if the slot of one is not owned.
-
-    Rows that are cold are thawed; or left, as the integers that they are; or dropped, where others come in their places for
-    certain and nothing has to be taken back.
-    """
+def held(keyspace: "Keyspace", keys: list[bytes], slots: list[int] | None = None) -> Held | None:
+    """Where the keys belong (`slots`, if they are known) and what is there; None if the slot of one is not owned."""
     crc = crc_hqx
     if slots is not None:
         places = slots
@@ -62,12 +56,7 @@ def held(
         if None in tables:
             return None
     values = [table.get(key) for table, key in zip(tables, keys, strict=True)]
-    if cold != "leave" and keyspace.blocks.firsts and int in set(map(type, values)):
-        if cold == "thaw":
-            cold_rows.thaw_many(keyspace, tables, keys, values)
-        else:
-            cold_rows.make_way(keyspace, keys, places, values)
-    return tables, values, nothing_expires
+    return places, tables, values, nothing_expires
 
 
 def put(
@@ -81,6 +70,7 @@ def put(
 ) -> int:
     """Put these rows, recorded as one effect; the version of the first. `values` are the rows decoded, if they are."""
     first = keyspace.record_version + 1
+    keyspace.units += WRITTEN_UNITS * len(keys)
     if keyspace.recording:
         pairs: list[Any] = [b""] * (2 * len(keys))
         pairs[0::2] = keys
@@ -110,7 +100,7 @@ def apply(keyspace: "Keyspace", args: list[Any]) -> None:
     table = keyspace.tables.by_id.get(number)
     if table is not None and first > keyspace.record_version:
         keyspace.record_version = first - 1
-        _put(keyspace, table, keys, rows, None, at_ms, None, held(keyspace, keys, cold="drop"))
+        _put(keyspace, table, keys, rows, None, at_ms, None, None)
         return
     # A log over a fuzzy snapshot: what it brought may be newer.
     for version, key, row in zip(range(first, first + len(keys)), keys, rows, strict=True):
@@ -134,7 +124,9 @@ def _put(
     records = list(map(Record, map(add, map(HEADER.pack, repeat(table.id), count(first)), rows)))
     there = there or held(keyspace, keys)
     assert there is not None, "a key of another partition"
-    dictionaries, olds, nothing_expires = there
+    slots, dictionaries, olds, nothing_expires = there
+    if keyspace.blocks.firsts and int in set(map(type, olds)):
+        cold_rows.make_way(keyspace, keys, slots, olds, undo)
     if (
         at_ms is not None
         or not nothing_expires
@@ -163,8 +155,8 @@ def _put(
         keyspace.used_bytes += grown - sum(map(len, olds))
     if table.id in keyspace.tables.deltas:
         delta = keyspace.tables.deltas[table.id]
-        delta.added.update(records)
-        delta.leave_many(olds)
+        delta.added.update(zip(count(first), records))
+        delta.leave([old.version for old in olds])
     if table.indexes:
         # All are entered before any is taken out: a key that stands twice among the rows has both done.
         _enter(keyspace, table, rows, values, records)

@@ -20,8 +20,6 @@ REPLACE: Final = b"REPLACE"
 KEEP: Final = b"KEEP"
 FAIL: Final = b"FAIL"
 MODES: Final = (REPLACE, KEEP, FAIL)
-_RECORDS: Final = {*record_writes.RECORD_OR_NONE, int}
-"""Types of what may be there: an integer stands for a record that is cold."""
 
 
 def write(
@@ -37,10 +35,10 @@ def write(
 
     `values` are the rows decoded, at least as far as indexes look, `slots` those of the keys; what is not given is found out.
     """
-    there = record_writes.held(keyspace, keys, slots, cold="thaw" if mode == REPLACE else "leave")
+    there = record_writes.held(keyspace, keys, slots)
     if there is None:
         return resp.error(f"MOVED {next(slot for slot in map(slot_of, keys) if keyspace.slots[slot] is None)}")
-    if not set(map(type, there[1])) <= _RECORDS:
+    if not set(map(type, there[2])) <= record_writes.OF_TABLES:
         for key in keys:
             record_changes.record_at(keyspace, key)
         there = None

@@ -10,7 +10,7 @@ are what keeps indexes right, and `changes`. Next: `indexes`; who writes records
 """
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kubegrid.base.tables import ORDERED, Catalog, TableDefinition
@@ -93,7 +93,7 @@ class Tables:
             self.strays += 1
             return 0
         if self.deltas and number in self.deltas:
-            self.deltas[number].added.add(record)
+            self.deltas[number].enter(record)
         if not table.indexes:
             return 0
         places = table.places(record[HEADER_BYTES:])
@@ -107,7 +107,7 @@ class Tables:
         if table is None:
             return 0
         if self.deltas and number in self.deltas:
-            self.deltas[number].leave(record)
+            self.deltas[number].leave([record.version])
         if not table.indexes:
             return 0
         places = table.places(record[HEADER_BYTES:])
@@ -118,6 +118,12 @@ class Tables:
         self.count(block.number, block.size - len(block.taken))
         if self.deltas and block.number in self.deltas:
             self.deltas[block.number].enter_block(block)
+
+    def leave_block(self, number: int, versions: Sequence[int]) -> None:
+        """Cold rows of a block of this table are no longer in the keyspace."""
+        self.count(number, -len(versions))
+        if self.deltas and number in self.deltas:
+            self.deltas[number].leave(versions)
 
     def count(self, number: int, came: int) -> None:
         """So many records of a table came, or left."""

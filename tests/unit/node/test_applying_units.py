@@ -6,7 +6,7 @@ from typing import Any
 from kubegrid.base.settings import StoreSettings
 from kubegrid.node.applying import UNITS_PER_TURN, Applying, units_of
 from kubegrid.store import Keyspace
-from kubegrid.store.effects import DELETE, HASH_PUT, RECORDS
+from kubegrid.store.effects import DELETE, HASH_PUT, RECORDS, RESTORE_ROWS
 
 
 def test_effects_on_many_keys_or_fields_count_as_many() -> None:
@@ -14,6 +14,7 @@ def test_effects_on_many_keys_or_fields_count_as_many() -> None:
     assert units_of([RECORDS, [1, 1, None, *[b"key", b"row"] * 500]]) > 500
     assert units_of([b"a", b"1", HASH_PUT, [b"h", None, *[b"f", b"v"] * 300]]) > 300
     assert units_of([DELETE, [b"k"] * 1000]) > 500
+    assert units_of([RESTORE_ROWS, [[7] * 1000, range(1, 1001), [], *[b"k"] * 1000]]) > 500
 
 
 def test_large_effects_are_spread_over_turns() -> None:

@@ -8,16 +8,17 @@ from typing import Any
 import hiredis
 import pytest
 from tests.unit.node.drive import Drive
-from tests.unit.node.table_rows import JOBS
+from tests.unit.node.table_rows import JOBS, packed
 from tests.unit.store.block_scripts import load
 
 from kubegrid.base.settings import ClientSettings
 from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.tables import Catalog
-from kubegrid.node.connection import COLD_ROW_UNITS
 from kubegrid.node.server import RespServer
 from kubegrid.node.turn import TURN_UNITS, Turn
 from kubegrid.replication import Gate
+from kubegrid.store.cold_rows import OPENING_UNITS, ROW_UNITS
+from kubegrid.store.record_writes import WRITTEN_UNITS
 
 PATIENCE_S = 20
 
@@ -240,7 +241,71 @@ async def test_rows_that_are_made_records_weigh_more_of_a_turn(member: Member) -
         client.send(*[("HGET", f"jobs:j{n}", "priority") for n in range(count)])
         assert await client.replies(count) == [b"%d" % n for n in range(count)]
         units.append(sum(spent))
-    assert units[0] - units[1] == COLD_ROW_UNITS * count
+    assert units[0] - units[1] == ROW_UNITS * count + OPENING_UNITS
+
+
+async def test_the_first_rows_of_many_blocks_are_spread_over_turns(member: Member) -> None:
+    keyspace = member.drive.keyspace
+    keyspace.adopt_catalog(Catalog().create(parse_definition(None, json.dumps(JOBS | {"indexes": []}))))
+    blocks, rows = 200, 64
+    for block in range(blocks):
+        load(keyspace, "jobs", [[f"j{block}-{n}", "new", n] for n in range(rows)])
+    assert len(keyspace.blocks.firsts) == blocks
+    client = await member.connect()
+    spent: list[int] = []
+    collect = member.turn._collect
+
+    def watch(need: int) -> None:
+        spent.append(TURN_UNITS - member.turn.units_left)
+        collect(need)
+
+    member.turn._collect = watch  # type: ignore[method-assign]
+    commands = [("KG.CHANGE", f"jobs:j{n}-7", '{"increment": {"priority": 1}}') for n in range(blocks)]
+    client.send(*[(name, *rest) for name, *rest in commands])
+    assert len(await client.replies(blocks)) == blocks
+    assert max(spent) < TURN_UNITS + OPENING_UNITS + 100
+    assert sum(spent) > blocks * OPENING_UNITS
+
+
+async def test_rows_of_one_command_weigh_as_many(member: Member) -> None:
+    member.drive.keyspace.adopt_catalog(Catalog().create(parse_definition(None, json.dumps(JOBS))))
+    client = await member.connect()
+    spent: list[int] = []
+    collect = member.turn._collect
+
+    def watch(need: int) -> None:
+        spent.append(TURN_UNITS - member.turn.units_left)
+        collect(need)
+
+    member.turn._collect = watch  # type: ignore[method-assign]
+    rows, commands = 500, 20
+    client.send(
+        *[
+            ("KG.WRITE", "jobs", "0", "REPLACE", *[packed(f"j{number}-{n}", "new", n) for n in range(rows)])
+            for number in range(commands)
+        ]
+    )
+    assert len(await client.replies(commands)) == commands
+    assert sum(spent) > commands * rows * WRITTEN_UNITS
+    assert max(spent) < TURN_UNITS + rows * (WRITTEN_UNITS + 1)
+
+
+async def test_a_get_of_rows_is_counted_like_any_reading_of_them(member: Member) -> None:
+    keyspace = member.drive.keyspace
+    keyspace.adopt_catalog(Catalog().create(parse_definition(None, json.dumps(JOBS | {"indexes": []}))))
+    load(keyspace, "jobs", [[f"j{n}", "new", n] for n in range(100)])
+    client = await member.connect()
+    left: list[int] = []
+    collect = member.turn._collect
+
+    def watch(need: int) -> None:
+        left.append(member.turn.units_left)
+        collect(need)
+
+    member.turn._collect = watch  # type: ignore[method-assign]
+    client.send(*[("GET", f"jobs:j{n}") for n in range(50)])
+    assert {str(reply)[:9] for reply in await client.replies(50)} == {"WRONGTYPE"}
+    assert sum(TURN_UNITS - units for units in left) > 50 * ROW_UNITS + OPENING_UNITS
 
 
 async def test_replies_that_nobody_reads_are_bounded(member: Member) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -361,6 +362,10 @@ def loaded() -> Keyspace:
     return one
 
 
+def records(of: Keyspace) -> list[tuple[bytes, Record]]:
+    return [item for values in of.slots for item in (values or {}).items() if type(item[1]) is Record]
+
+
 def cold(of: Keyspace) -> int:
     of.validate()
     return sum(type(value) is int for values in of.slots for value in (values or {}).values())
@@ -401,6 +406,39 @@ def test_rows_that_are_kept_or_refused_stay_cold(loaded: Keyspace) -> None:
     assert load(loaded, "trades", rows_of(10), b"KEEP") == b"*3\r\n:0\r\n:0\r\n:10\r\n"
     assert load(loaded, "trades", rows_of(11), b"FAIL").startswith(b"-EXISTS")
     assert cold(loaded) == 10
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_row_that_is_replaced_or_removed_is_not_read_and_comes_back_cold(tracked: bool) -> None:
+    primary = keyspace()
+    load(primary, "trades", rows_of(10))
+    load(primary, "trades", rows_of(5, "b"))
+    as_it_was = keyspace(primary=False)  # looked at instead of the one that must not read its blocks
+    as_it_was.apply(primary.take_turn()[0])
+    if tracked:
+        primary.tables.changes.start(primary, [1])
+    write = [
+        b"KG.WRITE",
+        b"trades",
+        b"0",
+        b"REPLACE",
+        *[pack(row) for row in [*rows_of(6), *rows_of(5, "b"), ["a", 3]]],
+    ]
+    assert run(primary, *write).startswith(b"*3")
+    versions = range(8, 11)
+    removed = msgspec.msgpack.encode([[v, f"trades:{{a}}:{v - 1}"] for v in versions])
+    assert run(primary, b"KG.REWRITE", b"trades", b"0", removed) == b"*5\r\n:0\r\n:0\r\n:3\r\n:0\r\n:1\r\n"
+    assert not any(block.is_open for block in primary.blocks)
+    assert cold(primary) == 1
+    if tracked:
+        [captured] = primary.tables.changes.take().values()
+        assert captured.gone == {*range(1, 7), *versions, *range(11, 16)}
+        assert {record.row for record in captured.added.values()} == {
+            record.row for key, record in records(primary) if key != b"trades:{a}:6"
+        }
+    primary.revert(primary.take_turn()[1])
+    assert cold(primary) == 15
+    assert contents(primary) == contents(as_it_was)
 
 
 def test_a_block_is_thawed_when_more_than_half_of_it_was_touched(loaded: Keyspace) -> None:
