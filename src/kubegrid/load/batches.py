@@ -22,8 +22,8 @@ primary's loop and a backup's 3 ms each, which become a hundred where seven proc
 RECORDS_MAX = 2048
 RECORDS_BYTES = 512 * 1024
 """The same where each row becomes a record, which takes a member's loop several times as long."""
-SLOTS_TOGETHER = 8
-"""Slots among which rows are not put in order. Arrow sorts by counting, which is several times as fast, below 4096 values."""
+RADIX = 128
+"""Slots are put in order by two digits of this base: there are its square of them."""
 
 
 @dataclass(slots=True)
@@ -52,37 +52,34 @@ class Batch:
 class Dealer:
     """Deals rows out to their partitions, and in each, unless `in_order`, by slots.
 
-    A member finds a place for each key in its slot's dictionary; keys of neighbouring slots one after the other are half the
-    work of keys that jump about in memory. Rows of one slot keep their order, and with them those of one key. But an index
-    has the records of a value in the order in which they were written: rows of a table with indexes stay in the file's.
+    A member finds a place for each key in its slot's dictionary; keys of one slot one after the other are half the work of
+    keys that jump about in memory. Rows of one slot keep their order, and with them those of one key. But an index has the
+    records of a value in the order in which they were written: rows of a table with indexes stay in the file's.
     """
 
     def __init__(self, of_slot: list[int], partitions: int, *, in_order: bool = False) -> None:
         """`of_slot` says which partition has a slot."""
         self._partitions = partitions
-        self._partition_of: list[int] = []
-        if in_order:
-            self._partition_of = list(range(partitions))
-            self._groups = _uint16(array("H", of_slot))
-            return
-        groups = array("H", bytes(2 * len(of_slot)))
-        slots = sorted(range(len(of_slot)), key=of_slot.__getitem__)
-        while slots:
-            partition = of_slot[slots[0]]
-            some = [slot for slot in slots[:SLOTS_TOGETHER] if of_slot[slot] == partition]
-            for slot in some:
-                groups[slot] = len(self._partition_of)
-            self._partition_of.append(partition)
-            del slots[: len(some)]
-        self._groups = _uint16(groups)
+        self._partition_of_slot = _numbers(of_slot)
+        self._orders: list[pa.Array] = [self._partition_of_slot]
+        if not in_order:
+            ranks = [0] * len(of_slot)
+            for rank, slot in enumerate(sorted(range(len(of_slot)), key=of_slot.__getitem__)):
+                ranks[slot] = rank
+            # The last digit first, each sort stable: Arrow sorts few different values by counting, in a tenth of the time.
+            self._orders = [_numbers([rank % RADIX for rank in ranks]), _numbers([rank // RADIX for rank in ranks])]
 
     def dealt(self, rows: pa.RecordBatch, slots: pa.Array) -> list[pa.RecordBatch | None]:
         """The rows of each partition, None where it has none."""
-        groups = self._groups.take(slots)
-        places = compute.array_sort_indices(groups)  # it is stable
+        places = None
+        for order in self._orders:
+            digits = order.take(slots if places is None else slots.take(places))
+            found = compute.array_sort_indices(digits)  # it is stable
+            places = found if places is None else places.take(found)
+        assert places is not None
         counts = [0] * self._partitions
-        for one in compute.value_counts(groups).to_pylist():
-            counts[self._partition_of[one["values"]]] += one["counts"]
+        for one in compute.value_counts(self._partition_of_slot.take(slots)).to_pylist():
+            counts[one["values"]] = one["counts"]
         ends = list(accumulate(counts))
         return [
             rows.take(places.slice(end - count, count)) if count else None
@@ -114,6 +111,7 @@ def _halves(rows: pa.RecordBatch, bytes_max: int) -> Iterator[pa.RecordBatch]:
     yield from _halves(rows.slice(middle), bytes_max)
 
 
-def _uint16(values: "array[int]") -> pa.Array:
-    """Not `pa.array`, which imports NumPy and what comes with it."""
-    return pa.Array.from_buffers(pa.uint16(), len(values), [None, pa.py_buffer(values)])
+def _numbers(values: list[int]) -> pa.Array:
+    """As narrow as they can be. Not `pa.array`, which imports NumPy and what comes with it."""
+    code, kind = ("B", pa.uint8()) if max(values) < 256 else ("H", pa.uint16())
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(array(code, values))])
