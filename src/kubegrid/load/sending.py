@@ -1,4 +1,4 @@
-"""Carry batches to the partitions: one thread for each, a queue before it; what all queues hold is bounded.
+"""Carry batches to the partitions: one thread for each, a queue before it.
 
 How a batch travels is its carrier's business: over Arrow Flight (`flight_carrier`), or, where members do not have it, as
 KG.WRITE (`command_carrier`). Both find the primary, ask again through a failover, mark each batch with a request id so that it
@@ -20,8 +20,9 @@ from kubegrid.load.blocks import Position
 from kubegrid.load.checkpoint import Counts
 from kubegrid.load.errors import DuplicateError, LoadStopped
 
-QUEUED_BYTES_MAX = 48 * 2**20
-"""Of batches that wait for their partitions: about a block's, so that the next one is converted while they are written."""
+QUEUED_BYTES_MAX = 8 * 2**20
+"""Of batches that wait for their partitions when those of another block come to them. Members have work while the next block is
+read and converted, and little has to be sent again by a load that was killed."""
 LOOK_S = 0.2
 """How often who waits for a queue looks whether the load has failed meanwhile."""
 
@@ -92,14 +93,16 @@ class Sending:
     # -- the reader's side -------------------------------------------------------------------------------------------
 
     def begin_block(self, state: BlockState) -> None:
-        with self._lock:
+        """Waits while enough batches are queued. Raises what ended the load."""
+        with self._room:
+            while self.failure is None and self._queued_bytes > QUEUED_BYTES_MAX:
+                self._room.wait(LOOK_S)
             self._blocks.append(state)
+        self.check()
 
     def put(self, number: int, batch: Batch) -> None:
-        """Queue a batch; waits while enough are queued. Raises what ended the load."""
-        with self._room:
-            while self.failure is None and self._queued_bytes >= QUEUED_BYTES_MAX:
-                self._room.wait(LOOK_S)
+        """Queue a batch. Raises what ended the load."""
+        with self._lock:
             batch.block.waiting += 1
             self._queued_bytes += batch.rows.nbytes
         self._queues[number].batches.put(batch)
@@ -115,12 +118,14 @@ class Sending:
         if self.failure is not None:
             raise self.failure
 
-    def finish(self) -> None:
-        """Wait until everything queued has been answered. Raises what ended the load."""
+    def finish(self, look: Callable[[], None]) -> None:
+        """Wait until everything queued has been answered; `look` is called now and then. Raises what ended the load."""
         for one in self._queues:
             one.batches.put(None)
         for one in self._queues:
-            one.thread.join()
+            while one.thread.is_alive():
+                one.thread.join(LOOK_S)
+                look()
         self.check()
 
     def confirmed(self) -> tuple[Position | None, Counts]:
@@ -140,7 +145,7 @@ class Sending:
         """Its carrier has taken it."""
         with self._room:
             self._queued_bytes -= batch.rows.nbytes
-            if self._queued_bytes < QUEUED_BYTES_MAX:
+            if self._queued_bytes <= QUEUED_BYTES_MAX:
                 self._room.notify()
 
     def divided(self, batch: Batch, parts: int) -> None:
