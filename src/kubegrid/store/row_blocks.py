@@ -13,6 +13,7 @@ Next: `cold_rows`.
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -128,29 +129,21 @@ def units_of(args: list[Any]) -> int:
 def _enter_new(keyspace: "Keyspace", block: Block, keys: list[bytes], runs: Runs, versions: Sequence[int]) -> bool:
     """Enter the block if its cold rows' keys are new and distinct, and their slots owned; whether it was done."""
     slots = keyspace.slots
-    if any(slots[slot] is None for slot, _ in runs):
+    touched: list[Any] = [slots[slot] for slot in dict(runs)]
+    if any(values is None for values in touched):
         return False
-    start = 0
-    for slot, end in runs:
-        values: dict[bytes, Any] = slots[slot]  # type: ignore[assignment]
-        before = len(values)
-        # In C: what is there before stays, and is not counted.
-        deque(map(values.setdefault, keys[start:end], versions[start:end]), maxlen=0)
-        if len(values) - before != end - start:
-            _take_out(keyspace, keys[:end], slots_of(runs), versions)
-            return False
-        start = end
+    before = sum(map(len, touched))
+    tables = chain.from_iterable([repeat(slots[slot], count) for slot, count in runs])
+    # One look-up each, in C: what is there before stays, and then there are fewer new keys than rows.
+    deque(map(dict.setdefault, tables, keys, versions), maxlen=0)  # type: ignore[arg-type]
+    if sum(map(len, touched)) - before < len(keys):
+        for key, slot, version in zip(keys, slots_of(runs), versions, strict=True):
+            values: dict[bytes, Any] = slots[slot]  # type: ignore[assignment]
+            if values.get(key) == version:
+                del values[key]
+        return False
     _count_in(keyspace, block, keys)
     return True
-
-
-def _take_out(keyspace: "Keyspace", keys: list[bytes], slots: list[int], versions: Sequence[int]) -> None:
-    """Remove those of the keys that have these versions, which no row had before: nothing is in the books yet."""
-    for key, slot, version in zip(keys, slots, versions, strict=False):
-        values: dict[bytes, Any] = keyspace.slots[slot]  # type: ignore[assignment]
-        value = values.get(key)
-        if type(value) is int and value == version:
-            del values[key]
 
 
 def _enter_over(

@@ -2,11 +2,11 @@
 
 from binascii import crc_hqx
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import chain, groupby, repeat
 from typing import Any
 
 Runs = list[tuple[int, int]]
-"""Slots of a list of keys: each with the place where those of its keys end that follow each other."""
+"""Slots of a list of keys, each with the number of its keys that follow each other."""
 
 
 def slot_of(key: bytes) -> int:
@@ -32,17 +32,9 @@ def slot_dictionary() -> dict[bytes, Any]:
 
 def runs_of(slots: Sequence[int]) -> Runs:
     """From the slot of each key."""
-    runs: Runs = []
-    end = 0
-    for slot, some in groupby(slots):
-        end += len(list(some))
-        runs.append((slot, end))
-    return runs
+    return [(slot, len(list(some))) for slot, some in groupby(slots)]
 
 
 def slots_of(runs: Runs) -> list[int]:
     """The slot of each key."""
-    slots: list[int] = []
-    for slot, end in runs:
-        slots += [slot] * (end - len(slots))
-    return slots
+    return list(chain.from_iterable([repeat(slot, count) for slot, count in runs]))

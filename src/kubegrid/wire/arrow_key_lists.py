@@ -6,6 +6,7 @@ slots (`load.batches`), so a slot is said once for all keys that follow each oth
 """
 
 from array import array as plain_array
+from operator import sub
 
 import msgspec
 import pyarrow as pa
@@ -14,7 +15,7 @@ from pyarrow import compute
 from kubegrid.wire.arrow_packing import bytes_array, numbers
 
 Runs = list[tuple[int, int]]
-"""Slots, each with the place in the list of keys where its keys end."""
+"""Slots, each with the number of its keys that follow each other."""
 _decode_keys = msgspec.msgpack.Decoder(list[bytes]).decode
 _decode = msgspec.msgpack.Decoder(tuple[list[bytes], bytes, bytes]).decode
 _NOTHING = bytes_array([b""])[0]
@@ -57,18 +58,22 @@ def keys(spelt: pa.Array) -> list[bytes]:
 def encode_keys(spelt: pa.Array, slots: pa.Array) -> bytes:
     """Keys with their slots, which are uint16."""
     runs = compute.run_end_encode(slots)
-    parts = [b"\x93", _list_head(len(spelt)), _data(spelt)]
-    for numbers_of_runs in (runs.values, runs.run_ends):
-        data = plain_array("H" if numbers_of_runs.type == pa.uint16() else "i", numbers(numbers_of_runs)).tobytes()
-        parts += (b"\xc6" + len(data).to_bytes(4), data)
-    return b"".join(parts)
+    ends = numbers(runs.run_ends)
+    of_runs = plain_array("H", numbers(runs.values)).tobytes()
+    counts = plain_array("i", map(sub, ends, [0, *ends])).tobytes()
+    return b"".join(
+        (b"\x93", _list_head(len(spelt)), _data(spelt), _binary_head(of_runs), of_runs, _binary_head(counts), counts)
+    )
 
 
 def decode_keys(data: bytes | memoryview) -> tuple[list[bytes], Runs]:
     """What `encode_keys` was given, as a list, and runs of slots."""
-    listed, slots, ends = _decode(data)
-    of_runs, run_ends = plain_array("H", slots), plain_array("i", ends)
-    return listed, list(zip(of_runs, run_ends, strict=True))
+    listed, slots, counts = _decode(data)
+    return listed, list(zip(plain_array("H", slots), plain_array("i", counts), strict=True))
+
+
+def _binary_head(data: bytes) -> bytes:
+    return b"\xc6" + len(data).to_bytes(4)
 
 
 def _list_head(count: int) -> bytes:
