@@ -15,7 +15,7 @@ from pyarrow import compute
 from kubegrid.load.blocks import Position
 from kubegrid.load.checkpoint import Counts
 
-BATCH_ROWS = 8192
+BATCH_ROWS = 12_288
 BATCH_BYTES = 1024 * 1024
 """A batch has at most so many of both (a single row may be longer), as long as members keep such rows as columns. It takes a
 primary's loop and a backup's 3 ms each, which become a hundred where seven processes share two cores."""

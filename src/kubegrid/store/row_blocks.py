@@ -130,7 +130,7 @@ def _enter_new(keyspace: "Keyspace", block: Block, keys: list[bytes], runs: Runs
     """Enter the block if its cold rows' keys are new and distinct, and their slots owned; whether it was done."""
     slots = keyspace.slots
     touched: list[Any] = [slots[slot] for slot in dict(runs)]
-    if any(values is None for values in touched):
+    if any(values is None for values in touched) or keys[0] in touched[0]:
         return False
     before = sum(map(len, touched))
     tables = chain.from_iterable([repeat(slots[slot], count) for slot, count in runs])
