@@ -21,7 +21,7 @@ from kubegrid.cli import program
 from kubegrid.load.checkpoint import CheckpointFile
 
 ROWS = 3000
-LONG_ROWS = 700_000
+LONG_ROWS = 1_000_000
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from kubegrid.client.bulk.progress import Position
 
 BLOCK_BYTES = 2**22
 """Text that is parsed at once: some 40,000 rows of 100 bytes."""
-BLOCK_ROWS = 262_144
+BLOCK_ROWS = 524_288
 DECODED_BYTES = 32 * 2**20
 """At most so many rows of a Parquet file are decoded at once, and about so many bytes. The more there are, the more of them go
 into each slot, and rows of one slot are written together (`batches.Dealer`)."""

@@ -3,7 +3,7 @@
     source → blocks → sift (convert and encode) → batches by partition → `sending`
                             └ bad rows → their file, or the end of the load
 
-The reader works in the calling thread and is at most a few batches ahead of each partition, so that memory does not depend
+The reader works in the calling thread and is at most a block and a few batches ahead of the partitions: memory does not depend
 on the file's size. Whatever ends a load early (Ctrl-C, a bad row, the grid), what was sent before is waited for, and the
 checkpoint says from where `--resume` goes on.
 """
@@ -112,7 +112,7 @@ class Load:
     def _finish(self, bulk: BulkWrite, failure: BaseException | None) -> BaseException | None:
         """Wait for what is under way; a second Ctrl-C ends the waiting. What ended the load, in its own words."""
         try:
-            bulk.finish()
+            bulk.finish(lambda: self._remember(bulk.sending))
         except BaseException as error:
             failure = failure or error
         return _stopped(failure) if isinstance(failure, ClientError) else failure

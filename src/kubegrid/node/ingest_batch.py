@@ -15,8 +15,10 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from kubegrid.base.tables import TableDefinition
+from kubegrid.store.slots import runs_of
 from kubegrid.wire import resp
-from kubegrid.wire.arrow_blocks import encode_columns, encode_keys
+from kubegrid.wire.arrow_blocks import encode_columns
+from kubegrid.wire.arrow_key_lists import decode_keys
 from kubegrid.wire.arrow_rows import ArrowRows
 
 BATCH_ROWS = 16_384
@@ -59,7 +61,7 @@ class Lane:
 class Prepared:
     """Rows that were admitted: as columns, with keys and slots; as rows when they are wanted, or from the beginning."""
 
-    __slots__ = ("_encoder", "_rows", "asked", "columns", "columns_bytes", "keys", "keys_bytes", "slots")
+    __slots__ = ("_encoder", "_rows", "asked", "columns", "columns_bytes", "keys", "keys_bytes", "runs")
 
     def __init__(self, encoder: ArrowRows, data: Any, *, as_rows: bool) -> None:
         """Checks everything; `as_rows`: it is known that they cannot stay columns. Raises TableError, TooLarge."""
@@ -72,13 +74,14 @@ class Prepared:
         """Whether the rows were wanted."""
         self.columns_bytes = self.keys_bytes = b""
         if as_rows:
-            rows, self.keys, self.slots, values = encoder.admit(data)
+            rows, self.keys, slots, values = encoder.admit(data)
+            self.runs = runs_of(slots)
             self.columns = None
             self._keep(rows, values)
             return
-        self.columns, self.keys, self.slots = encoder.admit_columns(data)
+        self.columns, self.keys_bytes = encoder.admit_columns(data)
+        self.keys, self.runs = decode_keys(self.keys_bytes)
         self.columns_bytes = encode_columns(self.columns)
-        self.keys_bytes = encode_keys(self.keys, self.slots)
         if len(self.keys) > 1 and len(self.columns_bytes) > BATCH_BYTES:
             raise TooLarge(f"a batch whose columns have more than {BATCH_BYTES} bytes; send fewer rows at once")
 

@@ -75,6 +75,8 @@ RESTORE_CLIENT: Final = 7
 """[client, its requests by reference]."""
 RESTORE_ROWS: Final = 8
 """[slots, versions, blocks, key …]: these keys held cold rows with these versions, of these blocks, by reference."""
+RESTORE_NOTHING: Final = 9
+"""[key …]: these keys held nothing."""
 
 MANY_ARGUMENTS: Final = 100
 """Of an effect, above which counting their bytes one by one would be felt."""

@@ -149,6 +149,9 @@ def revert(keyspace: "Keyspace", undo: list[Any]) -> None:
             keyspace.place(slot_of(args[0]), args[0], args[1], args[2])
         elif code == op.RESTORE_EXPIRY:
             keyspace._set_at(slot_of(args[0]), args[0], args[1])
+        elif code == op.RESTORE_NOTHING:
+            for key in args:
+                keyspace.place(slot_of(key), key, None, None)
         elif code == op.RESTORE_ROWS:
             cold_rows.bring_back(keyspace, *args)
         elif code == op.RESTORE_TABLES:

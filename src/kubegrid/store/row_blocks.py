@@ -11,17 +11,19 @@ snapshot was cut after the table was dropped, so its rows count as missing, and 
 Next: `cold_rows`.
 """
 
+from collections import deque
 from collections.abc import Sequence
-from operator import is_not
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from kubegrid.store import cold_rows, record_writes, row_batches
 from kubegrid.store.blocks import Block
-from kubegrid.store.effects import BLOCK
+from kubegrid.store.effects import BLOCK, RESTORE_NOTHING
 from kubegrid.store.memory import COLD_ROW_BYTES, KEY_OVERHEAD_BYTES
 from kubegrid.store.records import Record
+from kubegrid.store.slots import Runs, runs_of, slots_of
 
 if TYPE_CHECKING:
     from kubegrid.store.keyspace import Keyspace
@@ -40,11 +42,12 @@ class Prepared(Protocol):
     """A batch of rows that was admitted, as columns and, if they are wanted, as rows."""
 
     keys: list[bytes]
-    slots: list[int]
+    runs: Runs
+    """Their slots."""
     columns_bytes: bytes
     """The settled columns, by `wire.arrow_blocks.encode_columns`."""
     keys_bytes: bytes
-    """Keys and slots, by `encode_keys`."""
+    """Keys and slots, by `wire.arrow_key_lists.encode_keys`."""
 
     def rows(self) -> tuple[list[bytes], Sequence[Sequence[Any]] | None]:
         """The packed rows, and their values as far as indexes look."""
@@ -54,31 +57,29 @@ def write(keyspace: "Keyspace", table: "Table", mode: bytes, prepared: Prepared)
     """Put the rows, as one effect; the reply of KG.WRITE, `[first version, written, kept]` or `-MOVED`. Raises TableError."""
     keys = prepared.keys
     if keyspace.tables.strays:
-        cold_rows.remove_strays_at(keyspace, keys, prepared.slots)
+        cold_rows.remove_strays_at(keyspace, keys, slots_of(prepared.runs))
     if len(keys) >= BLOCK_ROWS_MIN and table.definition.columnar:
         first = _write_block(keyspace, table, prepared)
         if first:
             return b"*3\r\n:%d\r\n:%d\r\n:0\r\n" % (first, len(keys))
     rows, values = prepared.rows()
-    return row_batches.write(keyspace, table, mode, rows, keys, values, prepared.slots)
+    return row_batches.write(keyspace, table, mode, rows, keys, values, slots_of(prepared.runs))
 
 
 def _write_block(keyspace: "Keyspace", table: "Table", prepared: Prepared) -> int:
     """The first version; 0, and nothing done: a slot that is not owned, a key that exists or stands there twice."""
-    keys, slots = prepared.keys, prepared.slots
+    keys, runs = prepared.keys, prepared.runs
     rows = keyspace.blocks.rows_of(table.definition, len(table.definition.columns))
     first = keyspace.record_version + 1
     block = Block(table.id, first, len(keys), prepared.columns_bytes, rows)
-    if not _enter_new(keyspace, block, keys, slots, range(first, block.end)):
+    if not _enter_new(keyspace, block, keys, runs, range(first, block.end)):
         return 0
     now_ms, used_ms = keyspace.now_ms, keyspace.used_ms
-    for slot in slots:
+    for slot, _ in runs:
         used_ms[slot] = now_ms
     if keyspace.recording:
         keyspace.effects += (BLOCK, [table.id, first, block.width, block.data, prepared.keys_bytes, b""])
-        pairs: list[Any] = [None] * (2 * len(keys))
-        pairs[0::2] = keys
-        keyspace.undo += pairs
+        keyspace.undo += (RESTORE_NOTHING, keys)
     record_writes.announce(keyspace, table, keys)
     return first
 
@@ -89,20 +90,25 @@ def apply(keyspace: "Keyspace", args: list[Any]) -> None:
     table = keyspace.tables.by_id.get(number)
     if table is None:  # the snapshot's version counter is past its rows' versions, too
         return
-    from kubegrid.wire.arrow_blocks import decode_columns, decode_keys
+    from kubegrid.wire.arrow_blocks import decode_columns
+    from kubegrid.wire.arrow_key_lists import decode_keys
 
     rows = keyspace.blocks.rows_of(table.definition, width)
-    keys, slots = decode_keys(packed_keys) if packed_keys else rows.keys(decode_columns(data))
+    if packed_keys:
+        keys, runs = decode_keys(packed_keys)
+    else:
+        keys, slots = rows.keys(decode_columns(data))
+        runs = runs_of(slots)
     block = Block(number, first, len(keys), data, rows, _places_of(packed_taken) if packed_taken else ())
     versions: Sequence[int] = range(first, block.end)
     if block.taken:
-        places = block.cold()
-        keys, slots = [keys[place] for place in places], [slots[place] for place in places]
+        places, slots = block.cold(), slots_of(runs)
+        keys, runs = [keys[place] for place in places], runs_of([slots[place] for place in places])
         versions = [first + place for place in places]
     if keyspace.blocks.overlap(first, block.size):
-        _place_records(keyspace, block, keys, slots, versions)
-    elif not _enter_new(keyspace, block, keys, slots, versions):
-        _enter_over(keyspace, block, keys, slots, versions)
+        _place_records(keyspace, block, keys, slots_of(runs), versions)
+    elif not _enter_new(keyspace, block, keys, runs, versions):
+        _enter_over(keyspace, block, keys, slots_of(runs), versions)
     keyspace.record_version = max(keyspace.record_version, block.end - 1)
     if keyspace.watched:
         for key in keys:
@@ -120,20 +126,21 @@ def units_of(args: list[Any]) -> int:
     return len(args[4] or args[3]) // KEY_BYTES_PER_UNIT
 
 
-def _enter_new(
-    keyspace: "Keyspace", block: Block, keys: list[bytes], slots: list[int], versions: Sequence[int]
-) -> bool:
+def _enter_new(keyspace: "Keyspace", block: Block, keys: list[bytes], runs: Runs, versions: Sequence[int]) -> bool:
     """Enter the block if its cold rows' keys are new and distinct, and their slots owned; whether it was done."""
-    tables: list[Any] = list(map(keyspace.slots.__getitem__, slots))
-    if None in tables or keys[0] in tables[0]:
+    slots = keyspace.slots
+    touched: list[Any] = [slots[slot] for slot in dict(runs)]
+    if any(values is None for values in touched) or keys[0] in touched[0]:
         return False
-    versions = list(versions)
-    # One look-up each, in C: what is there before comes back, and is not the version.
-    there = list(map(dict.setdefault, tables, keys, versions))
-    if any(map(is_not, there, versions)):
-        for table, key, value, version in zip(tables, keys, there, versions, strict=True):
-            if value is version:
-                del table[key]
+    before = sum(map(len, touched))
+    tables = chain.from_iterable([repeat(slots[slot], count) for slot, count in runs])
+    # One look-up each, in C: what is there before stays, and then there are fewer new keys than rows.
+    deque(map(dict.setdefault, tables, keys, versions), maxlen=0)  # type: ignore[arg-type]
+    if sum(map(len, touched)) - before < len(keys):
+        for key, slot, version in zip(keys, slots_of(runs), versions, strict=True):
+            values: dict[bytes, Any] = slots[slot]  # type: ignore[assignment]
+            if values.get(key) == version:
+                del values[key]
         return False
     _count_in(keyspace, block, keys)
     return True
@@ -171,7 +178,7 @@ def _place_records(
 def _count_in(keyspace: "Keyspace", block: Block, keys: list[bytes]) -> None:
     """Its cold rows' keys are in the slots: enter it in the books."""
     keyspace.key_count += len(keys)
-    keyspace.used_bytes += block.cost + sum(map(len, keys)) + (KEY_OVERHEAD_BYTES + COLD_ROW_BYTES) * len(keys)
+    keyspace.used_bytes += block.cost + len(b"".join(keys)) + (KEY_OVERHEAD_BYTES + COLD_ROW_BYTES) * len(keys)
     keyspace.record_version = max(keyspace.record_version, block.end - 1)
     keyspace.tables.enter_block(block)
     keyspace.blocks.enter(block)

@@ -1,7 +1,12 @@
 """Which slot a key belongs to: the Redis Cluster rule, CRC16 of the key, or of its `{tag}` when it has one."""
 
 from binascii import crc_hqx
+from collections.abc import Sequence
+from itertools import chain, groupby, repeat
 from typing import Any
+
+Runs = list[tuple[int, int]]
+"""Slots of a list of keys, each with the number of its keys that follow each other."""
 
 
 def slot_of(key: bytes) -> int:
@@ -23,3 +28,13 @@ def slot_dictionary() -> dict[bytes, Any]:
     values: dict[bytes, Any] = {b"": []}
     values.clear()
     return values
+
+
+def runs_of(slots: Sequence[int]) -> Runs:
+    """From the slot of each key."""
+    return [(slot, len(list(some))) for slot, some in groupby(slots)]
+
+
+def slots_of(runs: Runs) -> list[int]:
+    """The slot of each key."""
+    return list(chain.from_iterable([repeat(slot, count) for slot, count in runs]))

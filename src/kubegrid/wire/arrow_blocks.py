@@ -1,17 +1,15 @@
-"""Rows that stay columns until somebody touches them: one packed row, many, their keys; and columns and keys as bytes.
+"""Rows that stay columns until somebody touches them: one packed row, many, their keys; and columns as bytes.
 
 A store that keeps settled columns (`arrow_rows.ArrowRows.settle`) asks here for the rows that KG.WRITE would have kept, byte
 for byte. Columns travel to backups as one stream of Arrow's IPC, which is read where it lies; keys travel beside them, because
 spelling them again costs more than reading them.
 """
 
-from array import array as plain_array
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-import msgspec
 import pyarrow as pa
 
 from kubegrid.base.column_type import ColumnType
@@ -24,8 +22,8 @@ _EPOCHS: Final = {
     "TIMESTAMP": datetime(1970, 1, 1),
     "TIMESTAMP WITH TIME ZONE": datetime(1970, 1, 1, tzinfo=UTC),
 }
-_keys_encoder = msgspec.msgpack.Encoder()
-_keys_decode = msgspec.msgpack.Decoder(tuple[list[bytes], bytes]).decode
+_END: Final = b"\xff\xff\xff\xff\0\0\0\0"
+"""Of a stream of Arrow's IPC."""
 
 
 class BlockRows:
@@ -63,30 +61,13 @@ class BlockRows:
 
 def encode_columns(batch: pa.RecordBatch) -> bytes:
     """As one stream of Arrow's IPC."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+    return b"".join((batch.schema.serialize(), batch.serialize(), _END))
 
 
 def decode_columns(data: bytes | memoryview) -> pa.RecordBatch:
     """The columns, which refer to `data`: nothing is copied. For what `encode_columns` made, not for what a stranger sent."""
     with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
         return reader.read_next_batch()
-
-
-def encode_keys(keys: pa.Array | list[bytes], slots: Sequence[int]) -> bytes:
-    """Keys with their slots."""
-    listed = keys if isinstance(keys, list) else keys.to_pylist()
-    return _keys_encoder.encode((listed, plain_array("H", slots).tobytes()))
-
-
-def decode_keys(data: bytes | memoryview) -> tuple[list[bytes], list[int]]:
-    """What `encode_keys` was given, as lists."""
-    keys, packed = _keys_decode(data)
-    slots = plain_array("H")
-    slots.frombytes(packed)
-    return keys, slots.tolist()
 
 
 def _always(value: Any) -> Callable[[int], Any]:

@@ -15,7 +15,9 @@ from pyarrow import compute
 from kubegrid.base.record_keys import encode
 from kubegrid.base.table_errors import BadKey, shown
 from kubegrid.base.tables import KEY_BYTES_MAX, TableDefinition
+from kubegrid.wire import arrow_key_lists
 from kubegrid.wire.arrow_integer_slots import IntegerSlots
+from kubegrid.wire.arrow_key_lists import Spelling
 from kubegrid.wire.arrow_packing import by_distinct, bytes_array, check_years, constant, timestamp_texts
 
 _ENCODED: Final = ((b"%", b"%25"), (b":", b"%3A"), (b"{", b"%7B"), (b"}", b"%7D"))
@@ -30,24 +32,25 @@ class ArrowKeys:
         self._definition = definition
         self._columns = [definition.column(name) for name in definition.key]
         self._together = len(definition.partition_by)
-        words = (b":", b"{", b"}:", b"}", definition.name.encode() + b":", definition.name.encode() + b":{", b"Z", b"")
+        words = (b":", b"}:", b"}", b"Z", b"")
         self._words: dict[bytes, Any] = {word: bytes_array([word])[0] for word in words}
+        self._spelling = Spelling(definition.name.encode() + (b":{" if definition.partition_by else b":"))
         self._integer_slots = IntegerSlots(definition.name.encode() + b":")
 
     def keys(self, columns: dict[str, pa.Array]) -> tuple[pa.Array, pa.Array | None]:
-        """The keys, as Arrow's binary; and what decides about their slots, where that is a part of them. Raises BadKey."""
+        """The keys, as `arrow_key_lists` has them; and what decides about their slots, where that is a part of them.
+        Raises BadKey."""
         texts = [self._texts(columns[column.name], column.type) for column in self._columns]
-        name = self._definition.name.encode()
         if not self._together:
-            tags = None
-            made = self._joined(self._words[name + b":"], self._joined(*texts, by=b":"))
+            tags, made = None, self._joined(*texts, by=b":")
         else:
             tags = self._joined(*texts[: self._together], by=b":")
             rest = texts[self._together :]
-            parts = [self._words[name + b":{"], tags, self._words[b"}:" if rest else b"}"]]
-            made = self._joined(*parts, *([self._joined(*rest, by=b":")] if rest else []))
+            made = self._joined(
+                tags, self._words[b"}:" if rest else b"}"], *([self._joined(*rest, by=b":")] if rest else [])
+            )
         self._check(made, tags)
-        return made, tags
+        return self._spelling.spelt(made), tags
 
     def slots(self, columns: dict[str, pa.Array], made: tuple[pa.Array, pa.Array | None] | None = None) -> pa.Array:
         """The slots of the rows, as uint16; `made` is what `keys` gave, if it was asked. Raises BadKey."""
@@ -55,9 +58,9 @@ class ArrowKeys:
             slots = self._integer_slots.of(columns[self._columns[0].name])
             if slots is not None:
                 return slots
-        keys, tags = self.keys(columns) if made is None else made
+        spelt, tags = self.keys(columns) if made is None else made
         if tags is None:
-            return _hashed(keys.to_pylist())
+            return _hashed(arrow_key_lists.keys(spelt))
         coded = tags.dictionary_encode()
         return _hashed(coded.dictionary.to_pylist()).take(coded.indices)
 
@@ -91,11 +94,12 @@ class ArrowKeys:
             texts = compute.replace_substring_regex(texts, r"(\.\d*?)0+$", r"\1")
         return self._joined(compute.cast(texts, pa.binary()), self._words[b"Z"])
 
-    def _check(self, keys: pa.Array, tags: pa.Array | None) -> None:
-        longest = compute.max(compute.binary_length(keys)).as_py() or 0
+    def _check(self, made: pa.Array, tags: pa.Array | None) -> None:
+        prefix = self._spelling.prefix
+        longest = len(prefix) + (compute.max(compute.binary_length(made)).as_py() or 0)
         table = self._definition.name
         if longest > KEY_BYTES_MAX:
-            text = shown(keys[0].as_py()) if len(keys) == 1 else "a key"
+            text = shown(prefix + made[0].as_py()) if len(made) == 1 else "a key"
             raise BadKey(f"table {table}: {text} is longer than {KEY_BYTES_MAX} bytes")
         if tags is not None and compute.min(compute.binary_length(tags)).as_py() == 0:
             column = self._columns[0].name

@@ -18,7 +18,8 @@ from pyarrow import compute
 from kubegrid.base.nearest import hint
 from kubegrid.base.table_errors import BadValue, TableError
 from kubegrid.base.tables import RECORD_BYTES_MAX, Column, TableDefinition
-from kubegrid.wire import arrow_columns
+from kubegrid.wire import arrow_columns, arrow_key_lists
+from kubegrid.wire.arrow_key_lists import encode_keys
 from kubegrid.wire.arrow_keys import ArrowKeys
 from kubegrid.wire.arrow_packing import NIL, bytes_array, check_years, listed, numbers, packed
 from kubegrid.wire.rows import packed_value
@@ -44,11 +45,10 @@ class Rows(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """Of one batch: settled columns, and the keys and slots of their rows."""
+    """Of one batch: settled columns, and the keys and slots of their rows, by `arrow_key_lists.encode_keys`."""
 
     columns: pa.RecordBatch
-    keys: list[bytes]
-    slots: list[int]
+    keys: bytes
 
 
 class ArrowRows:
@@ -113,13 +113,13 @@ class ArrowRows:
 
     def _admitted_columns(self, given: pa.Table | pa.RecordBatch) -> Columns:
         columns = self.settle(given)
-        keys, slots = self._keys_and_slots(columns)
+        made = self._keys.keys(columns)
         self._check(columns, len(given))
-        return Columns(self._batch(columns), keys, slots)
+        return Columns(self._batch(columns), encode_keys(made[0], self._keys.slots(columns, made)))
 
     def _keys_and_slots(self, columns: dict[str, pa.Array]) -> tuple[list[bytes], list[int]]:
         made = self._keys.keys(columns)
-        return made[0].to_pylist(), numbers(self._keys.slots(columns, made))
+        return arrow_key_lists.keys(made[0]), numbers(self._keys.slots(columns, made))
 
     def _batch(self, columns: dict[str, pa.Array]) -> pa.RecordBatch:
         schema = pa.schema([self.schema.field(name) for name in columns])

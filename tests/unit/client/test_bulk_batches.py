@@ -40,6 +40,7 @@ def test_each_row_goes_to_its_partition_and_rows_of_a_slot_or_all_of_them_keep_t
         places = [] if rows is None else rows.column("n").to_pylist()
         assert all(of_slot[slots[place]] == partition for place in places)
         assert not in_order or places == sorted(places)
+        assert in_order or [slots[place] for place in places] == sorted(slots[place] for place in places)
         for slot in set(slots):
             of_one = [place for place in places if slots[place] == slot]
             assert of_one == sorted(of_one)

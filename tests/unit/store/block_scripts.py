@@ -9,7 +9,9 @@ from kubegrid.base.table_errors import TableError
 from kubegrid.base.tables import TableDefinition
 from kubegrid.store import Keyspace, row_batches, row_blocks
 from kubegrid.store.record_changes import refusal
-from kubegrid.wire.arrow_blocks import encode_columns, encode_keys
+from kubegrid.store.slots import slots_of
+from kubegrid.wire.arrow_blocks import encode_columns
+from kubegrid.wire.arrow_key_lists import decode_keys
 from kubegrid.wire.arrow_rows import ArrowRows
 
 
@@ -19,10 +21,9 @@ class Prepared:
     def __init__(self, definition: TableDefinition, given: pa.Table) -> None:
         self._encoder = ArrowRows(definition)
         self._given = given
-        columns, _ = self._encoder.prepare(given)
-        self.keys, self.slots = self._encoder.keys(columns)
+        columns, self.keys_bytes = self._encoder.admit_columns(given)
+        self.keys, self.runs = decode_keys(self.keys_bytes)
         self.columns_bytes = encode_columns(columns)
-        self.keys_bytes = encode_keys(self.keys, self.slots)
 
     def rows(self) -> tuple[list[bytes], Any]:
         made = self._encoder.admit(self._given)
@@ -46,6 +47,6 @@ def load(
         if whole:
             return row_blocks.write(on, table, mode, prepared)
         packed, values = prepared.rows()
-        return row_batches.write(on, table, mode, packed, prepared.keys, values, prepared.slots)
+        return row_batches.write(on, table, mode, packed, prepared.keys, values, slots_of(prepared.runs))
     except TableError as error:
         return refusal(error)

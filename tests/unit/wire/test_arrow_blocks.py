@@ -1,4 +1,4 @@
-"""Columns give the rows that KG.WRITE would keep, one or many; columns and keys come back from bytes as they were."""
+"""Columns give the rows that KG.WRITE would keep, one or many; columns come back from bytes as they were."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.unit.wire.test_arrow_rows import arrow_value, column
 from tests.unit.wire.test_rows import EVERY, EVERY_TYPE, NAMES, TRADES
 
 from kubegrid.base.table_definitions import parse_definition
-from kubegrid.wire.arrow_blocks import BlockRows, decode_columns, decode_keys, encode_columns, encode_keys
+from kubegrid.wire.arrow_blocks import BlockRows, decode_columns, encode_columns
 from kubegrid.wire.arrow_rows import ArrowRows
 from kubegrid.wire.rows import RowCodec
 
@@ -77,15 +77,6 @@ def test_columns_refer_to_the_bytes_they_were_read_from() -> None:
     assert read.equals(batch)
     assert decode_columns(encode_columns(batch.slice(990))).equals(batch.slice(990))
     assert len(encode_columns(batch.slice(990))) < 1000
-
-
-@STEADY
-@given(st.lists(st.tuples(st.binary(max_size=30), st.integers(0, 16383))))
-def test_keys_and_slots_come_back(pairs: list[tuple[bytes, int]]) -> None:
-    keys, slots = [key for key, _ in pairs], [slot for _, slot in pairs]
-    expected = (keys, slots)
-    assert decode_keys(encode_keys(keys, slots)) == expected
-    assert decode_keys(memoryview(encode_keys(pa.array(keys, pa.binary()), slots))) == expected
 
 
 def test_values_that_arrow_knows_no_type_for_are_read_at_their_place() -> None:

@@ -1,4 +1,4 @@
-"""Carry batches to the partitions: one thread for each, a bounded queue before it.
+"""Carry batches to the partitions: one thread for each, a queue before it.
 
 How a batch travels is its carrier's business: over Arrow Flight (`flight_carrier`), or, where members do not have it, as
 KG.WRITE (`command_carrier`). Both find the primary, ask again through a failover, mark each batch with a request id so that it
@@ -17,8 +17,9 @@ from kubegrid.client.bulk.batches import Batch, BlockState
 from kubegrid.client.bulk.progress import Counts, Position
 from kubegrid.client.caller import Caller
 
-QUEUE_BATCHES = 4
-"""Batches that wait for one partition: some MiB at most, and work enough while the next block is converted."""
+QUEUED_BYTES_MAX = 8 * 2**20
+"""Of batches that wait for their partitions when those of another block come to them. Members have work while the next block is
+read and converted, and little has to be sent again by a load that was killed."""
 LOOK_S = 0.2
 """How often who waits for a queue looks whether the others have failed meanwhile."""
 
@@ -34,7 +35,7 @@ class BatchQueue:
     def __init__(self, sending: "Sending", slot: int, carrier: Carrier) -> None:
         self.slot = slot
         self.ended = False
-        self.batches: queue.Queue[Batch | None] = queue.Queue(QUEUE_BATCHES)
+        self.batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._sending = sending
         self._carrier = carrier
         self.thread = threading.Thread(target=self._run, daemon=True, name=f"load-{slot}")
@@ -47,7 +48,10 @@ class BatchQueue:
             batch = self.batches.get(timeout=LOOK_S) if wait else self.batches.get_nowait()
         except queue.Empty:
             return None
-        self.ended = batch is None
+        if batch is None:
+            self.ended = True
+        else:
+            self._sending.left_queue(batch)
         return batch
 
     def _run(self) -> None:
@@ -67,6 +71,8 @@ class Sending:
         self.failure: BaseException | None = None
         self._advance = advance
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._queued_bytes = 0
         self._blocks: deque[BlockState] = deque()
         self._confirmed = Counts()
         self._position: Position | None = None
@@ -84,23 +90,20 @@ class Sending:
     # -- the reader's side -------------------------------------------------------------------------------------------
 
     def begin_block(self, state: BlockState) -> None:
-        with self._lock:
+        """Waits while enough batches are queued. Raises what ended the load."""
+        with self._room:
+            while self.failure is None and self._queued_bytes > QUEUED_BYTES_MAX:
+                self._room.wait(LOOK_S)
             self._blocks.append(state)
-
-    def put(self, number: int, batch: Batch) -> None:
-        """Queue a batch; waits while its partition has enough. Raises what ended the load."""
-        with self._lock:
-            batch.block.waiting += 1
-        self._put(number, batch)
         self.check()
 
-    def _put(self, number: int, batch: Batch | None) -> None:
-        while self.failure is None:
-            try:
-                self._queues[number].batches.put(batch, timeout=LOOK_S)
-                return
-            except queue.Full:
-                continue
+    def put(self, number: int, batch: Batch) -> None:
+        """Queue a batch. Raises what ended the load."""
+        with self._lock:
+            batch.block.waiting += 1
+            self._queued_bytes += batch.rows.nbytes
+        self._queues[number].batches.put(batch)
+        self.check()
 
     def end_block(self, state: BlockState) -> None:
         """All of its batches are queued."""
@@ -112,12 +115,14 @@ class Sending:
         if self.failure is not None:
             raise self.failure
 
-    def finish(self) -> None:
-        """Wait until everything queued has been answered. Raises what ended the load."""
-        for number in range(len(self._queues)):
-            self._put(number, None)
+    def finish(self, look: Callable[[], None]) -> None:
+        """Wait until everything queued has been answered; `look` is called now and then. Raises what ended the load."""
         for one in self._queues:
-            one.thread.join()
+            one.batches.put(None)
+        for one in self._queues:
+            while one.thread.is_alive():
+                one.thread.join(LOOK_S)
+                look()
         self.check()
 
     def confirmed(self) -> tuple[Position | None, Counts]:
@@ -132,6 +137,13 @@ class Sending:
         with self._lock:
             if self.failure is None:
                 self.failure = error
+
+    def left_queue(self, batch: Batch) -> None:
+        """Its carrier has taken it."""
+        with self._room:
+            self._queued_bytes -= batch.rows.nbytes
+            if self._queued_bytes <= QUEUED_BYTES_MAX:
+                self._room.notify()
 
     def divided(self, batch: Batch, parts: int) -> None:
         """A batch goes on as so many parts, each of which will be answered."""

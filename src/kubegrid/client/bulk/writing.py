@@ -35,6 +35,10 @@ def nothing(rows: int, share: float) -> None:
     """For who does not show how far it is."""
 
 
+def no_look() -> None:
+    """For who only waits."""
+
+
 class BulkWrite:
     """Into one table. `finish` it, whatever happened; what `sending` was given up to a failure stays written.
 
@@ -81,9 +85,9 @@ class BulkWrite:
                         self.sending.put(number, Batch(state, rows, size * len(rows) / total))
         self.sending.end_block(state)
 
-    def finish(self) -> None:
-        """Wait until everything was answered. Raises what ended the write."""
-        self.sending.finish()
+    def finish(self, look: Callable[[], None] = no_look) -> None:
+        """Wait until everything was answered; `look` is called now and then. Raises what ended the write."""
+        self.sending.finish(look)
 
 
 def write(
