@@ -19,6 +19,7 @@ from kubegrid.flight.prepared import BOUND_ROWS_MAX, PreparedStatements
 from kubegrid.flight.service import Service
 from kubegrid.flight.statements import Statements
 from kubegrid.sql.errors import Cancelled, NotSupported, TooMuch, WriteRefused
+from kubegrid.wire import row_streams
 from kubegrid.wire.sql_tickets import Statement, TicketError
 
 MESSAGE_BYTES_MAX = 64 * 2**20
@@ -42,7 +43,7 @@ class Puts:
         """Raises SqlError, TicketError. What was acknowledged before stays."""
         path = [part.decode("utf-8", "replace") for part in descriptor.path or ()]
         if path:
-            if path[0] == tickets.ROWS:
+            if path[0] == row_streams.ROWS:
                 with self._calls.call(ROWS, context) as call:
                     self._service.ingest().serve(path[1:], reader, writer, call.cancelled)
                 return

@@ -21,8 +21,6 @@ CANCEL = "kubegrid.cancel"
 """Action: end a running statement by its id. Ids are long and random: who knows one may end it."""
 TABLE = "table"
 """First word of the path of a descriptor that names a table."""
-ROWS = "rows"
-"""First word of the path of rows that are all of the partition of the member that gets them (`kubegrid load`)."""
 TICKET_BYTES_MAX = 4 * 2**20
 """Of a ticket, a command or an action's body: a statement of the longest kind with its parameters, and some room."""
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 from kubegrid.base.tables import TableDefinition
 from kubegrid.store.slots import runs_of
@@ -20,6 +20,7 @@ from kubegrid.wire import resp
 from kubegrid.wire.arrow_blocks import encode_columns
 from kubegrid.wire.arrow_key_lists import decode_keys
 from kubegrid.wire.arrow_rows import ArrowRows
+from kubegrid.wire.row_streams import SPLIT, UNKNOWN, Identity
 
 BATCH_ROWS = 16_384
 """Rows of one entry: some 5 ms of the serving loop, as long as they stay columns."""
@@ -30,23 +31,11 @@ RECORDS_MAX = 2048
 RECORD_BYTES = 1024 * 1024
 """Bytes of these records, as far as rows can be cut."""
 
-UNKNOWN = "UNKNOWN"
-"""Begins the reply to what was executed, or may have been, and will not be confirmed: ask again with the same id."""
-SPLIT = "SPLIT"
-"""Begins the reply to a batch that is too large to be executed at once: nothing was done, send its parts with new ids."""
 _numbers = count(1 << 41)
 
 
 class TooLarge(Exception):
     """Of a batch. Nothing was executed."""
-
-
-class Identity(NamedTuple):
-    """The request id of a batch, as in `KG.ONCE client seq acked`."""
-
-    client: bytes
-    seq: int
-    acked: int
 
 
 @dataclass(slots=True)

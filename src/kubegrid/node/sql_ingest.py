@@ -9,8 +9,7 @@ Two ways in:
   thread of their own. After a batch that was refused nothing of its stream is executed, so that batches that are sent again
   cannot change places with later ones.
 
-An answer is MessagePack: `[seq, the reply of KG.WRITE]`, an error as there; `-UNKNOWN`: send it again with the same id.
-`-SPLIT`: send its rows in smaller batches (`ingest_batch`).
+What travels on a stream is in `wire.row_streams`.
 Next on the path of the data: `wire.arrow_rows`, `ingest_batch`, `ingest_turns`.
 """
 
@@ -31,12 +30,13 @@ from kubegrid.client.bulk.writing import FEW_ROWS
 from kubegrid.client.caller import Caller
 from kubegrid.client.errors import ClientError
 from kubegrid.node.context import NodeContext
-from kubegrid.node.ingest_batch import RECORDS_MAX, Batch, Identity, Lane, Prepared, TooLarge
+from kubegrid.node.ingest_batch import RECORDS_MAX, Batch, Lane, Prepared, TooLarge
 from kubegrid.node.ingest_turns import IngestTurns
 from kubegrid.node.turn import Turn
 from kubegrid.sql.errors import Cancelled, NotSupported, PartlyDone, SqlError, Unavailable, WriteRefused
 from kubegrid.store.record_changes import refusal
 from kubegrid.store.row_batches import MODES
+from kubegrid.wire import row_streams
 from kubegrid.wire.arrow_rows import ArrowRows
 
 AHEAD_MAX = 4
@@ -46,7 +46,6 @@ LOOK_S = 0.05
 SLICE_ROWS = 8 * RECORDS_MAX
 """Rows of a batch of `write` that are prepared at once: bounds what is in memory beside it."""
 _MODES = {mode.decode().lower(): mode for mode in MODES}
-_identity = msgspec.msgpack.Decoder(tuple[bytes, int, int]).decode
 
 
 class Ingest:
@@ -180,7 +179,7 @@ class _Stream:
     def take(self, data: Any, metadata: Any) -> None:
         """Prepare one batch and hand it in; waits while enough of this stream are on their way."""
         try:
-            identity = Identity(*_identity(b"" if metadata is None else metadata.to_pybytes()))
+            identity = row_streams.decode_identity(b"" if metadata is None else metadata.to_pybytes())
         except msgspec.MsgspecError:
             raise NotSupported("a batch of rows has [client, seq, acked] beside it, as MessagePack") from None
         batch = Batch(self._encoder.definition, self._mode, None, identity, self.lane)
@@ -225,7 +224,7 @@ class _Stream:
     def _answer(self, batch: Batch) -> None:
         while not batch.done.wait(LOOK_S):
             self._ingest.check(self._cancelled)
-        self._writer.write(pa.py_buffer(msgspec.msgpack.encode((batch.identity.seq, batch.reply))))
+        self._writer.write(pa.py_buffer(row_streams.encode_answer(batch.identity.seq, batch.reply)))
 
 
 def _failed(error: ClientError, done: int, count: int, *, known: bool) -> SqlError:

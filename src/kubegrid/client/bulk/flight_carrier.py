@@ -17,8 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from kubegrid.client import clock
 from kubegrid.client.bulk.batches import Batch, pieces, smaller
 from kubegrid.client.bulk.command_carrier import PATIENCE_S, CommandCarrier
@@ -28,16 +26,13 @@ from kubegrid.client.errors import RecordExistsError
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.trial import Again, ForgottenError, Trial
 from kubegrid.wire.arrow_rows import ArrowRows
+from kubegrid.wire.row_streams import SPLIT, UNKNOWN, Identity, encode_identity
 
 if TYPE_CHECKING:
     from kubegrid.client.bulk.sending import BatchQueue, Sending
 
 AHEAD_MAX = 4
 """Batches in a stream without an answer: the member prepares one while it writes another and confirms a third."""
-UNKNOWN = "UNKNOWN"
-"""Begins the answer to a batch that was executed, or may have been, and could not be confirmed."""
-SPLIT = "SPLIT"
-"""Begins the answer to a batch that is too large and was not executed."""
 SMALL_BATCHES = 32
 """So many large batches are cut in advance after one that was refused; then one is tried whole."""
 
@@ -57,7 +52,7 @@ class _Sent:
 
     @property
     def metadata(self) -> bytes:
-        return msgspec.msgpack.encode((self.ids.client, self.seq, self.acked))
+        return encode_identity(Identity(self.ids.client, self.seq, self.acked))
 
 
 class FlightCarrier:

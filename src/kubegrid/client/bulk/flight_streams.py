@@ -14,10 +14,8 @@ from kubegrid.client import clock, sql_flight
 from kubegrid.client.caller import Caller
 from kubegrid.client.errors import AccessError, ClientError, RejectedError
 from kubegrid.sql.errors import Cancelled, SqlError, Unavailable
-from kubegrid.wire import sql_tickets
+from kubegrid.wire import row_streams, sql_tickets
 
-ROWS = "rows"
-"""First word of the path that rows are put to."""
 STREAM_S = 5.0
 """A stream takes no more batches after this; another one is opened."""
 DEADLINE_S = 12.0
@@ -25,7 +23,6 @@ DEADLINE_S = 12.0
 ENDPOINTS_S = 15.0
 """For a member to say where the Flight ports are; one that has just started opens its own first."""
 _NOT_SENT = ("failed to connect", "connection refused", "no route to host")
-_answer = msgspec.msgpack.Decoder(tuple[int, bytes]).decode
 
 
 class StreamLost(Exception):
@@ -101,7 +98,7 @@ class Stream:
 
         self._flight = flight
         self._client = client
-        self._descriptor = flight.FlightDescriptor.for_path(ROWS, *path)
+        self._descriptor = flight.FlightDescriptor.for_path(row_streams.ROWS, *path)
         headers = [] if password is None else [(b"authorization", b"Bearer " + password.encode())]
         self._options = flight.FlightCallOptions(timeout=DEADLINE_S, headers=headers)
         self._lost = lost
@@ -134,7 +131,7 @@ class Stream:
             except Exception as error:
                 raise self._told(error) from error
             raise StreamLost("ended the stream", sent=True)
-        return _answer(answer.to_pybytes())
+        return row_streams.decode_answer(answer.to_pybytes())
 
     def close(self) -> None:
         """Never raises: whatever has an answer has it already."""
