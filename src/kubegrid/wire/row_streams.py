@@ -1,7 +1,8 @@
 """Streams of rows to the primary of one partition: what its sender and the data pod agree on beside the Arrow batches.
 
-A stream is one DoPut of Arrow Flight to the path `(ROWS, table, mode, number of the schema)`. Beside each batch travels its request
-id; each is answered in order with its number and the reply of KG.WRITE: an array, or an error, two of which are known only here.
+A stream is one DoPut of Arrow Flight to the path `(ROWS, table, mode, number of the schema)`. Beside each batch travels its
+request id; each is answered in order with its number and the reply of KG.WRITE: an array, or an error, two of which are known
+only here.
 """
 
 from typing import NamedTuple
