@@ -5,8 +5,8 @@ import os
 import threading
 
 NICENESS = 5
-"""A third of the weight of a thread that gives no way. With less a thread that holds the interpreter while the machine is
-full would keep its own loop waiting for it."""
+"""A third of the weight of a thread that gives no way. With much less, a thread that was made to wait while it holds the
+interpreter would keep its own loop waiting; with more, p99 of point operations under scans is 12 ms instead of 10."""
 
 
 def give_way() -> None:
