@@ -31,7 +31,9 @@ demo: setup
 	@$(BIN)/python -m demo
 
 test: setup
-	@$(BIN)/python -m pytest
+	@# Those without processes of their own run beside each other; the others need both cores.
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit
+	@$(BIN)/python -m pytest tests/integration tests/fuzz tests/sim tests/e2e
 
 check: setup
 	$(BIN)/ruff check .
