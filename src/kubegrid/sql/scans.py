@@ -114,8 +114,8 @@ def _replace(source: Source, node: exp.Table, pushed: list[Any], needed: list[st
     whole = conjuncts.joined(pushed)
     if whole is not None:
         scan.set("where", exp.Where(this=whole))
-    routed = reached([source], pushed, [], fragments.partitions)[source.alias] if pushed else None
-    name = fragments.add(scan, plans.SCAN, routed, [table.name], [])
+    reach = reached([source], pushed, [], fragments.partitions)[source.alias]
+    name = fragments.add(scan, plans.SCAN, reach.partitions, [(table, reach)], [])
     node.set("this", exp.to_identifier(name, quoted=True))
     node.set("db", None)
     node.set("catalog", None)
