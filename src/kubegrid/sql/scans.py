@@ -137,11 +137,18 @@ def _needed(select: exp.Select, source: Source) -> list[str]:
     return [*needed, VERSION] if asks_version(select, source) else needed
 
 
+def _is_dot(node: Any) -> bool:
+    return isinstance(node, exp.Dot)
+
+
 def _needed_of_user(select: exp.Select, source: Source) -> list[str]:
     table: Any = source.table
     if source.node.alias_column_names:
         return list(table.names)
     names: set[str] = set()
+    for dot in select.walk(prune=_is_dot):  # `name.upper()`: the column is no Column in it
+        if _is_dot(dot):
+            names |= {identifier.name.lower() for identifier in dot.find_all(exp.Identifier)}
     for node in select.walk():
         if isinstance(node, exp.Column):
             star = isinstance(node.this, exp.Star)
@@ -154,8 +161,6 @@ def _needed_of_user(select: exp.Select, source: Source) -> list[str]:
                 return list(table.names)
         elif isinstance(node, exp.Columns) or (isinstance(node, exp.Join) and node.method):
             return list(table.names)
-        elif isinstance(node, exp.Dot):  # `name.upper()`: the column is no Column in it
-            names |= {identifier.name.lower() for identifier in node.find_all(exp.Identifier)}
         elif isinstance(node, exp.Join):
             names |= {identifier.name.lower() for identifier in node.args.get("using") or ()}
     if source.alias in names:  # a row as a value

@@ -120,8 +120,8 @@ def _shows_hidden(tree: Any, sources: list[Source]) -> bool:
             return True
         if isinstance(node, exp.Column) and node.name.lower() in aliases:
             return True
-        if isinstance(node, exp.Dot) and any(each.name.lower() in aliases for each in node.find_all(exp.Identifier)):
-            return True  # `b.to_json()`: the row is no Column in it
+        if isinstance(node, exp.Dot):  # perhaps `b.to_json()`: the row is no Column in it
+            return True
     return False
 
 
