@@ -31,10 +31,12 @@ demo: setup
 	@$(BIN)/python -m demo
 
 test: setup
-	@# Those without processes of their own run beside each other, and who is done first takes from the other, so that no
-	@# long file is left alone at the end. The others need both cores; they run only when the first have passed.
+	@# Two beside each other: those without processes of their own, of which who is done first takes from the other, so that no
+	@# long file is left alone at the end; then those that wait for processes more than they work, file by file, for the
+	@# tests of a file share a grid. Whole grids need both cores. The first part that fails is the last one.
 	@$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit tests/fuzz tests/sim
-	@$(BIN)/python -m pytest tests/integration tests/e2e
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration
+	@$(BIN)/python -m pytest tests/e2e
 
 check: setup
 	$(BIN)/ruff check .
