@@ -16,8 +16,9 @@ ZONED = "TIMESTAMP WITH TIME ZONE"
 
 
 def plain(column: pa.DataType) -> pa.DataType:
-    """The type of the values themselves: without dictionary encoding."""
-    return column.value_type if pa.types.is_dictionary(column) else column
+    """The type of the values themselves: without the encoding by a dictionary, or in runs."""
+    encoded = pa.types.is_dictionary(column) or pa.types.is_run_end_encoded(column)
+    return plain(column.value_type) if encoded else column
 
 
 def sql_type(column: pa.DataType) -> str | None:
