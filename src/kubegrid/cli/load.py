@@ -14,7 +14,7 @@ from kubegrid.cli.show import print_json
 from kubegrid.cli.target import Grid
 from kubegrid.client.caller import Caller
 from kubegrid.client.options import ClientOptions
-from kubegrid.load import Outcome, Prepared, Request, prepare
+from kubegrid.load import SKIP, BadRowError, DuplicateError, Outcome, Prepared, Request, prepare
 from kubegrid.runtime.errors import NoGridError
 
 SILENCE_S = 10.0
@@ -123,9 +123,10 @@ def _end(prepared: Prepared, outcome: Outcome, asked: Asked) -> int:
         return 0
     source = prepared.load.plan.source
     so_far = (
-        f"The first {counts.read:,} rows of the file ({source.where}s before {outcome.line:,}) are dealt with and stay.\n"
-        f"Go on from there with: {_again(asked)}"
+        f"The first {counts.read:,} rows of the file ({source.where}s before {outcome.line:,}) are dealt with and stay."
     )
+    if not isinstance(failure, DuplicateError):  # the same record would stop it again
+        so_far += f"\nGo on from there with: {_again(asked, skip=isinstance(failure, BadRowError))}"
     if isinstance(failure, KeyboardInterrupt):
         print(f"kubegrid load: interrupted. {so_far}", file=sys.stderr)
         return INTERRUPTED
@@ -143,8 +144,10 @@ def _kept(count: int) -> str:
     return f" ({count:,} were there already and kept as they were)" if count else ""
 
 
-def _again(asked: Asked) -> str:
+def _again(asked: Asked, *, skip: bool) -> str:
     words = [word for word in asked.command if word != "--replace-table"]
+    if skip and asked.request.on_error != SKIP:
+        words += ["--on-error", SKIP]
     if "--resume" not in words:
         words.append("--resume")
     return shlex.join(["kubegrid", *words])

@@ -31,11 +31,11 @@ def new_table(name: str, source: Source, key: Sequence[str], partition_by: Seque
     names = source.schema.names
     for column in (*key, *partition_by):
         if column not in names:
-            raise UsageError(
-                f"{source.path} has no column {column!r}{hint(column, names)}", f"It has: {', '.join(names)}"
-            )
+            first_line = "The first line of a CSV file names its columns." if source.values_are_text else ""
+            raise UsageError(f"{source.path} has no column {column!r}{hint(column, names)}", first_line)
     if tuple(partition_by) != tuple(key[: len(partition_by)]):
         raise UsageError(f"--partition-by names a leading part of the key, {', '.join(key)}")
+    source.refuse_encoding()
     columns: list[dict[str, Any]] = []
     for field in source.schema:
         if not _NAME.fullmatch(field.name):
