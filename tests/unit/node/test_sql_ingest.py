@@ -400,6 +400,15 @@ def test_a_path_that_names_nothing_is_refused(
         Stream(member, *words).answer()
 
 
+@pytest.mark.parametrize("words", [("trade", "replace", "1"), ("trades", "replace", "2")])
+def test_a_member_that_is_no_primary_says_nothing_about_tables_that_it_may_not_know_yet(
+    member: Member, words: tuple[str, ...]
+) -> None:
+    member.set(open=Gate.CLOSED)
+    with pytest.raises(Unavailable, match="not the primary"):
+        Stream(member, *words).answer()
+
+
 def test_a_batch_without_a_request_id_is_refused(member: Member) -> None:
     stream = member.stream()
     stream.incoming.put((rows(IDS[:1], 1.0), None))

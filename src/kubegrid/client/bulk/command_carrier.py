@@ -9,14 +9,14 @@ from kubegrid.client import clock
 from kubegrid.client.batch import Request, run_batch
 from kubegrid.client.bulk.batches import Batch, pieces
 from kubegrid.client.caller import Caller
-from kubegrid.client.errors import ClientError, RecordExistsError
+from kubegrid.client.errors import ClientError, RecordExistsError, UnavailableError
 from kubegrid.wire.arrow_rows import ArrowRows
 
 if TYPE_CHECKING:
     from kubegrid.client.bulk.sending import BatchQueue, Sending
 
 PATIENCE_S = 60.0
-"""How long a batch is tried: a failover takes a second, a restart some; longer is not the load's to wait for."""
+"""How long a batch is tried, unless a `deadline` is nearer: a failover takes a second, a restart some."""
 HEADER_BYTES = 12
 """Before the row in what KG.READ answers: the table's id and the record's version."""
 
@@ -24,8 +24,10 @@ HEADER_BYTES = 12
 class CommandCarrier:
     """For one partition, named by one of its slots."""
 
-    def __init__(self, caller: Caller, encoder: ArrowRows, mode: str, slot: int) -> None:
+    def __init__(self, caller: Caller, encoder: ArrowRows, mode: str, slot: int, until: float | None) -> None:
+        """`until`: by `clock.now`, when all of it has to be done; None: whenever."""
         self._caller = caller
+        self._until = until
         self._encoder = encoder
         self._table = encoder.definition.name
         self._head: tuple[Any, ...] = (b"KG.WRITE", self._table, encoder.definition.schema, mode)
@@ -39,6 +41,8 @@ class CommandCarrier:
                 parts = batch.parts(list(pieces(batch.rows, as_columns=False)))
                 sending.divided(batch, len(parts))
                 for part in parts:
+                    if sending.failure is not None:
+                        return
                     sending.answered(part, *self.write(part))
             elif batches.ended:
                 return
@@ -70,7 +74,16 @@ class CommandCarrier:
         return len(batch.rows), 0
 
     def _ask(self, words: tuple[Any, ...], write: bool) -> Any:
-        (reply,) = run_batch(self._caller, [Request(words, self._slot, write)], clock.now() + PATIENCE_S)
+        deadline = deadline_of_batch(self._until)
+        (reply,) = run_batch(self._caller, [Request(words, self._slot, write)], deadline)
         if isinstance(reply, ClientError):
             raise reply
         return reply
+
+
+def deadline_of_batch(until: float | None) -> float:
+    """Of one that begins now. Raises UnavailableError when there is no time left to begin it."""
+    now = clock.now()
+    if until is not None and now >= until:
+        raise UnavailableError("the deadline has passed before all rows were sent")
+    return now + PATIENCE_S if until is None else min(now + PATIENCE_S, until)
