@@ -116,10 +116,12 @@ def _end(prepared: Prepared, outcome: Outcome, asked: Asked) -> int:
                 f"{_kept(counts.kept)} ({outcome.seconds:.1f} s, {outcome.rate:,.0f} rows/s)"
             )
         if counts.bad:
-            print(
-                f"kubegrid load: {counts.bad:,} bad rows were left out; they are in {outcome.bad_rows_file}",
-                file=sys.stderr,
+            left_out = (
+                "1 bad row was left out; it is"
+                if counts.bad == 1
+                else f"{counts.bad:,} bad rows were left out; they are"
             )
+            print(f"kubegrid load: {left_out} in {outcome.bad_rows_file}", file=sys.stderr)
         return 0
     source = prepared.load.plan.source
     so_far = (

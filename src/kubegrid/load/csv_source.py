@@ -24,6 +24,7 @@ SAMPLE_BYTES = 2 * BLOCK_BYTES
 SAMPLE_TEXT_BYTES = 2**18
 SAMPLE_LINES = 100
 _FAULT = re.compile(r"In CSV column #(\d+): .*invalid value '(.*)'", re.DOTALL)
+_NOT_UTF8 = re.compile(r"In CSV column #(\d+): .*invalid UTF8 data", re.DOTALL)
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _OTHER_DELIMITERS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','"}
 """What else may separate fields, as `--delimiter` takes it."""
@@ -129,6 +130,9 @@ class CsvSource(Source):
             table = csv.read_csv(pa.py_buffer(data), reading, parsing or self._parsing(), convert)
         except pa.ArrowInvalid as error:
             fault = _FAULT.search(str(error))
+            encoding = _NOT_UTF8.search(str(error))
+            if encoding is not None:
+                raise BadValue("its text is not UTF-8", column=self.names[int(encoding[1])]) from error
             if fault is None or not types:
                 raise
             name = self.names[int(fault[1])]

@@ -76,12 +76,15 @@ class Load:
             source.path, plan.grid_id, plan.table.name, plan.table.id, plan.on_duplicate, source.beginning()
         )
         found = self.file.read()
-        self.interrupted_before: Checkpoint | None = found
+        self.interrupted_before: Checkpoint | None = None
+        """A load that could have been gone on with, and is not."""
         self.resumed_at: int | None = None
-        if plan.resume and found is not None:
+        if found is not None and plan.resume:
             checkpoint.refuse_another(found, self.state)
             self.state = found
             self.resumed_at = found.position.line
+        elif found is not None and found.confirmed > self.state.confirmed and checkpoint.is_same(found, self.state):
+            self.interrupted_before = found
         self._sent_before = self.state.sent[0]
         self._before = self.state.counts.copied()
         self._encoder = ArrowRows(plan.table)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kubegrid.base.errors import UsageError
+from kubegrid.base.table_errors import BadValue
 from kubegrid.client.bulk.progress import Position
 from kubegrid.load import blocks, parquet_source, text_blocks
 from kubegrid.load.agreement import new_table
@@ -84,6 +85,11 @@ def test_text_that_is_not_utf_8_is_said_and_not_taken_for_bytes(tmp_path: Path) 
     with pytest.raises(FileError, match="column name is not UTF-8 throughout") as caught:
         new_table("people", open_source(latin), ["id"], [])
     assert "iconv -f LATIN1 -t UTF-8" in caught.value.remedy
+    wanted = pa.schema([("id", pa.int64()), ("name", pa.string())])
+    source = open_source(latin)
+    (block,) = source.blocks(wanted, source.beginning())
+    with pytest.raises(BadValue, match="column name: its text is not UTF-8"):
+        block.table()
     with pytest.raises(FileError, match="its first line is not UTF-8"):
         open_source(written(tmp_path / "b.csv", "id,größe\n1,2\n".encode("latin-1")))
     with pytest.raises(FileError, match="is UTF-16, not UTF-8"):
