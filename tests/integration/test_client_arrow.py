@@ -218,6 +218,27 @@ def test_a_table_that_was_altered_meanwhile_is_looked_at_again(grid: kubegrid.Gr
     assert grid.sql("SELECT count(venue) FROM trades").rows() == [(ROWS,)]
 
 
+@pytest.mark.parametrize("flight", [True, False], ids=["flight", "commands"])
+def test_a_column_that_is_added_in_the_middle_stops_nothing(
+    grid: kubegrid.Grid, monkeypatch: pytest.MonkeyPatch, flight: bool
+) -> None:
+    if not flight:
+        monkeypatch.setattr(tables.FlightStreams, "there", lambda self: False)
+    monkeypatch.setattr(tables, "SLICE_ROWS", 2000)
+    trades = grid.table(TRADES)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for number, batch in enumerate(rows().to_batches(max_chunksize=1000) * 4):
+            if number == 10:
+                grid.table("trades").add_column("venue", "VARCHAR", default="X")
+            yield batch
+
+    monkeypatch.setattr(tables, "GATHERED_ROWS", 1000)
+    assert trades.write_arrow(pa.RecordBatchReader.from_batches(rows().schema, batches())) == 4 * ROWS
+    assert stored(grid) == [(ROWS, ROWS, "FX", "FX", 1.5 * ROWS)]
+    assert grid.sql("SELECT min(venue), max(venue) FROM trades").rows() == [("X", "X")]
+
+
 async def test_the_async_client_does_it_too(members: GridProcesses, grid: kubegrid.Grid) -> None:
     grid.table(TRADES)
     async with await kubegrid.connect_async(address(members), password=members.secret) as connected:

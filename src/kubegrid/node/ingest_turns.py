@@ -155,6 +155,9 @@ class IngestTurns:
         except TooLarge as error:
             batch.split(error)
             return
+        except SchemaChanged as error:  # not remembered: it comes again, under its id, with the table's new number
+            batch.send(refusal(error))
+            return
         if reply.startswith(b"-MOVED "):
             batch.send(routing.with_address(self._asking, reply))
             return
@@ -174,7 +177,7 @@ class IngestTurns:
         return resp.ERR_OOM if keyspace.used_bytes >= keyspace.limit_bytes else None
 
     def _write(self, batch: Batch, prepared: Prepared) -> bytes:
-        """Raises TooLarge; then nothing was written."""
+        """Raises TooLarge, SchemaChanged; then nothing was written."""
         keyspace = self._node.keyspace
         try:
             table = keyspace.tables.by_id.get(batch.definition.id)
@@ -183,6 +186,8 @@ class IngestTurns:
             if table.schema != batch.definition.schema:
                 raise SchemaChanged(table.name, table.schema, batch.definition.schema)
             return row_blocks.write(keyspace, table, batch.mode, prepared)
+        except SchemaChanged:
+            raise
         except TableError as error:
             return refusal(error)
 

@@ -110,8 +110,7 @@ class Ingest:
             table, mode_word, schema = words
             mode = _MODES[mode_word.lower()]
             definition = self._definition(table)
-            if definition.schema != int(schema):
-                raise SchemaChanged(table, definition.schema, int(schema))
+            known = int(schema)
         except (ValueError, KeyError):
             raise NotSupported(f"rows are put to (table, mode, number of the schema), not to {tuple(words)}") from None
         except TableError as error:
@@ -119,6 +118,8 @@ class Ingest:
                 raise Unavailable("this member is not the primary of its partition") from error
             raise WriteRefused(error.message) from error
         stream = _Stream(self, self._encoder(definition), mode, writer, cancelled)
+        if definition.schema != known:
+            stream.refused = refusal(SchemaChanged(table, definition.schema, known))
         try:
             while True:
                 try:
@@ -160,6 +161,8 @@ class _Stream:
         self, ingest: Ingest, encoder: ArrowRows, mode: bytes, writer: Any, cancelled: Callable[[], bool]
     ) -> None:
         self.lane = Lane()
+        self.refused = b""
+        """Why none of its batches can be taken; empty else."""
         self._ingest = ingest
         self._encoder = encoder
         self._mode = mode
@@ -177,6 +180,10 @@ class _Stream:
         except msgspec.MsgspecError:
             raise NotSupported("a batch of rows has [client, seq, acked] beside it, as MessagePack") from None
         batch = Batch(self._encoder.definition, self._mode, None, identity, self.lane)
+        if self.refused:
+            batch.send(self.refused)
+            self._ahead.put(batch)
+            return
         try:
             batch.prepared = self._prepared(data)
         except TooLarge as error:

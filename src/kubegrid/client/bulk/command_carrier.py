@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from kubegrid.client import clock
 from kubegrid.client.batch import Request, run_batch
 from kubegrid.client.bulk.batches import Batch, pieces
+from kubegrid.client.bulk.target import Target
 from kubegrid.client.caller import Caller
-from kubegrid.client.errors import ClientError, RecordExistsError, UnavailableError
-from kubegrid.wire.arrow_rows import ArrowRows
+from kubegrid.client.errors import ClientError, RecordExistsError, SchemaChangedError, UnavailableError
 
 if TYPE_CHECKING:
     from kubegrid.client.bulk.sending import BatchQueue, Sending
@@ -22,16 +22,13 @@ HEADER_BYTES = 12
 
 
 class CommandCarrier:
-    """For one partition, named by one of its slots."""
+    """For one partition."""
 
-    def __init__(self, caller: Caller, encoder: ArrowRows, mode: str, slot: int, until: float | None) -> None:
+    def __init__(self, caller: Caller, target: Target, until: float | None) -> None:
         """`until`: by `clock.now`, when all of it has to be done; None: whenever."""
         self._caller = caller
+        self._target = target
         self._until = until
-        self._encoder = encoder
-        self._table = encoder.definition.name
-        self._head: tuple[Any, ...] = (b"KG.WRITE", self._table, encoder.definition.schema, mode)
-        self._slot = slot
 
     def run(self, batches: "BatchQueue", sending: "Sending") -> None:
         """Raises ClientError."""
@@ -49,33 +46,38 @@ class CommandCarrier:
 
     def write(self, batch: Batch) -> tuple[int, int]:
         """Rows written and rows kept as they were. Raises ClientError."""
-        rows = self._encoder.encode(batch.rows).rows
-        try:
-            reply = self._ask((*self._head, *rows), True)
-        except RecordExistsError as error:
-            if not batch.block.maybe_there:
-                raise
-            return self.write_rest(batch, error)
-        return reply[1], reply[2]
+        while True:
+            rows = self._target.encoder.encode(batch.rows).rows
+            try:
+                reply = self._ask((*self._target.head, *rows), True)
+            except SchemaChangedError as error:
+                if not self._target.renew(error):
+                    raise
+            except RecordExistsError as error:
+                if not batch.block.maybe_there:
+                    raise
+                return self.write_rest(batch, error)
+            else:
+                return reply[1], reply[2]
 
     def write_rest(self, batch: Batch, error: RecordExistsError) -> tuple[int, int]:
         """Mode FAIL met existing records in a block that an interrupted run may have sent: equal ones are its own.
 
         The others are written. Raises ClientError, `error` when a record is another one.
         """
-        encoded = self._encoder.encode(batch.rows)
-        found = self._ask((b"KG.READ", self._table, *encoded.keys), False)
+        encoded = self._target.encoder.encode(batch.rows)
+        found = self._ask((b"KG.READ", self._target.name, *encoded.keys), False)
         pairs = list(zip(found, encoded.rows, strict=True))
         if any(record is not None and record[HEADER_BYTES:] != row for record, row in pairs):
             raise error
         rest = [row for record, row in pairs if record is None]
         if rest:
-            self._ask((*self._head, *rest), True)
+            self._ask((*self._target.head, *rest), True)
         return len(batch.rows), 0
 
     def _ask(self, words: tuple[Any, ...], write: bool) -> Any:
         deadline = deadline_of_batch(self._until)
-        (reply,) = run_batch(self._caller, [Request(words, self._slot, write)], deadline)
+        (reply,) = run_batch(self._caller, [Request(words, self._target.slot, write)], deadline)
         if isinstance(reply, ClientError):
             raise reply
         return reply

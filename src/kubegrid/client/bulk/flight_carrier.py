@@ -21,11 +21,11 @@ from kubegrid.client import clock
 from kubegrid.client.bulk.batches import Batch, pieces, smaller
 from kubegrid.client.bulk.command_carrier import CommandCarrier, deadline_of_batch
 from kubegrid.client.bulk.flight_streams import FlightStreams, Stream, StreamLost
+from kubegrid.client.bulk.target import Target
 from kubegrid.client.caller import Caller
-from kubegrid.client.errors import ClientError, RecordExistsError
+from kubegrid.client.errors import ClientError, RecordExistsError, SchemaChangedError
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.trial import Again, ForgottenError, Trial
-from kubegrid.wire.arrow_rows import ArrowRows
 from kubegrid.wire.row_streams import SPLIT, UNKNOWN, Identity, encode_identity
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 AHEAD_MAX = 4
 """Batches in a stream without an answer: the member prepares one while it writes another and confirms a third."""
+IS_ALTERED = "TRYAGAIN the table is just being altered"
 SMALL_BATCHES = 32
 """So many large batches are cut in advance after one that was refused; then one is tried whole."""
 
@@ -56,17 +57,14 @@ class FlightCarrier:
     """For one partition, named by one of its slots. Invariant: all of `_unanswered` was written to `_stream`, or that is
     None."""
 
-    def __init__(
-        self, caller: Caller, encoder: ArrowRows, mode: str, slot: int, streams: FlightStreams, until: float | None
-    ) -> None:
+    def __init__(self, caller: Caller, target: Target, streams: FlightStreams, until: float | None) -> None:
         """`until`: by `clock.now`, when all of it has to be done; None: whenever."""
-        table = encoder.definition
         self._caller = caller
-        self._slot = slot
+        self._target = target
+        self._slot = target.slot
         self._streams = streams
-        self._path = (table.name, mode, str(table.schema))
         self._until = until
-        self._by_command = CommandCarrier(caller, encoder, mode, slot, until)
+        self._by_command = CommandCarrier(caller, target, until)
         self._unanswered: deque[_Sent] = deque()
         self._parts: deque[Batch] = deque()
         """Of a batch that was cut, not sent yet: they go before anything from the queue."""
@@ -167,6 +165,9 @@ class FlightCarrier:
             route = self._caller.of_slot[self._slot]
             route.forget(sent.ids)
             sent.ids, sent.seq, sent.acked = route.take()
+        except SchemaChangedError as error:  # nothing was executed, nor is it remembered under its id
+            if not self._target.renew(error):
+                self._again(sent.trial.refused(IS_ALTERED, address, clock.now()))
         except RecordExistsError as error:
             if not sent.batch.block.maybe_there:
                 raise
@@ -215,7 +216,7 @@ class FlightCarrier:
             address = self._caller.of_slot[self._slot].address
             if address is None:
                 raise StreamLost("has no primary", sent=False)
-            self._stream = self._streams.open(self._path, address, some[0].trial.deadline)
+            self._stream = self._streams.open(self._target.path, address, some[0].trial.deadline)
         for sent in some:
             self._stream.write(sent.batch.rows, sent.metadata)
 

@@ -17,6 +17,7 @@ from kubegrid.client.bulk.flight_carrier import FlightCarrier
 from kubegrid.client.bulk.flight_streams import FlightStreams
 from kubegrid.client.bulk.progress import Counts, Position
 from kubegrid.client.bulk.sending import Carrier, Sending
+from kubegrid.client.bulk.target import Target
 from kubegrid.client.caller import Caller
 from kubegrid.client.deadline import CURRENT
 from kubegrid.client.errors import ClientError
@@ -59,9 +60,10 @@ class BulkWrite:
         until = CURRENT.get()
 
         def carrier(slot: int) -> Carrier:
+            target = Target(caller, encoder, mode, slot)
             if streams is None:
-                return CommandCarrier(caller, encoder, mode, slot, until)
-            return FlightCarrier(caller, encoder, mode, slot, streams, until)
+                return CommandCarrier(caller, target, until)
+            return FlightCarrier(caller, target, streams, until)
 
         self.sending = Sending(caller, carrier, advance)
         self._columnar = table.columnar
