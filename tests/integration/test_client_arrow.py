@@ -168,6 +168,16 @@ def test_categories_of_polars_are_text(grid: kubegrid.Grid, kind: Any, count: in
     assert [trades.read(number)["book"] for number in range(3)] == books[:3]
 
 
+def test_an_index_of_pandas_without_a_name_is_left_out(grid: kubegrid.Grid) -> None:
+    trades = grid.table(TRADES)
+    frame = rows().to_pandas()
+    some = frame[frame.id % 5 > 2]  # no range of the rows
+    assert "__index_level_0__" in pa.Table.from_pandas(some).schema.names
+    for given in (some, pa.Table.from_pandas(some), pa.Table.from_pandas(some).to_batches()[0]):
+        assert trades.write_arrow(given) == len(some)
+    assert trades.count() == len(some)
+
+
 def test_small_batches_of_a_reader_are_put_together(grid: kubegrid.Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared: list[int] = []
     admit = tables.ArrowRows.admit_prepared

@@ -9,9 +9,7 @@ import pyarrow.parquet as pq
 from kubegrid.client.bulk.progress import Position
 from kubegrid.load.blocks import BLOCK_ROWS, DECODED_BYTES, Block, Source, named_once
 from kubegrid.load.errors import FileError
-
-PANDAS_INDEX = "__index_level_"
-"""Begins the names that pandas gives to an index without one: numbers of rows, which nobody meant to store."""
+from kubegrid.wire.arrow_types import PANDAS_INDEX
 
 
 class ParquetSource(Source):

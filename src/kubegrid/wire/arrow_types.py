@@ -13,6 +13,8 @@ _INTEGERS = {
 _WIDE = ("HUGEINT", "UHUGEINT")
 _DECIMAL_DIGITS_MAX = 38
 ZONED = "TIMESTAMP WITH TIME ZONE"
+PANDAS_INDEX = "__index_level_"
+"""Begins the names that pandas gives to an index without one: numbers of rows, which nobody meant to store."""
 
 
 def plain(column: pa.DataType) -> pa.DataType:

@@ -17,6 +17,7 @@ from kubegrid.client.caller import Caller
 from kubegrid.client.errors import BadValueError, ClientError, OutcomeUnknownError, PartlyDoneError
 from kubegrid.client.options import ClientOptions
 from kubegrid.wire.arrow_rows import ArrowRows
+from kubegrid.wire.arrow_types import PANDAS_INDEX
 
 SLICE_ROWS = 262_144
 """Rows that are prepared at once: the more, the more of them go into each slot, and are written together."""
@@ -100,6 +101,9 @@ def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table | pa.Recor
 
 
 def _cut(rows: pa.Table | pa.RecordBatch) -> Iterator[pa.Table | pa.RecordBatch]:
+    unnamed = [name for name in rows.schema.names if name.startswith(PANDAS_INDEX)]
+    if unnamed:
+        rows = rows.drop_columns(unnamed)
     step = min(SLICE_ROWS, max(1, len(rows) * SLICE_BYTES // max(1, rows.nbytes)))
     for start in range(0, len(rows), step):
         yield rows.slice(start, step)
