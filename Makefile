@@ -31,9 +31,10 @@ demo: setup
 	@$(BIN)/python -m demo
 
 test: setup
-	@# Those without processes of their own run beside each other; the others need both cores.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit
-	@$(BIN)/python -m pytest tests/integration tests/fuzz tests/sim tests/e2e
+	@# Those without processes of their own run beside each other, and who is done first takes from the other, so that no
+	@# long file is left alone at the end. The others need both cores; they run only when the first have passed.
+	@$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit tests/fuzz tests/sim
+	@$(BIN)/python -m pytest tests/integration tests/e2e
 
 check: setup
 	$(BIN)/ruff check .

@@ -41,6 +41,9 @@ BUSY_WAIT_S = 0.0005
 PEER_WARM_UP_ROUNDS = 3
 """More rounds for the Java peers before measuring: their code is compiled while it runs."""
 
+Operations = tuple[Callable[[str], Any], Callable[[str], Any], Callable[[int], int], Callable[[int], int]]
+"""put and get of one key; many puts and many gets at once, from the number of the call to how many."""
+
 
 def singles(operation: Callable[[str], Any]) -> Callable[[int], int]:
     """`SINGLES` operations, one after the other."""
@@ -160,7 +163,7 @@ def against_redis_py(
 
 
 @contextmanager
-def hazelcast_operations() -> Iterator[tuple[Callable[[str], Any], ...]]:
+def hazelcast_operations() -> Iterator[Operations]:
     """put, get, and many of both at once."""
     client_module: Any = importlib.import_module("hazelcast")
     futures: Any = importlib.import_module("hazelcast.future")
@@ -182,7 +185,7 @@ def hazelcast_operations() -> Iterator[tuple[Callable[[str], Any], ...]]:
 
 
 @contextmanager
-def ignite_operations(loop: asyncio.AbstractEventLoop) -> Iterator[tuple[Callable[[str], Any], ...]]:
+def ignite_operations(loop: asyncio.AbstractEventLoop) -> Iterator[Operations]:
     """put, get, and many of both at once."""
     ignite: Any = importlib.import_module("pyignite")
     config: Any = importlib.import_module("pyignite.datatypes.cache_config")
@@ -212,7 +215,7 @@ def ignite_operations(loop: asyncio.AbstractEventLoop) -> Iterator[tuple[Callabl
 def against_peer(
     name: str,
     ours: Ours,
-    operations: tuple[Callable[..., Any], ...],
+    operations: Operations,
     loop: asyncio.AbstractEventLoop,
     options: dict[str, Any],
 ) -> list[Comparison]:

@@ -173,22 +173,23 @@ class _Starter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.started: list[tuple[subprocess.Popen[bytes], Path]] = []
+        self.started: list[tuple[str, subprocess.Popen[bytes], Path]] = []
 
     def __call__(self, command: list[str]) -> None:
         log = self.folder / f"{len(self.started)}.log"
         with log.open("wb") as out:
-            self.started.append((subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT), log))
+            process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        self.started.append((command[0], process, log))
 
     def await_text(self, text: str, number: int | None = None) -> None:
         """Until every process (or one) has printed `text`. Raises PeerMissing with its last line when it does not."""
         waiting = self.started if number is None else [self.started[number]]
         end = time.monotonic() + START_S
-        for process, log in waiting:
+        for program, process, log in waiting:
             while text not in log.read_text(errors="replace"):
                 if process.poll() is not None or time.monotonic() > end:
                     last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
-                    raise PeerMissing(f"{process.args[0]} did not come up; it printed: {last[0]}")  # type: ignore[index]
+                    raise PeerMissing(f"{program} did not come up; it printed: {last[0]}")
                 time.sleep(0.1)
 
 
@@ -199,7 +200,7 @@ def _processes() -> Iterator[_Starter]:
     try:
         yield start
     finally:
-        for process, _ in start.started:
+        for _, process, _ in start.started:
             process.kill()
             process.wait()
         shutil.rmtree(folder, ignore_errors=True)

@@ -52,19 +52,22 @@ THAW_S = 5.0
 """For housekeeping to free what is left of the columns of rows that became records."""
 FEW_ROWS = 1000
 
+Fields = dict[bytes | bytearray | memoryview | str | int | float, Any]
+"""Of a hash, as redis-py takes them."""
 
-def hashes(source: Source) -> list[tuple[str, dict[str, Any]]]:
+
+def hashes(source: Source) -> list[tuple[str, Fields]]:
     """Key and fields of every flight, as an application would give them to redis-py."""
     made = []
     for batch in source.rows.to_batches(max_chunksize=20_000):
         for row in batch.to_pylist():
-            fields = {name: value for name, value in row.items() if value is not None}
+            fields: Fields = {name: value for name, value in row.items() if value is not None}
             fields["time_hour"] = row["time_hour"].strftime("%Y-%m-%dT%H:%M:%SZ")
             made.append((f"flights:{row['carrier']}:{row['flight']}:{fields['time_hour']}", fields))
     return made
 
 
-def load_redis(client: "redis.Redis[Any]", rows: list[tuple[str, dict[str, Any]]]) -> float:
+def load_redis(client: redis.Redis, rows: list[tuple[str, Fields]]) -> float:
     """Rows a second."""
     started = time.perf_counter()
     for start in range(0, len(rows), PIPELINE):
@@ -84,7 +87,7 @@ def load_ours(grid: kubegrid.Grid, file: Path, table: str) -> float:
     return outcome.counts.written / (time.perf_counter() - started)
 
 
-def compare_load(grid: kubegrid.Grid, theirs: "redis.Redis[Any]", file: Path, source: Source, rounds: int) -> bool:
+def compare_load(grid: kubegrid.Grid, theirs: redis.Redis, file: Path, source: Source, rounds: int) -> bool:
     rows = hashes(source)
     ours_rates, their_rates = [], []
     for number in range(rounds + 1):
@@ -108,10 +111,17 @@ def compare_load(grid: kubegrid.Grid, theirs: "redis.Redis[Any]", file: Path, so
 
 def compare_arrow(grid: kubegrid.Grid, source: Source, rounds: int) -> None:
     records = source.rows.to_pylist()
+
+    def write_arrow(table: kubegrid.Table[Any]) -> None:
+        table.write_arrow(source.rows)
+
+    def write_many(table: kubegrid.Table[Any]) -> None:
+        table.write_many(records)
+
     rates: list[tuple[float, float]] = []
     for number in range(rounds + 1):
         taken = []
-        for write in (lambda table: table.write_arrow(source.rows), lambda table: table.write_many(records)):
+        for write in (write_arrow, write_many):
             grid.table(Flight, name="rows", key=KEY)
             table = grid.table("rows")
             started = time.perf_counter()
@@ -135,7 +145,7 @@ def resident(pid: int) -> int:
 
 
 def compare_memory(
-    grid: kubegrid.Grid, pid: int, theirs: "redis.Redis[Any]", their_pid: int, file: Path, source: Source
+    grid: kubegrid.Grid, pid: int, theirs: redis.Redis, their_pid: int, file: Path, source: Source
 ) -> bool:
     """On processes that have held next to nothing yet: a table that was dropped leaves its memory to the next one. A few rows
     come first, and with them the libraries that a first load loads, which are the same for any number of rows."""
@@ -195,7 +205,7 @@ def compare_index(grid: kubegrid.Grid, pid: int, source: Source, rounds: int) ->
 
 
 @contextlib.contextmanager
-def both() -> Iterator[tuple[kubegrid.Grid, int, "redis.Redis[Any]", int]]:
+def both() -> Iterator[tuple[kubegrid.Grid, int, redis.Redis, int]]:
     """A partition without a backup and a Redis, each with its pid, both empty."""
 
     def pid_of(running: LocalGrid) -> int:

@@ -19,9 +19,14 @@ UP_TIMEOUT_S = 120
 def free_port_base(count: int) -> int:
     """A port P such that P..P+count and P+1000..P+1002 are free now."""
     for base in range(7000, 30000, 100):
-        if all(_is_free(port) for port in [*range(base, base + count), *range(base + 1000, base + 1003)]):
+        if are_free(base, count):
             return base
     raise RuntimeError("no free range of ports between 7000 and 30000")
+
+
+def are_free(base: int, count: int) -> bool:
+    """Whether a grid of `count` members could have its ports from `base` on, its manager's with them."""
+    return all(_is_free(port) for port in [*range(base, base + count), *range(base + 1000, base + 1003)])
 
 
 def _is_free(port: int) -> bool:

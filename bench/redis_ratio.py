@@ -74,7 +74,7 @@ def running_redis(*, replica: bool) -> Iterator[tuple[int, list[int]]]:
 
 def _call(port: int, *command: str | bytes) -> object:
     with socket.create_connection(("127.0.0.1", port), timeout=30) as conn:
-        conn.sendall(hiredis.pack_command(command))
+        conn.sendall(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub knows tuples of one only
         reader = hiredis.Reader()
         while True:
             reply = reader.gets()
@@ -134,7 +134,8 @@ def fill(port: int, count: int) -> None:
         reader = hiredis.Reader()
         for start in range(0, count, 1000):
             batch = [
-                hiredis.pack_command((b"SET", b"key:%012d" % n, value)) for n in range(start, min(start + 1000, count))
+                hiredis.pack_command((b"SET", b"key:%012d" % n, value))  # type: ignore[arg-type]  # as above
+                for n in range(start, min(start + 1000, count))
             ]
             conn.sendall(b"".join(batch))
             missing = len(batch)

@@ -26,10 +26,10 @@ FORGET_S = 21.0
 BATCH = 10_000
 MIB = 1024 * 1024
 
-Work = Callable[["redis.Redis[Any]", kubegrid.Grid, int], object]
+Work = Callable[[redis.Redis, kubegrid.Grid, int], object]
 
 
-def fill(client: "redis.Redis[Any]", keys: int, **options: Any) -> None:
+def fill(client: redis.Redis, keys: int, **options: Any) -> None:
     for start in range(0, keys, BATCH):
         pipe = client.pipeline(transaction=False)
         for number in range(start, min(keys, start + BATCH)):
@@ -37,29 +37,29 @@ def fill(client: "redis.Redis[Any]", keys: int, **options: Any) -> None:
         pipe.execute()
 
 
-def all_keys(client: "redis.Redis[Any]", grid: kubegrid.Grid, keys: int) -> object:
+def all_keys(client: redis.Redis, grid: kubegrid.Grid, keys: int) -> object:
     return len(client.keys("*7*"))
 
 
-def flush(client: "redis.Redis[Any]", grid: kubegrid.Grid, keys: int) -> object:
+def flush(client: redis.Redis, grid: kubegrid.Grid, keys: int) -> object:
     return client.flushall()
 
 
-def expire_together(client: "redis.Redis[Any]", grid: kubegrid.Grid, keys: int) -> object:
+def expire_together(client: redis.Redis, grid: kubegrid.Grid, keys: int) -> object:
     """A tenth of the keys, within one millisecond."""
     fill(client, keys // 10, pxat=int(time.time() * 1000) + 4000)
     time.sleep(8)
     return client.dbsize()
 
 
-def big_hash(client: "redis.Redis[Any]", grid: kubegrid.Grid, keys: int) -> object:
+def big_hash(client: redis.Redis, grid: kubegrid.Grid, keys: int) -> object:
     for start in range(0, keys, BATCH):
         client.hset("hash", mapping={f"field:{number}": b"x" * 20 for number in range(start, start + BATCH)})
     client.hlen("hash")
     return client.delete("hash")
 
 
-def long_replies(client: "redis.Redis[Any]", grid: kubegrid.Grid, keys: int) -> object:
+def long_replies(client: redis.Redis, grid: kubegrid.Grid, keys: int) -> object:
     """HGETALL and MSET of as many fields and keys as one command may touch at once."""
     mapping: dict[Any, Any] = {f"field:{number}": b"x" * 20 for number in range(20_000)}
     client.hset("hash20000", mapping=dict(list(mapping.items())[:10_000]))
@@ -70,14 +70,14 @@ def long_replies(client: "redis.Redis[Any]", grid: kubegrid.Grid, keys: int) -> 
     return client.delete("hash20000")
 
 
-def large_values(client: "redis.Redis[Any]", grid: kubegrid.Grid, keys: int) -> object:
+def large_values(client: redis.Redis, grid: kubegrid.Grid, keys: int) -> object:
     for number in range(10):
         client.set(f"large:{number % 2}", b"x" * (16 * MIB))
         client.get(f"large:{number % 2}")
     return client.delete("large:0", "large:1")
 
 
-def transactions(client: "redis.Redis[Any]", grid: kubegrid.Grid, keys: int) -> object:
+def transactions(client: redis.Redis, grid: kubegrid.Grid, keys: int) -> object:
     """MULTI with as many commands as it may queue."""
     for _ in range(5):
         pipe = client.pipeline(transaction=True)
@@ -87,7 +87,7 @@ def transactions(client: "redis.Redis[Any]", grid: kubegrid.Grid, keys: int) -> 
     return client.dbsize()
 
 
-def many_tables(client: "redis.Redis[Any]", grid: kubegrid.Grid, keys: int) -> object:
+def many_tables(client: redis.Redis, grid: kubegrid.Grid, keys: int) -> object:
     """The last ten of 1,000 tables with twenty columns each."""
     columns = [{"name": f"column_{number}", "type": "BIGINT"} for number in range(20)]
     for number in range(1000):
@@ -95,7 +95,7 @@ def many_tables(client: "redis.Redis[Any]", grid: kubegrid.Grid, keys: int) -> o
     return len(grid.tables())
 
 
-def long_predicate(client: "redis.Redis[Any]", grid: kubegrid.Grid, keys: int) -> object:
+def long_predicate(client: redis.Redis, grid: kubegrid.Grid, keys: int) -> object:
     numbers = grid.table({"name": "numbers", "columns": [{"name": "n", "type": "BIGINT"}], "key": ["n"]})
     numbers.write_many([{"n": number} for number in range(keys // 10)])
     predicate = " OR ".join(f"n = {number}" for number in range(100))

@@ -9,7 +9,6 @@ outage as an application sees it.
 import threading
 import time
 from collections import defaultdict
-from typing import Any
 
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
@@ -21,7 +20,7 @@ from kubegrid.base.settings import ReplicationSettings
 PAUSE_AFTER_ERROR_S = 0.01
 
 
-def connect(port: int, *, patient: bool = True) -> "RedisCluster[Any]":
+def connect(port: int, *, patient: bool = True) -> RedisCluster:
     """A redis-py client of the grid; `patient` is redis-py's default way of retrying, else an error surfaces at once."""
     if patient:
         return RedisCluster(host="127.0.0.1", port=port)
@@ -82,7 +81,7 @@ def outage_ms(writers: list[Writer], partition: int, killed_at: float) -> float 
     return (min(back) - killed_at) * 1000 if back else None
 
 
-def lost_writes(client: "RedisCluster[Any]", writers: list[Writer]) -> list[str]:
+def lost_writes(client: RedisCluster, writers: list[Writer]) -> list[str]:
     """The keys of acknowledged writes that are not there, or have another value. Every one is read."""
     lost = []
     for writer in writers:

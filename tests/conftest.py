@@ -13,6 +13,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         _skipped.append(report.nodeid)
 
 
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """A module that skips itself (because a program that it wants is not there) has no test that could report it."""
+    if report.skipped:
+        _skipped.append(report.nodeid)
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if os.environ.get("KUBEGRID_NO_SKIPS") and _skipped and not hasattr(session.config, "workerinput"):
         print(f"\nskipped although this run installs what the tests need: {', '.join(sorted(set(_skipped)))}")

@@ -12,6 +12,7 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 BATCH = 500
@@ -62,7 +63,7 @@ class PostgreSQL:
     def __init__(self, host: str, port: str) -> None:
         import psycopg
 
-        self.connect = lambda: psycopg.connect(
+        self.connect: Callable[[], Any] = lambda: psycopg.connect(
             host=host, port=int(port), dbname="postgres", user="postgres", autocommit=True
         )
         self.connection = self.connect()
@@ -74,7 +75,8 @@ class PostgreSQL:
                 copy.write(block)
 
     def query(self, sql: str) -> list[Any]:
-        return self.connection.execute(sql).fetchall()
+        rows: list[Any] = self.connection.execute(sql).fetchall()
+        return rows
 
     def settle(self) -> None:
         self.connection.execute("VACUUM ANALYZE")

@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import hiredis
 import psutil
+from bench.local_grid import are_free
 from demo.writers import Writer, connect, lost_writes
 from redis.cluster import RedisCluster
 from redis.exceptions import RedisError
@@ -51,19 +52,9 @@ def free_base(members: int) -> int:
     """A port P such that P…P+members and P+1000…P+1002 are free now. Random, for several suites may run at once."""
     for _ in range(1000):
         base = random.randrange(17_000, 29_000, 20)
-        if all(_is_free(port) for port in [*range(base, base + members), *range(base + 1000, base + 1003)]):
+        if are_free(base, members):
             return base
     raise AssertionError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 class RawConnection:

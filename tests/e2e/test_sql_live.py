@@ -27,8 +27,13 @@ AMOUNT = 1000
 QUERY_S = 60.0
 NOTES = {
     "name": "notes",
-    "columns": [{"name": "id", "type": "BIGINT"}, {"name": "text", "type": "VARCHAR"}],
-    "key": ["id"],
+    "columns": [
+        {"name": "author", "type": "INTEGER"},
+        {"name": "id", "type": "BIGINT"},
+        {"name": "text", "type": "VARCHAR"},
+    ],
+    "key": ["author", "id"],
+    "partition_by": ["author"],
 }
 BANK = {
     "name": "accounts",
@@ -53,20 +58,22 @@ def connect(running: LiveGrid) -> kubegrid.Grid:
 
 
 def write_and_ask(running: LiveGrid, client: int) -> None:
-    """Its share of the writes, each followed at once by a query through another connection."""
+    """Its share of the writes, each followed at once by a query through another connection.
+
+    Some name the record by its key, which is looked up; some read the columns of its partition, some those of all.
+    """
     with connect(running) as writer, connect(running) as reader:
         notes = writer.table(NOTES)
         for number in range(FRESH_WRITES // FRESH_CLIENTS):
-            key = client * 1000 + number % 100
-            notes.write({"id": key, "text": f"note {number}"})
-            if number % 10:
-                rows = reader.sql("SELECT text FROM notes WHERE id = ?", (key,)).rows()
-                assert rows == [(f"note {number}",)]
+            key, text = number % 100, f"note {number}"
+            notes.write({"author": client, "id": key, "text": text})
+            if number % 10 == 0:
+                counted = "SELECT count(*), max(text) FILTER (id = ?) FROM notes WHERE author - ? = 0"
+                assert reader.sql(counted, (key, client)).rows() == [(min(number + 1, 100), text)]
             else:
-                rows = reader.sql(
-                    "SELECT count(*), max(text) FILTER (id = ?) FROM notes WHERE id // 1000 = ?", (key, client)
-                ).rows()
-                assert rows == [(min(number + 1, 100), f"note {number}")]
+                also = "id = ?" if number % 2 else "id - ? = 0"
+                rows = reader.sql(f"SELECT text FROM notes WHERE author = ? AND {also}", (client, key)).rows()
+                assert rows == [(text,)]
 
 
 def test_threads_that_answer_sql_give_way_to_the_loops_of_all_members(running: LiveGrid) -> None:

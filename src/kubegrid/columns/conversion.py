@@ -78,6 +78,12 @@ class Conversion:
         """What to select from a relation of `convert`, to insert into the table."""
         return ", ".join([*map(self.selected_of, range(len(self.columns))), VERSION])
 
+    @property
+    def renamed(self) -> str:
+        """What to select from it to have the columns as the table has them, with their names and types."""
+        columns = [f"CAST(c{place} AS {one.type.name}) AS {quoted(one.name)}" for place, one in enumerate(self.columns)]
+        return ", ".join([*columns, VERSION])
+
     def selected_of(self, place: int) -> str:
         """The same for one column."""
         name = self.columns[place].type.name
@@ -101,7 +107,7 @@ class Conversion:
             values = self._decode(b"\xdd" + len(rows).to_bytes(4) + b"".join(rows))
         except msgspec.ValidationError:
             values = [msgspec.structs.astuple(self._decode_padded(row)) for row in rows]
-        columns = zip(*values, strict=True)
+        columns = zip(*values, strict=True) if values else [()] * len(self._makers)
         arrays = [maker(column) for maker, column in zip(self._makers, columns, strict=True)]
         return pa.RecordBatch.from_arrays([*arrays, versions(records)], self._arrow_names)
 

@@ -131,6 +131,14 @@ MACROS = "; ".join(
 )
 
 
+_parsed: list[Any] = []
+"""The statements of MACROS. DuckDB reads them in 17 ms of processor time, and a pod opens four databases for its first
+statement: they are read once."""
+
+
 def limit(connection: Any) -> None:
     """Put the limits into a database. Cursors of it have them too."""
-    connection.execute(MACROS)
+    statements = _parsed or connection.extract_statements(MACROS)
+    for statement in statements:
+        connection.execute(statement)
+    _parsed[:] = statements

@@ -12,10 +12,10 @@ Next on the path of the data: `sql_fragments`.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kubegrid.base.settings import SqlSettings
 from kubegrid.base.tables import TableDefinition
@@ -25,6 +25,11 @@ from kubegrid.replication import Gate
 from kubegrid.sql.errors import SchemaMoved, Unavailable
 from kubegrid.store import Keyspace
 from kubegrid.store.changes import Captured, Met, Walk
+from kubegrid.store.records import Record
+from kubegrid.store.slots import slot_of
+
+if TYPE_CHECKING:
+    from kubegrid.columns.looked_up import Found
 
 WALK_KEYS = 3000
 """Keys looked at in one slice of the loop: about two milliseconds."""
@@ -106,6 +111,15 @@ class SqlCapture:
         """What changed in these tables, of which copies are in `built`. Raises SchemaMoved, Unavailable."""
         return self._when_open(lambda: self._take(names, ids, built), catalog, check)
 
+    def look_up(
+        self, keys: Mapping[str, Sequence[bytes]], catalog: int, ids: Mapping[str, int], check: Check
+    ) -> "tuple[Found, Confirmation]":
+        """The records with these keys, by table, all as of one moment; keys of other partitions are passed over.
+
+        They are few. Raises SchemaMoved, Unavailable.
+        """
+        return self._when_open(lambda: self._look_up(keys, ids), catalog, check)
+
     def take_ripe(self, numbers: Sequence[int], check: Check) -> dict[int, Captured]:
         """What changed, for copies that are kept fresh while nobody asks. No answer depends on it."""
         return self.in_loop(lambda: self.keyspace.tables.changes.take(numbers), check)
@@ -124,6 +138,12 @@ class SqlCapture:
             return changes.waiting(number) + changes.waiting_in_blocks(number)
 
         return self.in_loop(look, check)
+
+    def unchanged(self, numbers: Iterable[int]) -> bool:
+        """Whether nothing changed in these tables that was not taken, as far as one can see from another thread."""
+        deltas = self.keyspace.tables.changes.deltas
+        found = [deltas.get(number) for number in numbers]
+        return all(delta is not None and not delta.waiting and not delta.rows for delta in found)
 
     def walk(self, numbers: Sequence[int], check: Check) -> Walking:
         """Begin to keep track of tables, and go through what is there. Raises Unavailable."""
@@ -226,9 +246,24 @@ class SqlCapture:
         for one in definitions:
             self._asked[one.id] = now
         captured = changes.take([one.id for one in definitions])
+        return Taken(definitions, [], captured, self._confirmation())
+
+    def _look_up(self, keys: Mapping[str, Sequence[bytes]], ids: Mapping[str, int]) -> "tuple[Found, Confirmation]":
+        keyspace, turn = self.keyspace, self.turn
+        before = keyspace.units
+        found = []
+        for definition in self._definitions(list(keys), ids):
+            own = [key for key in keys[definition.name] if keyspace.slots[slot_of(key)] is not None]
+            # What is no record is there from before the table was.
+            found.append((definition, [one for one in map(keyspace.find, own) if type(one) is Record]))
+        turn.units_left -= keyspace.units - before
+        return found, self._confirmation()
+
+    def _confirmation(self) -> Confirmation:
+        """Of what was read in this turn."""
         confirmation = Confirmation()
         self.turn.confirm(self.turn.cut(), confirmation)
-        return Taken(definitions, [], captured, confirmation)
+        return confirmation
 
     def role_changed(self) -> None:
         """This member became the primary, or ceased to be it: a copy is built anew when somebody asks."""

@@ -90,6 +90,11 @@ class FreshCopies:
             f"the columns of {', '.join(names)} could not be brought up to date: too much changes", remedy="Ask again."
         )
 
+    def at_hand(self, request: FragmentRequest) -> bool:
+        """Whether `fresh` would have nothing to build and nothing to apply; a guess, for the table may change meanwhile."""
+        numbers = [request.ids.get(name, -1) for name in request.tables]
+        return self.capture.unchanged(numbers) and all(number in self.replica.copies for number in numbers)
+
     def _attempt(
         self, request: FragmentRequest, names: list[str], fetched: list[Part], running: Running
     ) -> Fresh | Lacking:

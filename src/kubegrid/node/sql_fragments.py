@@ -1,27 +1,29 @@
 """Runs fragments of SQL statements on this member's rows: the columnar replica, fresh as of the moment of the question.
 
-Copies of the fragment's tables are brought up to date and seen by a transaction (`sql_copies`); then the fragment runs,
-beside others, in the thread that asked. The answer leaves when the position at which the changes were taken is confirmed:
-when `run` returns, it is, and the first rows are there. Everything that can go wrong before is raised by `run`; after it
-only time-out, cancellation and memory are left, while the rows are read.
+Copies of the fragment's tables are brought up to date and seen by a transaction (`sql_copies`); if that is any work, and it
+names all records that it needs, these are looked up instead (`columns.looked_up`). Then the fragment runs, beside others, in
+the thread that asked. The answer leaves when the position at which the changes were taken is confirmed: when `run` returns,
+it is, and the first rows are there. Everything that can go wrong before is raised by `run`; after it only time-out,
+cancellation and memory are left, while the rows are read.
 
-DuckDB is imported when the first copy is built. Next on the path of the data: `sql_copies`.
+DuckDB is imported when the first fragment comes. Next on the path of the data: `sql_copies`.
 """
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubegrid.base.settings import SqlSettings
 from kubegrid.columns.errors import is_fatal, kind_of
+from kubegrid.columns.looked_up import put_in_place
 from kubegrid.columns.reading import Rows, begin
 from kubegrid.columns.replica import ColumnarReplica
 from kubegrid.columns.requests import FragmentRequest
 from kubegrid.columns.room import Room
 from kubegrid.columns.running import Running, Watch
 from kubegrid.node.sql_capture import SqlCapture
-from kubegrid.node.sql_copies import Fetch, FreshCopies, acquire
+from kubegrid.node.sql_copies import Fetch, Fresh, FreshCopies, acquire
 from kubegrid.node.sql_keeper import Keeper
 from kubegrid.sql.errors import SqlError
 
@@ -63,7 +65,10 @@ class Fragments:
         """
         running = self.watch.begin(min(request.timeout_ms, self.settings.statement_timeout_ms), cancelled)
         try:
-            fresh = self.copies.fresh(request, running)
+            if request.keys and not self.copies.at_hand(request):
+                fresh = self._looked_up(request.keys, request, running)
+            else:
+                fresh = self.copies.fresh(request, running)
             running.use(fresh.cursor)
             # Only now: who waits for rows of other members must not keep those from running that they wait for.
             acquire(self._places, running)
@@ -77,6 +82,17 @@ class Fragments:
             running.end()
             raise explained from None
         return rows.reader(fresh.marks)
+
+    def _looked_up(self, keys: Mapping[str, list[bytes]], request: FragmentRequest, running: Running) -> Fresh:
+        """A connection that sees the records with these keys, and no copies of tables."""
+        found, confirmation = self.copies.capture.look_up(keys, request.catalog, request.ids, running.check)
+        cursor = self.replica.cursor()
+        try:
+            put_in_place(cursor, found)
+        except BaseException:
+            cursor.close()
+            raise
+        return Fresh(cursor, {}, confirmation)
 
     def drop(self) -> None:
         """Give up every copy, as if it had never been made. Statements that run go on with what they read."""

@@ -12,6 +12,7 @@ import contextlib
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from kubegrid.base.tables import Catalog, TableDefinition
@@ -19,7 +20,7 @@ from kubegrid.columns.database import open_database, quoted
 from kubegrid.query.duck_errors import sql_error
 from kubegrid.query.running import Running
 from kubegrid.query.watch import Watch
-from kubegrid.sql.errors import NotSupported, SqlError, SyntaxProblem
+from kubegrid.sql.errors import NotSupported, SqlError, SyntaxProblem, Unavailable
 
 Columns = tuple[tuple[str, str], ...]
 """Names and DuckDB types, in order."""
@@ -37,14 +38,30 @@ WAIT_S = 0.05
 
 
 class EmptyTables:
-    """A DuckDB with tables of a catalog and no rows in them. One thread at a time: its owner has a lock."""
+    """A DuckDB with tables of a catalog and no rows in them. One thread at a time: its owner has a lock.
 
-    def __init__(self, definition: Callable[[TableDefinition], str], connection: Any) -> None:
-        self.connection = connection
+    It is opened when it is needed: that takes as long as planning a dozen statements, and a pod's first one waits for it.
+    """
+
+    def __init__(self, definition: Callable[[TableDefinition], str], opened: Callable[[], Any]) -> None:
+        self._opened = opened
+        self._connection: Any = None
         self._definition = definition
         self._made: dict[str, TableDefinition] = {}
         self._version = -1
         self._names: dict[str, TableDefinition] = {}
+
+    @property
+    def connection(self) -> Any:
+        if self._connection is None:
+            self._connection = self._opened()
+        return self._connection
+
+    def close(self) -> None:
+        """It is not opened after that."""
+        self._opened = _closed
+        if self._connection is not None:
+            self._connection.close()
 
     def have(self, catalog: Catalog, tables: Iterable[str] | None) -> None:
         """Make these tables as the catalog has them; None: all. Names are as a statement spells them."""
@@ -65,6 +82,10 @@ class EmptyTables:
             self.connection.execute(f"DROP TABLE IF EXISTS {quoted(each)}")
 
 
+def _closed() -> Any:
+    raise Unavailable("this member is stopping")
+
+
 class Binding:
     """Thread-safe; one statement at a time is bound, which takes half a millisecond.
 
@@ -75,8 +96,9 @@ class Binding:
     def __init__(self, spill_folder: str, spill_bytes_max: int) -> None:
         self._lock = threading.Lock()
         self._watch = Watch()
-        self._seen = EmptyTables(_seen, open_database(MEMORY_BYTES, spill_folder, spill_bytes_max, lossless=False))
-        self._hidden = EmptyTables(_hidden, open_database(MEMORY_BYTES, spill_folder, spill_bytes_max))
+        opened = partial(open_database, MEMORY_BYTES, spill_folder, spill_bytes_max)
+        self._seen = EmptyTables(_seen, partial(opened, lossless=False))
+        self._hidden = EmptyTables(_hidden, opened)
         self._arrow_types: dict[str, Any] = {}
 
     def columns(
@@ -134,8 +156,8 @@ class Binding:
     def close(self) -> None:
         self._watch.close()
         with self._lock, contextlib.suppress(Exception):  # busy with a result that nobody reads: it closes with that
-            self._seen.connection.close()
-            self._hidden.connection.close()
+            self._seen.close()
+            self._hidden.close()
 
     @contextlib.contextmanager
     def _locked(self, running: Running | None) -> Iterator[None]:

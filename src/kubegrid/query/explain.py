@@ -72,13 +72,15 @@ def analyzed(prepared: Prepared, partitions: int, trace: Trace, rows_out: int, b
 
 
 def where(fragment: Fragment, partitions: int) -> str:
-    if fragment.partitions is None:
-        return _all(partitions)
-    if not fragment.partitions:
+    if fragment.partitions == ():
         return "nowhere: no row can match"
-    if len(fragment.partitions) == 1:
-        return f"partition {fragment.partitions[0]}"
-    return "partitions " + ", ".join(str(each) for each in fragment.partitions)
+    if fragment.partitions is None:
+        there = _all(partitions)
+    elif len(fragment.partitions) == 1:
+        there = f"partition {fragment.partitions[0]}"
+    else:
+        there = "partitions " + ", ".join(str(each) for each in fragment.partitions)
+    return there if fragment.keys is None else f"{there}, by key"
 
 
 def _all(partitions: int) -> str:

@@ -122,6 +122,7 @@ def _request(fragment: Fragment, catalog: Catalog, marks: Marks, running: Runnin
         broadcast={table: marks[table] for table in fragment.broadcast},
         catalog=catalog.version,
         ids={name: catalog.table(name).id for name in {*fragment.tables, *fragment.broadcast}},
+        keys=None if fragment.keys is None else {table: list(keys) for table, keys in fragment.keys.items()},
         timeout_ms=running.left_ms(),
     )
 

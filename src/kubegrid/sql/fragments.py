@@ -6,6 +6,7 @@ from sqlglot import exp
 
 from kubegrid.base.tables import Catalog, TableDefinition
 from kubegrid.sql.plans import Fragment
+from kubegrid.sql.routing import Reach, looked_up
 from kubegrid.sql.sources import Known, table_of
 
 
@@ -16,18 +17,24 @@ class Fragments:
         self.made: list[Fragment] = []
 
     def add(
-        self, statement: Any, kind: str, partitions: frozenset[int] | None, tables: list[str], broadcast: list[str]
+        self,
+        statement: Any,
+        kind: str,
+        partitions: frozenset[int] | None,
+        own: list[tuple[TableDefinition, Reach]],
+        broadcast: list[str],
     ) -> str:
-        """The name of the relation that the statement's rows make. `partitions` None: all."""
+        """The name of the relation that the statement's rows make. `partitions` None: all. `own`: what it reads as own rows."""
         sql = sql_of(statement)
         asked = None if partitions is None or len(partitions) == self.partitions else tuple(sorted(partitions))
         for fragment in self.made:
             if fragment.sql == sql and fragment.partitions == asked:
                 return fragment.name
         name = f"__f{len(self.made)}"
-        reads = tuple(dict.fromkeys(tables))
+        reads = tuple(dict.fromkeys(table.name for table, _ in own))
         whole = tuple(dict.fromkeys(broadcast))
-        self.made.append(Fragment(name, sql, asked, reads, whole, kind))
+        keys = None if whole else looked_up(own)
+        self.made.append(Fragment(name, sql, asked, reads, whole, kind, keys=keys))
         return name
 
     def table(self, node: exp.Table, known: Known | None = None) -> TableDefinition | None:

@@ -143,11 +143,11 @@ class _Planning:
             raise NotPushable("two columns of one name")
         own = own_rows(block)
         reach = reached(own, filters(block), filtered_columns(block), self._fragments.partitions)
-        sets = [each for each in reach.values() if each is not None]
+        sets = [each.partitions for each in reach.values() if each.partitions is not None]
         asked = frozenset.intersection(*sets) if sets else None
         alone = self._fragments.partitions == 1 or (asked is not None and len(asked) == 1)
         done = cut(block, own, alone)
-        tables = [source.table.name for source in own if source.table is not None]
+        tables = [(source.table, reach[source.alias]) for source in own if source.table is not None]
         others = [each.source.table for each in block.joins if all(each.source is not mine for mine in own)]
         name = self._fragments.add(
             done.fragment, done.kind, asked, tables, [table.name for table in others if table is not None]

@@ -4,6 +4,7 @@ A plan is text, so that it can be shown (EXPLAIN), sent and run by whoever has a
 it, and `query`, which runs it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 SCAN = "scan"
@@ -37,6 +38,8 @@ class Fragment:
     kind: str
     columns: tuple[tuple[str, str], ...] = ()
     """Name and DuckDB type of each column that it yields; the planner binds no types and leaves this to `query`."""
+    keys: Mapping[str, tuple[bytes, ...]] | None = None
+    """Of the only records that it needs of each of `tables`; None: any may be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,8 +114,8 @@ def _replace(source: Source, node: exp.Table, pushed: list[Any], needed: list[st
     whole = conjuncts.joined(pushed)
     if whole is not None:
         scan.set("where", exp.Where(this=whole))
-    routed = reached([source], pushed, [], fragments.partitions)[source.alias] if pushed else None
-    name = fragments.add(scan, plans.SCAN, routed, [table.name], [])
+    reach = reached([source], pushed, [], fragments.partitions)[source.alias]
+    name = fragments.add(scan, plans.SCAN, reach.partitions, [(table, reach)], [])
     node.set("this", exp.to_identifier(name, quoted=True))
     node.set("db", None)
     node.set("catalog", None)
@@ -137,11 +137,18 @@ def _needed(select: exp.Select, source: Source) -> list[str]:
     return [*needed, VERSION] if asks_version(select, source) else needed
 
 
+def _is_dot(node: Any) -> bool:
+    return isinstance(node, exp.Dot)
+
+
 def _needed_of_user(select: exp.Select, source: Source) -> list[str]:
     table: Any = source.table
     if source.node.alias_column_names:
         return list(table.names)
     names: set[str] = set()
+    for dot in select.walk(prune=_is_dot):  # `name.upper()`: the column is no Column in it
+        if _is_dot(dot):
+            names |= {identifier.name.lower() for identifier in dot.find_all(exp.Identifier)}
     for node in select.walk():
         if isinstance(node, exp.Column):
             star = isinstance(node.this, exp.Star)
@@ -154,8 +161,6 @@ def _needed_of_user(select: exp.Select, source: Source) -> list[str]:
                 return list(table.names)
         elif isinstance(node, exp.Columns) or (isinstance(node, exp.Join) and node.method):
             return list(table.names)
-        elif isinstance(node, exp.Dot):  # `name.upper()`: the column is no Column in it
-            names |= {identifier.name.lower() for identifier in node.find_all(exp.Identifier)}
         elif isinstance(node, exp.Join):
             names |= {identifier.name.lower() for identifier in node.args.get("using") or ()}
     if source.alias in names:  # a row as a value

@@ -14,7 +14,7 @@ from kubegrid.sql.colocation import Pair, name_of
 from kubegrid.sql.fragments import Fragments
 from kubegrid.sql.functions import runs_per_row
 from kubegrid.sql.plans import WHOLE, Plan
-from kubegrid.sql.routing import reached
+from kubegrid.sql.routing import ANYWHERE, Reach, reached
 from kubegrid.sql.scans import asks_version, resolved
 from kubegrid.sql.sources import VERSION, Cte, Known, Source, Sources, output_names
 
@@ -30,11 +30,11 @@ def whole_query(tree: Any, fragments: Fragments) -> Plan | None:
     if not alone:
         if not distributed:
             return None
-        for source, reach in found:
+        for source, (there, _) in found:
             if any(source is each for each in distributed):
-                if reach is None or len(reach) != 1 or (asked is not None and reach != asked):
+                if there is None or len(there) != 1 or (asked is not None and there != asked):
                     return None
-                asked = reach
+                asked = there
     own = [source for source, _ in found] if alone else distributed
     projected = _shows_hidden(tree, [source for source, _ in found])
     for source, _ in found:
@@ -44,12 +44,13 @@ def whole_query(tree: Any, fragments: Fragments) -> Plan | None:
             column.set("db", None)
             column.set("catalog", None)
     whole = [_definition(source).name for source, _ in found if all(source is not each for each in own)]
-    fragments.add(tree, WHOLE, asked, [_definition(source).name for source in own], whole)
+    reaches = [(_definition(source), reach) for source, reach in found if any(source is each for each in own)]
+    fragments.add(tree, WHOLE, asked, reaches, whole)
     return Plan(tuple(fragments.made), None)
 
 
-def _tables(tree: Any, fragments: Fragments) -> list[tuple[Source, frozenset[int] | None]] | None:
-    """Every table of the catalog in it, with the partitions that its rows are bound to; None: it is not that plain."""
+def _tables(tree: Any, fragments: Fragments) -> list[tuple[Source, Reach]] | None:
+    """Every table of the catalog in it, with where its rows are bound to be; None: it is not that plain."""
     known: Known = {}
     for cte in tree.find_all(exp.CTE, bfs=False):
         known[cte.alias.lower()] = Cte()
@@ -58,28 +59,26 @@ def _tables(tree: Any, fragments: Fragments) -> list[tuple[Source, frozenset[int
     for cte in tree.find_all(exp.CTE):
         if not cte.args["alias"].args.get("columns") and not cte.parent.args.get("recursive"):
             known[cte.alias.lower()] = Cte(output_names(cte.this, fragments.catalog, known))
-    found: list[tuple[Source, frozenset[int] | None]] = []
+    found: list[tuple[Source, Reach]] = []
     seen = 0
     for select in tree.find_all(exp.Select):
         sources = Sources(select, fragments.catalog, known)
         tables = sources.tables
         if any(source.node.args.get(name) for source in tables for name in ("joins", "pivots", "sample")):
             return None
-        if tables and fragments.partitions > 1:
+        if tables:
             reach = _reach(sources, fragments.partitions)
             found += [(source, reach[source.alias]) for source in tables]
-        else:
-            found += [(source, None) for source in tables]
     for node in tree.find_all(exp.Table):
         if isinstance(node.this, exp.Identifier) and fragments.table(node, known) is not None:
             seen += 1
     return found if seen == len(found) else None
 
 
-def _reach(sources: Sources, partitions: int) -> dict[str, frozenset[int] | None]:
+def _reach(sources: Sources, partitions: int) -> dict[str, Reach]:
     """Of each table: where the rows are that the SELECT can see anything of."""
     if any(source.join is not None and source.join.method in ("ASOF", "POSITIONAL") for source in sources.all):
-        return dict.fromkeys((source.alias for source in sources.tables), None)
+        return dict.fromkeys((source.alias for source in sources.tables), ANYWHERE)
     where = sources.select.args.get("where")
     conditions = conjuncts.split(where.this) if where is not None else []
     outer = any(source.join is not None and source.join.side in ("RIGHT", "FULL") for source in sources.all)
@@ -121,8 +120,8 @@ def _shows_hidden(tree: Any, sources: list[Source]) -> bool:
             return True
         if isinstance(node, exp.Column) and node.name.lower() in aliases:
             return True
-        if isinstance(node, exp.Dot) and any(each.name.lower() in aliases for each in node.find_all(exp.Identifier)):
-            return True  # `b.to_json()`: the row is no Column in it
+        if isinstance(node, exp.Dot):  # perhaps `b.to_json()`: the row is no Column in it
+            return True
     return False
 
 

@@ -31,7 +31,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def rows_in_duckdb(database: Any, conversion: Conversion, records: list[Record]) -> list[dict[str, Any]]:
     database.execute(f"CREATE OR REPLACE TABLE wide ({conversion.declared})")
-    incoming = pa.Table.from_batches(list(conversion.slices(iter(records))))
+    incoming = pa.Table.from_batches(list(conversion.slices(iter(records))) or [conversion.convert([])])
     database.register("incoming", incoming)
     database.execute(f"INSERT INTO wide SELECT {conversion.selected} FROM incoming")
     database.unregister("incoming")

@@ -1,6 +1,7 @@
 """Values that are as large as a number says have a limit, however the call is written; others are DuckDB's own."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -99,3 +100,11 @@ def test_the_names_are_those_of_the_macros(limited: Any) -> None:
         "SELECT DISTINCT function_name FROM duckdb_functions() WHERE database_name = 'memory'"
     ).fetchall()
     assert {name for (name,) in found} == NAMES
+
+
+def test_every_database_has_them_whatever_became_of_the_one_before(tmp_path: Path) -> None:
+    for _ in range(3):
+        database = open_database(64 * 2**20, str(tmp_path), 2**20)
+        with pytest.raises(Exception, match="makes more than"):
+            database.sql("SELECT length(repeat('x', 300000000))").fetchall()
+        database.close()

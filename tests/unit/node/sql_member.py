@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from tests.unit.node.confirmed_by_hand import ConfirmedByHand
 
 from kubegrid.base.settings import ClientSettings, SqlSettings, StoreSettings
 from kubegrid.base.table_definitions import parse_definition
@@ -41,31 +42,8 @@ def never() -> bool:
     return False
 
 
-class Replicator:
-    """The turn's replicator whose gate and commit point the test moves."""
-
-    def __init__(self) -> None:
-        self.recording = True
-        self.writable = True
-        self.last_seq = 0
-        self.backlog_bytes = 0
-        self.open = Gate.OPEN
-        self.confirmed = 1 << 60
-        self.entries: list[tuple[list[Any], list[Any]]] = []
-
-    def now_ms(self) -> int:
-        return int(asyncio.get_running_loop().time() * 1000)
-
-    def gate(self, now: int) -> Gate:
-        return self.open
-
-    def append(self, now: int, effects: list[Any] | None, undo: list[Any] | None, size: int) -> int:
-        self.entries.append((effects or [], undo or []))
-        self.last_seq += 1
-        return self.last_seq
-
-    def drain(self) -> None:
-        pass
+class Replicator(ConfirmedByHand):
+    """Whose gate is not open has nothing to release or to read, either."""
 
     def releasable(self, now: int) -> int:
         return self.confirmed if self.open is Gate.OPEN else -1

@@ -7,44 +7,19 @@ import hiredis
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.node.confirmed_by_hand import ConfirmedByHand
 from tests.unit.node.drive import Drive
 
 from kubegrid.node.connection import Connection
 from kubegrid.node.turn import Turn
-from kubegrid.replication import Gate
 from kubegrid.store import hash_writes
 
 
-class AlwaysConfirmed:
-    """The turn's replicator: everything may leave at once."""
-
-    recording = True
-    writable = True
-    backlog_bytes = 0
-
-    def __init__(self) -> None:
-        self.last_seq = 0
-        self.entries: list[tuple[list[Any], list[Any]]] = []
+class WithoutLoop(ConfirmedByHand):
+    """Everything may leave at once; the time is always the same."""
 
     def now_ms(self) -> int:
         return 1000
-
-    def gate(self, now: int) -> Gate:
-        return Gate.OPEN
-
-    def append(self, now: int, effects: list[Any] | None, undo: list[Any] | None, size: int) -> int:
-        self.entries.append((effects or [], undo or []))
-        self.last_seq += 1
-        return self.last_seq
-
-    def drain(self) -> None:
-        pass
-
-    def releasable(self, now: int) -> int:
-        return 1 << 60
-
-    def readable(self, now: int) -> int:
-        return 1 << 60
 
 
 class Wire:
@@ -101,7 +76,7 @@ class Grid:
     def __init__(self, clients: int) -> None:
         self.drive = Drive()
         self.loop = Loop()
-        self.member = AlwaysConfirmed()
+        self.member = WithoutLoop()
         self.turn = Turn(self.loop, self.drive.keyspace, self.member, self.drive.node.client_settings)  # type: ignore[arg-type]
         self.wires = [Wire() for _ in range(clients)]
         self.clients = [Connection(self.turn, self.drive.node, number) for number in range(clients)]

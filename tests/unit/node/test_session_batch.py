@@ -12,16 +12,6 @@ from kubegrid.node import session_batch
 ME = b"0123456789abcdef"
 
 
-@pytest.fixture
-def drive() -> Drive:
-    return Drive()
-
-
-@pytest.fixture
-def client(drive: Drive) -> Client:
-    return drive.connect()
-
-
 def packed(*requests: str | tuple[Any, ...]) -> bytes:
     split = [tuple(one.split()) if isinstance(one, str) else one for one in requests]
     return b"".join(bytes(hiredis.pack_command(one)) for one in split)

@@ -7,16 +7,6 @@ from kubegrid.node.dispatch import dispatch
 from kubegrid.node.session_clients import CLIENTS_A_SLICE
 
 
-@pytest.fixture
-def drive() -> Drive:
-    return Drive()
-
-
-@pytest.fixture
-def client(drive: Drive) -> Client:
-    return drive.connect()
-
-
 def fields(line: bytes) -> dict[str, str]:
     return dict(word.split("=", 1) for word in line.decode().split())
 

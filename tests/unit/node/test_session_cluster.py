@@ -11,11 +11,6 @@ def drive() -> Drive:
     return Drive(partitions=3)
 
 
-@pytest.fixture
-def client(drive: Drive) -> Client:
-    return drive.connect()
-
-
 def test_slots_name_the_primary_first_and_then_the_backups(client: Client) -> None:
     slots = client("CLUSTER", "SLOTS")
     assert [entry[:2] for entry in slots] == [[0, 5460], [5461, 10922], [10923, 16383]]

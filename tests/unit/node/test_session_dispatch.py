@@ -12,11 +12,6 @@ def drive() -> Drive:
     return Drive(partitions=3)
 
 
-@pytest.fixture
-def client(drive: Drive) -> Client:
-    return drive.connect()
-
-
 HERE = "{b}"  # slot 3300, partition 0 of 3
 THERE = "{a}"  # slot 15495, partition 2 of 3
 

@@ -31,11 +31,6 @@ def drive() -> Drive:
     return Drive(partitions=3)
 
 
-@pytest.fixture
-def client(drive: Drive) -> Client:
-    return drive.connect()
-
-
 def told(client: Client) -> list[dict[str, Any]]:
     return json.loads(client("KG.ENDPOINTS"))
 

@@ -10,16 +10,6 @@ from kubegrid.base.settings import StoreSettings
 ME = b"0123456789abcdef"
 
 
-@pytest.fixture
-def drive() -> Drive:
-    return Drive()
-
-
-@pytest.fixture
-def client(drive: Drive) -> Client:
-    return drive.connect()
-
-
 def test_a_request_that_is_sent_again_gets_the_reply_of_the_first_time(drive: Drive, client: Client) -> None:
     assert client("KG.ONCE", ME, 1, 0, "INCRBY", "k", 5) == 5
     assert drive.connect()("KG.ONCE", ME, 1, 0, "INCRBY", "k", 5) == 5

@@ -20,11 +20,6 @@ def drive() -> Drive:
     return drive
 
 
-@pytest.fixture
-def client(drive: Drive) -> Client:
-    return drive.connect()
-
-
 def here(drive: Drive, count: int) -> list[str]:
     """Identifiers of jobs that this partition keeps."""
     names = (f"j{number}" for number in range(10_000))

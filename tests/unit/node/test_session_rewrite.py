@@ -21,11 +21,6 @@ def drive() -> Drive:
 
 
 @pytest.fixture
-def client(drive: Drive) -> Client:
-    return drive.connect()
-
-
-@pytest.fixture
 def name(drive: Drive) -> str:
     """Of a job that this partition keeps."""
     return next(f"j{n}" for n in range(100) if slot_of(f"jobs:j{n}".encode()) in drive.keyspace.owned)

@@ -26,11 +26,6 @@ def drive() -> Drive:
     return drive
 
 
-@pytest.fixture
-def client(drive: Drive) -> Client:
-    return drive.connect()
-
-
 def taken(waiter: Client) -> list[str]:
     """The identifiers of the records that a client got after waiting."""
     return [msgspec.json.decode(decode(answer))["id"] for answer in waiter.answers]

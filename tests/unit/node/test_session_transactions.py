@@ -6,16 +6,6 @@ from tests.unit.node.drive import Client, Drive, error_text
 from kubegrid.base.settings import StoreSettings
 
 
-@pytest.fixture
-def drive() -> Drive:
-    return Drive()
-
-
-@pytest.fixture
-def client(drive: Drive) -> Client:
-    return drive.connect()
-
-
 def test_queued_commands_run_together_and_answer_one_by_one(client: Client) -> None:
     assert client("MULTI") == b"OK"
     assert client("SET", "a", "x") == b"QUEUED"

@@ -28,6 +28,7 @@ from kubegrid.sql.errors import (
     Unavailable,
 )
 from kubegrid.store.changes import Walk
+from kubegrid.store.slots import slot_of
 
 COUNT = "SELECT count(*) AS n, sum(price) AS s FROM trades"
 FOREVER = "SELECT sum(a.range * b.range % 7) FROM range(10000000) a, range(1000000) b"
@@ -84,6 +85,77 @@ def test_an_answer_waits_until_what_it_read_is_confirmed(member: SqlMember) -> N
     member.poke()
     thread.join(10)
     assert said == [[{"n": 1, "s": 1.0}]]
+
+
+def by_key(*keys: str) -> dict[str, list[bytes]]:
+    return {"trades": [key.encode() for key in keys]}
+
+
+def test_records_that_are_named_by_their_keys_need_no_copy(member: SqlMember) -> None:
+    text = "SELECT book, id, price FROM trades ORDER BY id"
+    member.write("trades", ("a", 1, 1.5), ("a", 2, None), ("a", 3, 9.0))
+    keys = by_key("trades:a:1", "trades:a:2", "trades:a:7")
+    expected = [{"book": "a", "id": 1, "price": 1.5}, {"book": "a", "id": 2, "price": None}]
+    assert member.sql(text, "trades", keys=keys) == expected
+    assert member.fragments.describe() == []
+    assert member.sql(COUNT, "trades") == [{"n": 3, "s": 10.5}], "beside them the table is as it was"
+    member.write("trades", ("a", 1, 2.5))
+    assert member.sql(text, "trades", keys=by_key("trades:a:1")) == [{"book": "a", "id": 1, "price": 2.5}]
+    member.command("DEL", "trades:a:1")
+    assert member.sql(text, "trades", keys=by_key("trades:a:1")) == []
+    assert member.sql("SELECT count(*) AS n FROM trades", "trades", keys=by_key()) == [{"n": 0}]
+
+
+def test_a_copy_that_has_nothing_to_apply_is_read_whatever_keys_are_named(
+    member: SqlMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, keys = "SELECT price FROM trades WHERE id = 1", by_key("trades:a:1")
+    number = member.keyspace.catalog.by_name["trades"].id
+    looked = []
+    look_up = member.capture.look_up
+    monkeypatch.setattr(member.capture, "look_up", lambda *given: looked.append(given) or look_up(*given))
+    member.write("trades", ("a", 1, 1.0))
+    member.sql(COUNT, "trades")
+    assert member.sql(text, "trades", keys=keys, ids={"trades": number}) == [{"price": 1.0}]
+    assert not looked
+    member.write("trades", ("a", 1, 2.0))
+    assert member.sql(text, "trades", keys=keys, ids={"trades": number}) == [{"price": 2.0}]
+    assert len(looked) == 1
+    member.fragments.drop()
+    assert member.sql(text, "trades", keys=keys, ids={"trades": number}) == [{"price": 2.0}]
+    assert len(looked) == 2
+
+
+def test_a_record_that_is_looked_up_waits_for_its_confirmation(member: SqlMember) -> None:
+    text, keys = "SELECT price FROM trades", by_key("trades:a:1")
+    member.replicator.confirmed = member.replicator.last_seq
+    member.write("trades", ("a", 1, 1.0))
+    thread, said = in_thread(lambda: member.sql(text, "trades", keys=keys))
+    thread.join(0.2)
+    assert thread.is_alive(), "the write is not confirmed, and neither is what was read of it"
+    member.replicator.confirmed += 1
+    member.poke()
+    thread.join(10)
+    assert said == [[{"price": 1.0}]]
+
+
+def test_keys_are_looked_up_in_the_table_that_was_meant_and_where_they_lie(member: SqlMember) -> None:
+    text, keys = "SELECT id, price FROM trades", by_key("trades:a:1", "trades:a:2")
+    old = member.keyspace.catalog.by_name["trades"]
+    member.adopt(member.keyspace.catalog.drop("trades"))
+    member.command("SET", "trades:a:2", "written while there was no such table")
+    member.adopt(member.keyspace.catalog.create(old))
+    old = member.keyspace.catalog.by_name["trades"]
+    member.write("trades", ("a", 1, 1.0))
+    assert member.sql(text, "trades", keys=keys, ids={"trades": old.id}) == [{"id": 1, "price": 1.0}]
+    member.adopt(member.keyspace.catalog.drop("trades"))
+    member.adopt(member.keyspace.catalog.create(old))
+    with pytest.raises(SchemaMoved, match="trades is another one"):
+        member.sql(text, "trades", keys=keys, ids={"trades": old.id})
+    assert member.sql(text, "trades", keys=keys) == []
+    member.write("trades", ("a", 1, 3.0))
+    member.in_loop(lambda: member.keyspace.slots.__setitem__(slot_of(b"trades:a:2"), None))  # another partition's
+    assert member.sql(text, "trades", keys=keys) == [{"id": 1, "price": 3.0}]
 
 
 def test_a_deposed_primary_does_not_answer_and_what_it_took_back_is_not_seen(member: SqlMember) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import hiredis
 import pytest
+from tests.unit.node.confirmed_by_hand import ConfirmedByHand
 from tests.unit.node.drive import Drive
 from tests.unit.node.table_rows import JOBS, packed
 from tests.unit.store.block_scripts import load
@@ -23,40 +24,6 @@ from kubegrid.store.record_writes import WRITTEN_UNITS
 PATIENCE_S = 20
 
 
-class ConfirmedByHand:
-    """The turn's replicator whose gate and commit point the test moves."""
-
-    def __init__(self) -> None:
-        self.recording = True
-        self.writable = True
-        self.last_seq = 0
-        self.backlog_bytes = 0
-        self.open = Gate.OPEN
-        self.confirmed = 1 << 60
-        self.enough_copies = True
-        self.entries: list[list[Any]] = []
-
-    def now_ms(self) -> int:
-        return int(asyncio.get_running_loop().time() * 1000)
-
-    def gate(self, now: int) -> Gate:
-        return self.open
-
-    def append(self, now: int, effects: list[Any] | None, undo: list[Any] | None, size: int) -> int:
-        self.entries.append(effects or [])
-        self.last_seq += 1
-        return self.last_seq
-
-    def drain(self) -> None:
-        pass
-
-    def releasable(self, now: int) -> int:
-        return self.confirmed if self.enough_copies else -1
-
-    def readable(self, now: int) -> int:
-        return self.confirmed
-
-
 class Member:
     def __init__(self, clients: ClientSettings) -> None:
         self.drive = Drive(clients=clients)
@@ -71,6 +38,18 @@ class Member:
     def poke(self) -> None:
         """What a tick does: run the end of a turn."""
         self.turn.input(lambda: None)
+
+    def watch_spending(self) -> list[int]:
+        """Grows by one with each turn from now on: the units that it spent."""
+        spent: list[int] = []
+        collect = self.turn._collect
+
+        def watch(need: int) -> None:
+            spent.append(TURN_UNITS - self.turn.units_left)
+            collect(need)
+
+        self.turn._collect = watch  # type: ignore[method-assign]
+        return spent
 
 
 class Client:
@@ -197,14 +176,7 @@ async def test_dropped_replies_never_leave_and_their_connections_close(member: M
 async def test_a_read_of_many_requests_is_spread_over_turns_and_others_come_between(member: Member) -> None:
     busy, other = await member.connect(), await member.connect()
     count = 6 * TURN_UNITS
-    executed: list[int] = []
-    collect = member.turn._collect
-
-    def watch(need: int) -> None:
-        executed.append(TURN_UNITS - member.turn.units_left)
-        collect(need)
-
-    member.turn._collect = watch  # type: ignore[method-assign]
+    executed = member.watch_spending()
     busy.send(*[("SET", f"k{n % 100}", "v") for n in range(count)])
     other.send(("PING",))
     assert await other.reply() == b"PONG"
@@ -227,14 +199,7 @@ async def test_rows_that_are_made_records_weigh_more_of_a_turn(member: Member) -
     count = 500
     load(keyspace, "jobs", [[f"j{n}", "new", n] for n in range(count)])
     client = await member.connect()
-    spent: list[int] = []
-    collect = member.turn._collect
-
-    def watch(need: int) -> None:
-        spent.append(TURN_UNITS - member.turn.units_left)
-        collect(need)
-
-    member.turn._collect = watch  # type: ignore[method-assign]
+    spent = member.watch_spending()
     units = []
     for _ in range(2):
         spent.clear()
@@ -252,14 +217,7 @@ async def test_the_first_rows_of_many_blocks_are_spread_over_turns(member: Membe
         load(keyspace, "jobs", [[f"j{block}-{n}", "new", n] for n in range(rows)])
     assert len(keyspace.blocks.firsts) == blocks
     client = await member.connect()
-    spent: list[int] = []
-    collect = member.turn._collect
-
-    def watch(need: int) -> None:
-        spent.append(TURN_UNITS - member.turn.units_left)
-        collect(need)
-
-    member.turn._collect = watch  # type: ignore[method-assign]
+    spent = member.watch_spending()
     commands = [("KG.CHANGE", f"jobs:j{n}-7", '{"increment": {"priority": 1}}') for n in range(blocks)]
     client.send(*[(name, *rest) for name, *rest in commands])
     assert len(await client.replies(blocks)) == blocks
@@ -270,14 +228,7 @@ async def test_the_first_rows_of_many_blocks_are_spread_over_turns(member: Membe
 async def test_rows_of_one_command_weigh_as_many(member: Member) -> None:
     member.drive.keyspace.adopt_catalog(Catalog().create(parse_definition(None, json.dumps(JOBS))))
     client = await member.connect()
-    spent: list[int] = []
-    collect = member.turn._collect
-
-    def watch(need: int) -> None:
-        spent.append(TURN_UNITS - member.turn.units_left)
-        collect(need)
-
-    member.turn._collect = watch  # type: ignore[method-assign]
+    spent = member.watch_spending()
     rows, commands = 500, 20
     client.send(
         *[
@@ -295,17 +246,10 @@ async def test_a_get_of_rows_is_counted_like_any_reading_of_them(member: Member)
     keyspace.adopt_catalog(Catalog().create(parse_definition(None, json.dumps(JOBS | {"indexes": []}))))
     load(keyspace, "jobs", [[f"j{n}", "new", n] for n in range(100)])
     client = await member.connect()
-    left: list[int] = []
-    collect = member.turn._collect
-
-    def watch(need: int) -> None:
-        left.append(member.turn.units_left)
-        collect(need)
-
-    member.turn._collect = watch  # type: ignore[method-assign]
+    spent = member.watch_spending()
     client.send(*[("GET", f"jobs:j{n}") for n in range(50)])
     assert {str(reply)[:9] for reply in await client.replies(50)} == {"WRONGTYPE"}
-    assert sum(TURN_UNITS - units for units in left) > 50 * ROW_UNITS + OPENING_UNITS
+    assert sum(spent) > 50 * ROW_UNITS + OPENING_UNITS
 
 
 async def test_replies_that_nobody_reads_are_bounded(member: Member) -> None:

@@ -1,7 +1,7 @@
 """The same rows twice: in one DuckDB database, and spread over the partitions of a grid; and plans run over the latter.
 
 All are databases of one process and connection, so an answer loses no type on the way. Rows lie where the grid would
-have them: by the slot of their key.
+have them: by the slot of their key. Of tables whose records a fragment names by their keys it sees these and no others.
 """
 
 from collections.abc import Iterable
@@ -26,6 +26,8 @@ class PartitionedTables:
         self.catalog = catalog
         self.partitions = partitions
         self.rows_moved = 0
+        self._versions: dict[bytes, int] = {}
+        """Of each record, by its key."""
         self._connection = duckdb.connect(config={"threads": "1"})
         self._run("SET TimeZone = 'UTC'")
         for name in ("whole", "final", *(f"p{number}" for number in range(partitions))):
@@ -59,7 +61,12 @@ class PartitionedTables:
         self._run(f"CREATE TABLE {relation} AS SELECT * FROM ({fragment.sql}) LIMIT 0")
         for number in range(self.partitions) if fragment.partitions is None else fragment.partitions:
             self._run(f"USE p{number}")
+            for table, keys in (fragment.keys or {}).items():
+                named = ", ".join(str(self._versions.get(key, 0)) for key in keys) or "0"
+                self._run(f'CREATE TEMP VIEW "{table}" AS FROM p{number}."{table}" WHERE "__version" IN ({named})')
             self._run(f"INSERT INTO {relation} {fragment.sql}")
+            for table in fragment.keys or ():
+                self._run(f'DROP VIEW temp."{table}"')
         self.rows_moved += self._run(f"SELECT count(*) FROM {relation}").fetchone()[0]
 
     def _answer(self, statement: str) -> tuple[list[str], Rows]:
@@ -71,7 +78,9 @@ class PartitionedTables:
         keys = RecordKeys(table)
         parts: list[Rows] = [[] for _ in range(self.partitions)]
         for version, row in enumerate(rows, 1):
-            slot = slot_of(keys.key_of_row(row))
+            key = keys.key_of_row(row)
+            self._versions[key] = version
+            slot = slot_of(key)
             for number in range(self.partitions):
                 first, last = slots_of_partition(number, self.partitions)
                 if first <= slot <= last:

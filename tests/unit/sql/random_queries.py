@@ -290,11 +290,11 @@ class Queries:
             condition(random, [each for each in scope if each[1].name], 1)
             for _ in range(random.choice((0, 0, 0, 1, 1, 2)))
         ]
-        keys = [(name, column) for name, column in scope if column.name == "k"]
+        keys = [(name, column) for name, column in scope if column.name in ("k", "n", "id")]
         if keys and random.random() < 0.2:
-            name, column = random.choice(keys)
-            some = ", ".join(literal(random, column.kind) for _ in range(random.randint(1, 3)))
-            parts.append(random.choice((f"{name} = {literal(random, column.kind)}", f"{name} IN ({some})")))
+            for name, column in random.sample(keys, random.randint(1, len(keys))):
+                some = ", ".join(literal(random, column.kind) for _ in range(random.randint(1, 3)))
+                parts.append(random.choice((f"{name} = {literal(random, column.kind)}", f"{name} IN ({some})")))
         return " WHERE " + " AND ".join(parts) if parts else ""
 
     def _item(self, text: str, kind: str, columns: list[Column], items: list[str]) -> None:

@@ -14,7 +14,7 @@ from kubegrid.base.tables import Catalog
 from kubegrid.sql import plans
 from kubegrid.sql.parameters import bind
 from kubegrid.sql.planner import plan
-from kubegrid.sql.routing import partition_of_slot
+from kubegrid.sql.routing import RECORDS_MAX, partition_of_slot
 from kubegrid.sql.statements import parse
 from kubegrid.store.slots import slot_of
 
@@ -65,6 +65,48 @@ def test_a_key_without_partition_by_routes_by_all_of_its_columns() -> None:
     part = only("SELECT * FROM flights WHERE carrier = 'UA' AND flight = 15")
     assert part.partitions == (home("flights", "UA", 15),)
     assert only("SELECT * FROM flights WHERE carrier = 'UA'").partitions is None
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("SELECT * FROM orders WHERE k = 7 AND total > 3", {"orders": (b"orders:{7}",)}),
+        ("SELECT sum(total) FROM orders WHERE k IN (8, 7)", {"orders": (b"orders:{7}", b"orders:{8}")}),
+        ("SELECT * FROM orders a, orders b WHERE a.k = 7 AND b.k = 7", {"orders": (b"orders:{7}",)}),
+        (
+            "SELECT * FROM orders o JOIN items i ON o.k = i.k WHERE i.k = 7 AND i.n = 1",
+            {"items": (b"items:{7}:1",), "orders": (b"orders:{7}",)},
+        ),
+        (
+            "SELECT * FROM orders o LEFT JOIN items i ON o.k = i.k AND i.n = 1 AND i.k = 7 WHERE o.k = 7",
+            {"items": (b"items:{7}:1",), "orders": (b"orders:{7}",)},
+        ),
+        ("SELECT name FROM airlines WHERE carrier = 'UA'", {"airlines": (b"airlines:UA",)}),
+        ("SELECT count(*) FROM orders WHERE k = 1 AND k = 2", {"orders": ()}),
+    ],
+)
+def test_records_whose_keys_a_statement_names_are_looked_up(text: str, keys: object) -> None:
+    assert only(text).keys == keys
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT * FROM items WHERE k = 7",
+        "SELECT * FROM orders o JOIN items i ON o.k = i.k WHERE o.k = 7",
+        "SELECT * FROM orders o LEFT JOIN items i ON o.k = i.k AND i.n = 1 WHERE o.k = 7 OR i.n = 2",
+        "SELECT * FROM flights f JOIN airlines USING (carrier) WHERE f.carrier = 'UA' AND flight = 15",
+        f"SELECT * FROM orders WHERE k IN ({', '.join(map(str, range(RECORDS_MAX + 1)))})",
+    ],
+)
+def test_what_needs_more_than_some_records_reads_columns(text: str) -> None:
+    assert [part.keys for part in planned(text).fragments] == [None] * len(planned(text).fragments)
+
+
+def test_the_only_partition_looks_records_up_too() -> None:
+    statement = bind(parse("SELECT * FROM orders WHERE k = 7"), []).expression
+    (part,) = plan(statement, CATALOG, 1).fragments
+    assert (part.partitions, part.keys) == (None, {"orders": (b"orders:{7}",)})
 
 
 def test_keys_that_exclude_each_other_ask_nobody() -> None:

@@ -139,10 +139,10 @@ def state(of: Keyspace, *, version: bool = True) -> Any:
     """Everything that counts, comparable; the books are checked on the way."""
     of.validate()
     values: dict[bytes, Any] = {}
-    for table in of.slots:
-        for key, value in (table or {}).items():
+    for table in filter(None, of.slots):
+        for key, value in table.items():
             values[key] = dict(value.items()) if type(value) is Hash else (type(value) is Record, bytes(value))
-    expires = {key: at for table in of.expires for key, at in (table or {}).items()}
+    expires = {key: at for table in filter(None, of.expires) for key, at in table.items()}
     requests = {
         client: (known.acked, known.used_ms, dict(known.replies)) for client, known in of.requests.clients.items()
     }

@@ -88,8 +88,8 @@ def keyspace(*, primary: bool = True) -> Keyspace:
 
 def records(of: Keyspace) -> dict[int, set[Record]]:
     found: dict[int, set[Record]] = {number: set() for number in of.tables.by_id}
-    for values in of.slots:
-        for value in (values or {}).values():
+    for values in filter(None, of.slots):
+        for value in values.values():
             if type(value) is int:
                 value = of.blocks.record(value)
             if type(value) is Record and value.table_id in found:

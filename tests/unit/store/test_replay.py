@@ -28,10 +28,10 @@ def state(of: Keyspace) -> State:
     """Everything that counts, comparable; the books are checked on the way."""
     of.validate()
     values: dict[bytes, Any] = {}
-    for table in of.slots:
-        for key, value in (table or {}).items():
+    for table in filter(None, of.slots):
+        for key, value in table.items():
             values[key] = dict(value.items()) if type(value) is Hash else value
-    expires = {key: at for table in of.expires for key, at in (table or {}).items()}
+    expires = {key: at for table in filter(None, of.expires) for key, at in table.items()}
     return values, expires, of.used_bytes, of.key_count
 
 

@@ -46,7 +46,7 @@ def keyspace(kind: str) -> Keyspace:
 
 def contents(of: Keyspace) -> list[Any]:
     of.validate()
-    records = [(key, bytes(value)) for values in of.slots for key, value in sorted((values or {}).items())]
+    records = [(key, bytes(value)) for values in filter(None, of.slots) for key, value in sorted(values.items())]
     return [records, [index.recount() for index in of.tables.by_name[b"t"].indexes]]
 
 

@@ -155,8 +155,10 @@ def contents(of: Keyspace) -> dict[bytes, Any]:
     of.validate()
     found: dict[bytes, Any] = {}
     for slot, values in enumerate(of.slots):
+        if not values:
+            continue
         expires = of.expires[slot] or {}
-        for key, held in (values or {}).items():
+        for key, held in values.items():
             value = of.blocks.record(held) if type(held) is int else held
             if expires.get(key, of.now_ms) < of.now_ms or (type(value) is Record and of.tables.is_stray(value)):
                 continue
@@ -363,12 +365,12 @@ def loaded() -> Keyspace:
 
 
 def records(of: Keyspace) -> list[tuple[bytes, Record]]:
-    return [item for values in of.slots for item in (values or {}).items() if type(item[1]) is Record]
+    return [item for values in filter(None, of.slots) for item in values.items() if type(item[1]) is Record]
 
 
 def cold(of: Keyspace) -> int:
     of.validate()
-    return sum(type(value) is int for values in of.slots for value in (values or {}).values())
+    return sum(type(value) is int for values in filter(None, of.slots) for value in values.values())
 
 
 def run(on: Keyspace, *args: bytes) -> Any:
