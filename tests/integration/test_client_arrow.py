@@ -1,9 +1,15 @@
 """`write_arrow`: Arrow, and whatever gives Arrow, into a table, by both clients."""
 
+import asyncio
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -97,6 +103,28 @@ def test_records_that_are_there_are_replaced_kept_or_an_error(grid: kubegrid.Gri
         trades.write_arrow(rows(count), on_duplicate="skip")
 
 
+@pytest.mark.parametrize("count", [900, 20 * ROWS])
+def test_a_record_that_is_there_ends_it_and_what_was_written_is_known_exactly(grid: kubegrid.Grid, count: int) -> None:
+    trades = grid.table(TRADES)
+    trades.write({"id": count - 1, "book": "EQ", "price": 7.0})
+    with pytest.raises(kubegrid.ClientError, match=f"'trades:{count - 1}' exists already") as caught:
+        trades.write_arrow(rows(count), on_duplicate="fail")
+    written = trades.count() - 1
+    assert 0 < written < count - 1, "of the other partition at least"
+    assert isinstance(caught.value, kubegrid.PartlyDoneError)
+    assert (caught.value.done, caught.value.outcome) == (written, kubegrid.Outcome.PARTLY)
+    assert "the rest were not:" in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [10, ROWS])
+def test_what_was_not_written_at_all_says_so(grid: kubegrid.Grid, count: int) -> None:
+    trades = grid.table(TRADES)
+    trades.write_arrow(rows(count))
+    with pytest.raises(kubegrid.RecordExistsError) as caught:
+        trades.write_arrow(rows(count), on_duplicate="fail")
+    assert caught.value.outcome is kubegrid.Outcome.NOT_DONE
+
+
 @pytest.mark.parametrize("count", [10, ROWS])
 def test_what_does_not_fit_is_told_with_its_place_and_changes_nothing(grid: kubegrid.Grid, count: int) -> None:
     trades = grid.table(TRADES)
@@ -105,8 +133,15 @@ def test_what_does_not_fit_is_told_with_its_place_and_changes_nothing(grid: kube
         trades.write_arrow(pa.table(bad))
     with pytest.raises(kubegrid.BadValueError, match=r"no column prize.*'price'"):
         trades.write_arrow(rows(count).rename_columns(["id", "prize"]))
+    with pytest.raises(kubegrid.BadValueError, match=r"^table trades, column id: is missing"):
+        trades.write_arrow(rows(count).drop_columns("id"))
     with pytest.raises(kubegrid.BadValueError, match=r"a list is no Arrow data"):
         trades.write_arrow([{"id": 1}])
+    mixed = pd.DataFrame({"id": range(count), "book": pd.Series(["FX"] * (count - 1) + [7], dtype=object)})
+    with pytest.raises(kubegrid.BadValueError, match=r"cannot take this DataFrame.*'int' object.*column book"):
+        trades.write_arrow(mixed)
+    with pytest.raises(kubegrid.BadValueError, match="cannot take this Series"):
+        trades.write_arrow(mixed["id"])
     assert trades.write_arrow(rows(0)) == 0
     assert trades.count() == 0
 
@@ -123,12 +158,95 @@ def test_a_bad_row_after_others_leaves_those_and_says_so(grid: kubegrid.Grid, mo
     assert trades.count() == 4000
 
 
+@pytest.mark.parametrize("count", [10, ROWS])
+@pytest.mark.parametrize("kind", [pl.Categorical, pl.Enum(["FX", "EQ"])], ids=["categorical", "enum"])
+def test_categories_of_polars_are_text(grid: kubegrid.Grid, kind: Any, count: int) -> None:
+    trades = grid.table(TRADES)
+    books = ["FX", None, "EQ"] * count
+    frame = pl.DataFrame({"id": range(count), "book": books[:count]}).with_columns(pl.col("book").cast(kind))
+    assert trades.write_arrow(frame) == count
+    assert [trades.read(number)["book"] for number in range(3)] == books[:3]
+
+
+def test_an_index_of_pandas_without_a_name_is_left_out(grid: kubegrid.Grid) -> None:
+    trades = grid.table(TRADES)
+    frame = rows().to_pandas()
+    some = frame[frame.id % 5 > 2]  # no range of the rows
+    assert "__index_level_0__" in pa.Table.from_pandas(some).schema.names
+    for given in (some, pa.Table.from_pandas(some), pa.Table.from_pandas(some).to_batches()[0]):
+        assert trades.write_arrow(given) == len(some)
+    assert trades.count() == len(some)
+
+
+def test_small_batches_of_a_reader_are_put_together(grid: kubegrid.Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[int] = []
+    admit = tables.ArrowRows.admit_prepared
+
+    def counted(self: tables.ArrowRows, given: Any) -> Any:
+        prepared.append(len(given))
+        return admit(self, given)
+
+    monkeypatch.setattr(tables.ArrowRows, "admit_prepared", counted)
+    monkeypatch.setattr(tables, "GATHERED_ROWS", 2000)
+    trades = grid.table(TRADES)
+    assert trades.write_arrow(rows().to_reader(max_chunksize=90)) == ROWS
+    assert prepared == [2070, 2070, 860]
+    assert stored(grid) == [(ROWS, ROWS, "FX", "FX", 1.5 * ROWS)]
+
+
+def test_rows_are_prepared_by_their_size_too(grid: kubegrid.Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "SLICE_BYTES", rows().nbytes // 3)
+    assert max(map(len, tables._slices(rows()))) < ROWS // 2
+    trades = grid.table(TRADES)
+    assert trades.write_arrow(rows()) == ROWS
+    assert stored(grid) == [(ROWS, ROWS, "FX", "FX", 1.5 * ROWS)]
+
+
+def test_a_deadline_holds_for_all_of_it(grid: kubegrid.Grid) -> None:
+    trades = grid.table(TRADES)
+    with kubegrid.deadline(0.3), pytest.raises(kubegrid.ClientError) as caught:
+        trades.write_arrow(endless())
+    assert isinstance(caught.value, kubegrid.PartlyDoneError | kubegrid.UnavailableError)
+    if caught.value.outcome is kubegrid.Outcome.PARTLY:
+        assert trades.count() == caught.value.done
+
+
+def endless() -> pa.RecordBatchReader:
+    def batches() -> Iterator[pa.RecordBatch]:
+        for number in range(1_000_000):
+            ids = pa.array(range(number * ROWS, (number + 1) * ROWS), pa.int64())
+            yield pa.record_batch({"id": ids, "price": pa.array([1.0] * ROWS)})
+
+    return pa.RecordBatchReader.from_batches(rows(1).schema, batches())
+
+
 def test_a_table_that_was_altered_meanwhile_is_looked_at_again(grid: kubegrid.Grid) -> None:
     trades = grid.table(TRADES)
     grid.table("trades").add_column("venue", "VARCHAR")
     with_venue = rows().append_column("venue", pa.array(["X"] * ROWS))
     assert trades.write_arrow(with_venue) == ROWS
     assert grid.sql("SELECT count(venue) FROM trades").rows() == [(ROWS,)]
+
+
+@pytest.mark.parametrize("flight", [True, False], ids=["flight", "commands"])
+def test_a_column_that_is_added_in_the_middle_stops_nothing(
+    grid: kubegrid.Grid, monkeypatch: pytest.MonkeyPatch, flight: bool
+) -> None:
+    if not flight:
+        monkeypatch.setattr(tables.FlightStreams, "there", lambda self: False)
+    monkeypatch.setattr(tables, "SLICE_ROWS", 2000)
+    trades = grid.table(TRADES)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for number, batch in enumerate(rows().to_batches(max_chunksize=1000) * 4):
+            if number == 10:
+                grid.table("trades").add_column("venue", "VARCHAR", default="X")
+            yield batch
+
+    monkeypatch.setattr(tables, "GATHERED_ROWS", 1000)
+    assert trades.write_arrow(pa.RecordBatchReader.from_batches(rows().schema, batches())) == 4 * ROWS
+    assert stored(grid) == [(ROWS, ROWS, "FX", "FX", 1.5 * ROWS)]
+    assert grid.sql("SELECT min(venue), max(venue) FROM trades").rows() == [("X", "X")]
 
 
 async def test_the_async_client_does_it_too(members: GridProcesses, grid: kubegrid.Grid) -> None:
@@ -138,3 +256,49 @@ async def test_the_async_client_does_it_too(members: GridProcesses, grid: kubegr
         for count in (10, ROWS):
             assert await trades.write_arrow(rows(count)) == count
     assert stored(grid) == [(ROWS, ROWS, "FX", "FX", 1.5 * ROWS)]
+
+
+async def test_an_async_write_that_is_cancelled_goes_on_in_peace(
+    members: GridProcesses, grid: kubegrid.Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", complaints.append)
+    trades = grid.table(TRADES)
+    async with await kubegrid.connect_async(address(members), password=members.secret) as connected:
+        table = await connected.table("trades")
+        write = asyncio.create_task(table.write_arrow(rows(20 * ROWS)))
+        while trades.count() == 0:
+            await asyncio.sleep(0.01)
+        write.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await write
+        while any(thread.name == "kubegrid-sql" for thread in threading.enumerate()):
+            await asyncio.sleep(0.01)
+    assert trades.count() == 20 * ROWS
+    assert complaints == []
+
+
+FORKED = """
+import os, sys
+import kubegrid, pyarrow as pa
+
+grid = kubegrid.connect(sys.argv[1])
+trades = grid.table("trades")
+rows = pa.table({"id": pa.array(range(5000), pa.int64()), "price": [1.5] * 5000})
+trades.write_arrow(rows)
+if not (child := os.fork()):
+    os._exit(0 if trades.write_arrow(rows) == 5000 else 1)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_the_child_of_a_process_that_used_flight_writes_by_commands(
+    members: GridProcesses, grid: kubegrid.Grid, tmp_path: Path
+) -> None:
+    grid.table(TRADES)
+    ran = subprocess.run(
+        [sys.executable, "-c", FORKED, address(members)],
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert stored(grid) == [(5000, 5000, "FX", "FX", 7500.0)]

@@ -14,7 +14,7 @@ from kubegrid.cli.show import print_json
 from kubegrid.cli.target import Grid
 from kubegrid.client.caller import Caller
 from kubegrid.client.options import ClientOptions
-from kubegrid.load import Outcome, Prepared, Request, prepare
+from kubegrid.load import SKIP, BadRowError, DuplicateError, Outcome, Prepared, Request, prepare
 from kubegrid.runtime.errors import NoGridError
 
 SILENCE_S = 10.0
@@ -116,16 +116,19 @@ def _end(prepared: Prepared, outcome: Outcome, asked: Asked) -> int:
                 f"{_kept(counts.kept)} ({outcome.seconds:.1f} s, {outcome.rate:,.0f} rows/s)"
             )
         if counts.bad:
-            print(
-                f"kubegrid load: {counts.bad:,} bad rows were left out; they are in {outcome.bad_rows_file}",
-                file=sys.stderr,
+            left_out = (
+                "1 bad row was left out; it is"
+                if counts.bad == 1
+                else f"{counts.bad:,} bad rows were left out; they are"
             )
+            print(f"kubegrid load: {left_out} in {outcome.bad_rows_file}", file=sys.stderr)
         return 0
     source = prepared.load.plan.source
     so_far = (
-        f"The first {counts.read:,} rows of the file ({source.where}s before {outcome.line:,}) are dealt with and stay.\n"
-        f"Go on from there with: {_again(asked)}"
+        f"The first {counts.read:,} rows of the file ({source.where}s before {outcome.line:,}) are dealt with and stay."
     )
+    if not isinstance(failure, DuplicateError):  # the same record would stop it again
+        so_far += f"\nGo on from there with: {_again(asked, skip=isinstance(failure, BadRowError))}"
     if isinstance(failure, KeyboardInterrupt):
         print(f"kubegrid load: interrupted. {so_far}", file=sys.stderr)
         return INTERRUPTED
@@ -143,8 +146,10 @@ def _kept(count: int) -> str:
     return f" ({count:,} were there already and kept as they were)" if count else ""
 
 
-def _again(asked: Asked) -> str:
+def _again(asked: Asked, *, skip: bool) -> str:
     words = [word for word in asked.command if word != "--replace-table"]
+    if skip and asked.request.on_error != SKIP:
+        words += ["--on-error", SKIP]
     if "--resume" not in words:
         words.append("--resume")
     return shlex.join(["kubegrid", *words])

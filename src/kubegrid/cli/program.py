@@ -176,6 +176,7 @@ def load(
     replace_table: Annotated[bool, typer.Option("--replace-table", help="Drop the table that is there first.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted load stopped.")] = False,
     null: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Also NULL in CSV; may be repeated.")] = None,
+    delimiter: Annotated[str, typer.Option(metavar="CHARACTER|tab", help="Between the fields of CSV.")] = "",
     name: options.Name = None,
     directory: options.Folder = None,
     manager: options.Manager = None,
@@ -187,9 +188,8 @@ def load(
     from kubegrid.load import Request
 
     columns = command.columns_of
-    request = Request(
-        table, file, columns(key), columns(partition_by), on_duplicate, on_error, replace_table, resume, null or []
-    )
+    of_new = columns(key), columns(partition_by)
+    request = Request(table, file, *of_new, on_duplicate, on_error, replace_table, resume, null or [], delimiter)
     grid = target.find(name, directory, manager)
     _exit(command.load(grid, command.Asked(request, sys.argv[1:], as_json)))
 

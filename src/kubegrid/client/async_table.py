@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, Generic, Literal, TypeVar, overload
 
@@ -74,8 +75,9 @@ class AsyncTable(Generic[R]):
 
         `rows`: a pyarrow Table, RecordBatch or RecordBatchReader, or what gives Arrow (`__arrow_c_stream__`: data frames of
         pandas and polars, relations of DuckDB). Columns are found by name; those that are missing have their default. Large
-        batches are on their way together, each written whole or not at all. BadValueError names the row that does not fit;
-        PartlyDoneError says how many were `done`. Rows have keys: writing all of it again with "replace" or "keep" does no harm.
+        batches are on their way together, each written whole or not at all, and asked again for a minute at most, unless a
+        `deadline` is nearer. BadValueError names the row that does not fit; PartlyDoneError says how many were `done`, which is
+        all of them unless its `outcome` is UNKNOWN. Rows have keys: with "replace" or "keep" all of it may be written again.
         It happens in a thread, on connections of its own, and goes on there when it is cancelled.
         """
         from kubegrid.client.bulk import tables
@@ -83,8 +85,9 @@ class AsyncTable(Generic[R]):
         chosen = mode(on_duplicate).decode()
         await run(self._caller, table_steps.renew(self))
         seeds, options, definition = self.routes.addresses(), self._caller.options, self.definition
+        run_here = contextvars.copy_context().run  # a deadline that was set holds in the thread, too
         return await asyncio.wrap_future(
-            in_thread(lambda: tables.write_apart(seeds, options, definition, rows, chosen))
+            in_thread(lambda: run_here(tables.write_apart, seeds, options, definition, rows, chosen))
         )
 
     def change(

@@ -14,6 +14,8 @@ def in_thread(call: Callable[[], T]) -> "Future[T]":
     future: Future[T] = Future()
 
     def work() -> None:
+        if not future.set_running_or_notify_cancel():  # from here on it cannot be cancelled, only be forgotten
+            return
         try:
             future.set_result(call())
         except BaseException as error:

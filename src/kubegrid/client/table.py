@@ -85,8 +85,9 @@ class Table(Generic[R]):
 
         `rows`: a pyarrow Table, RecordBatch or RecordBatchReader, or what gives Arrow (`__arrow_c_stream__`: data frames of
         pandas and polars, relations of DuckDB). Columns are found by name; those that are missing have their default. Large
-        batches are on their way together, each written whole or not at all. BadValueError names the row that does not fit;
-        PartlyDoneError says how many were `done`. Rows have keys: writing all of it again with "replace" or "keep" does no harm.
+        batches are on their way together, each written whole or not at all, and asked again for a minute at most, unless a
+        `deadline` is nearer. BadValueError names the row that does not fit; PartlyDoneError says how many were `done`, which is
+        all of them unless its `outcome` is UNKNOWN. Rows have keys: with "replace" or "keep" all of it may be written again.
         """
         from kubegrid.client.bulk import tables
 

@@ -55,10 +55,11 @@ def describe(name: str, routes: Routes) -> Steps[TableDefinition]:
     (reply,) = yield [Request((b"KG.DESCRIBE", name), routes.all[0].first_slot, False)]
     if isinstance(reply, ClientError):
         raise reply
-    return _with_ids(reply)
+    return with_ids(reply)
 
 
-def _with_ids(reply: bytes) -> TableDefinition:
+def with_ids(reply: bytes) -> TableDefinition:
+    """What KG.DESCRIBE answers."""
     document = msgspec.json.decode(reply)
     definition = parse_definition(None, document)
     return msgspec.structs.replace(definition, id=int(document["id"]), schema=int(document["schema"]))

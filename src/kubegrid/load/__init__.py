@@ -4,7 +4,20 @@
 `ndjson_source`, `parquet_source`) → `client.bulk`. How far it came is kept by `checkpoint`.
 """
 
-from kubegrid.load.loading import Load, Outcome, Plan
+from kubegrid.load.errors import BadRowError, DuplicateError
+from kubegrid.load.loading import SKIP, Load, Outcome, Plan
 from kubegrid.load.preparing import Prepared, Request, create, describe, prepare
 
-__all__ = ["Load", "Outcome", "Plan", "Prepared", "Request", "create", "describe", "prepare"]
+__all__ = [
+    "SKIP",
+    "BadRowError",
+    "DuplicateError",
+    "Load",
+    "Outcome",
+    "Plan",
+    "Prepared",
+    "Request",
+    "create",
+    "describe",
+    "prepare",
+]

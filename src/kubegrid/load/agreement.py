@@ -20,6 +20,7 @@ from kubegrid.wire.arrow_types import converts, converts_from_json, sql_type
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 SAMPLE_VALUES = 20
+FIRST_LINE = "The first line of a CSV file names its columns."
 
 
 def new_table(name: str, source: Source, key: Sequence[str], partition_by: Sequence[str]) -> TableDefinition:
@@ -31,11 +32,11 @@ def new_table(name: str, source: Source, key: Sequence[str], partition_by: Seque
     names = source.schema.names
     for column in (*key, *partition_by):
         if column not in names:
-            raise UsageError(
-                f"{source.path} has no column {column!r}{hint(column, names)}", f"It has: {', '.join(names)}"
-            )
+            remedy = FIRST_LINE if source.values_are_text else ""
+            raise UsageError(f"{source.path} has no column {column!r}{hint(column, names)}", remedy)
     if tuple(partition_by) != tuple(key[: len(partition_by)]):
         raise UsageError(f"--partition-by names a leading part of the key, {', '.join(key)}")
+    source.refuse_encoding()
     columns: list[dict[str, Any]] = []
     for field in source.schema:
         if not _NAME.fullmatch(field.name):
@@ -76,9 +77,12 @@ def refuse_difference(table: TableDefinition, source: Source, key: Sequence[str]
     """Raises SchemaConflict with every difference."""
     found = differences(table, source, key, partition_by)
     if found:
+        remedy = "Change the file, load into another table, or say --replace-table to drop this one with its records."
+        if source.values_are_text and not table.positions.keys() & set(source.schema.names):
+            remedy = f"{FIRST_LINE}\n{remedy}"
         raise SchemaConflict(
             f"table {table.name} has another schema than {source.path}:\n" + "\n".join(f"  {line}" for line in found),
-            "Change the file, load into another table, or say --replace-table to drop this one with its records.",
+            remedy,
         )
 
 

@@ -76,6 +76,9 @@ class Source(ABC):
     values_are_text: bool = False
     """Whether the file states no types at all (CSV): then `schema` is a guess, and a table's types decide."""
 
+    def refuse_encoding(self) -> None:  # noqa: B027  (most say what they are)
+        """Raises FileError when a new table would take text for something else."""
+
     def sample_texts(self, column: str) -> list[str]:
         """Some of a column's values that are not NULL, from the beginning of a file whose values are text."""
         return []

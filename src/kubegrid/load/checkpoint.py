@@ -79,6 +79,15 @@ def refuse_another(found: Checkpoint, now: Checkpoint) -> None:
         )
 
 
+def is_same(found: Checkpoint, now: Checkpoint) -> bool:
+    """Whether `found` can be gone on with."""
+    try:
+        refuse_another(found, now)
+    except ResumeConflict:
+        return False
+    return True
+
+
 def _edges(path: Path) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""CSV with a header line, `.csv`, `.tsv`, or packed (`.csv.gz`).
+"""CSV with a header line, `.csv`, `.tsv`, or packed (`.csv.gz`). Fields are separated by commas, in `.tsv` by tabs, or as told.
 
 An empty field is NULL, in every column. In columns that are not text, the usual spellings of a missing value (`NA`, `N/A`,
 `NULL` …) are NULL as well; `nulls` names more, for all columns. `NaN` is a number of DOUBLE, not a missing value.
@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import compute, csv
 
+from kubegrid.base.errors import UsageError
 from kubegrid.base.table_errors import BadValue
 from kubegrid.client.bulk.progress import Position
 from kubegrid.load.blocks import BLOCK_BYTES, Block, Source, named_once
@@ -23,6 +24,10 @@ SAMPLE_BYTES = 2 * BLOCK_BYTES
 SAMPLE_TEXT_BYTES = 2**18
 SAMPLE_LINES = 100
 _FAULT = re.compile(r"In CSV column #(\d+): .*invalid value '(.*)'", re.DOTALL)
+_NOT_UTF8 = re.compile(r"In CSV column #(\d+): .*invalid UTF8 data", re.DOTALL)
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_OTHER_DELIMITERS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','"}
+"""What else may separate fields, as `--delimiter` takes it."""
 NULLS = ["", "NA", "N/A", "#N/A", "NULL", "null", "n/a"]
 
 
@@ -30,9 +35,10 @@ class CsvSource(Source):
     unit = "bytes"
     values_are_text = True
 
-    def __init__(self, path: Path, nulls: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, nulls: Sequence[str] = (), delimiter: str = "") -> None:
+        """`delimiter`: a character, or "tab"; without it the file's name decides."""
         self.path = path
-        self.delimiter = "\t" if ".tsv" in path.suffixes else ","
+        self.delimiter = _character(delimiter) or ("\t" if ".tsv" in path.suffixes else ",")
         self.extra_nulls = list(nulls)
         self._file = TextFile(path, quotes=True)
         self.total = self._file.total
@@ -47,6 +53,8 @@ class CsvSource(Source):
         )
 
     def _header(self, data: bytes) -> tuple[list[str], int, int]:
+        if data.startswith(_UTF16):
+            raise FileError(f"{self.path} is UTF-16, not UTF-8", _recoding("UTF-16", self.path))
         first = data.removeprefix(BOM)
         lines = records(first, 1, quotes=True)
         if not lines:
@@ -57,10 +65,27 @@ class CsvSource(Source):
             names = csv.read_csv(pa.py_buffer(text), parse_options=self._parsing()).column_names
         except pa.ArrowException as error:
             raise FileError(f"{self.path}: its first line cannot be read as column names: {error}") from error
+        except UnicodeDecodeError as error:
+            raise FileError(f"{self.path}: its first line is not UTF-8", _recoding("LATIN1", self.path)) from error
+        others = [told for one, told in _OTHER_DELIMITERS.items() if one in names[0] and one != self.delimiter]
+        if len(names) == 1 and others:
+            raise FileError(
+                f"{self.path} has one column only, named {names[0]!r}",
+                f"If {others[0]} separates its fields, say so: --delimiter {others[0]}",
+            )
         double = named_once(names)
         if double:
             raise FileError(f"{self.path} names the column {double[0]!r} more than once")
         return names, end, data.count(b"\n", 0, end)
+
+    def refuse_encoding(self) -> None:
+        """Raises FileError when a column is no text in UTF-8, which pyarrow takes for bytes."""
+        for field in self.schema:
+            if pa.types.is_binary(field.type):
+                raise FileError(
+                    f"{self.path}: column {field.name} is not UTF-8 throughout",
+                    f"{_recoding('LATIN1', self.path)}\nFor bytes make the table first, with a BLOB.",
+                )
 
     def _parsing(self) -> csv.ParseOptions:
         return csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True)
@@ -105,6 +130,9 @@ class CsvSource(Source):
             table = csv.read_csv(pa.py_buffer(data), reading, parsing or self._parsing(), convert)
         except pa.ArrowInvalid as error:
             fault = _FAULT.search(str(error))
+            encoding = _NOT_UTF8.search(str(error))
+            if encoding is not None:
+                raise BadValue("its text is not UTF-8", column=self.names[int(encoding[1])]) from error
             if fault is None or not types:
                 raise
             name = self.names[int(fault[1])]
@@ -178,3 +206,15 @@ def _read_as(wanted: pa.DataType) -> pa.DataType:
     if any(test(wanted) for test in by_itself) or types.is_decimal128(wanted) or types.is_binary(wanted):
         return wanted
     return pa.string()
+
+
+def _character(delimiter: str) -> str:
+    """Raises UsageError."""
+    known = {"tab": "\t", "\\t": "\t"}.get(delimiter, delimiter)
+    if len(known) > 1 or not known.isascii() or known in ('"', "\n", "\r"):
+        raise UsageError(f"--delimiter is one character, or `tab`, not {delimiter!r}")
+    return known
+
+
+def _recoding(encoding: str, path: Path) -> str:
+    return f"`iconv -f {encoding} -t UTF-8 {path} > utf8-{path.name}` makes that, if it is {encoding}."

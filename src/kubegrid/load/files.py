@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from kubegrid.base.errors import UsageError
+from kubegrid.base.nearest import nearest
 from kubegrid.load.blocks import Source
 from kubegrid.load.csv_source import CsvSource
 from kubegrid.load.errors import FileError
@@ -12,18 +14,26 @@ from kubegrid.load.parquet_source import ParquetSource
 KINDS = ".csv, .tsv, .parquet, .ndjson or .jsonl, the text ones also with .gz"
 
 
-def open_source(path: Path, nulls: Sequence[str] = (), nested: frozenset[str] = frozenset()) -> Source:
-    """`nulls`: further spellings of NULL in CSV; `nested`: columns that the table declares as JSON. Raises FileError."""
+def open_source(
+    path: Path, nulls: Sequence[str] = (), nested: frozenset[str] = frozenset(), delimiter: str = ""
+) -> Source:
+    """`nulls`, `delimiter`: of CSV, see there; `nested`: columns that the table declares as JSON.
+
+    Raises FileError, UsageError.
+    """
     if not path.exists():
-        raise FileError(f"there is no file {path}")
+        raise FileError(f"there is no file {path}{_like(path)}")
     if not path.is_file():
         raise FileError(f"{path} is not a file", "One file is loaded at a time.")
     name = path.name.lower()
     packed = name.endswith(".gz")
     kind = Path(name.removesuffix(".gz")).suffix
+    is_csv = kind in (".csv", ".tsv")
+    if delimiter and not is_csv:
+        raise UsageError(f"--delimiter is for CSV, and {path} is none, by its name")
     try:
-        if kind in (".csv", ".tsv"):
-            return CsvSource(path, nulls)
+        if is_csv:
+            return CsvSource(path, nulls, delimiter)
         if kind in (".ndjson", ".jsonl", ".json"):
             return NdjsonSource(path, nested)
         if kind in (".parquet", ".pq") and not packed:
@@ -31,3 +41,12 @@ def open_source(path: Path, nulls: Sequence[str] = (), nested: frozenset[str] = 
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
     raise FileError(f"{path}: what kind of file is this? The name ends in none of {KINDS}")
+
+
+def _like(path: Path) -> str:
+    """A file beside it that may have been meant."""
+    try:
+        close = nearest(path.name, [one.name for one in path.parent.iterdir() if one.is_file()])
+    except OSError:
+        return ""
+    return f"; did you mean {path.with_name(close)}?" if close else ""

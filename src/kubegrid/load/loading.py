@@ -76,12 +76,15 @@ class Load:
             source.path, plan.grid_id, plan.table.name, plan.table.id, plan.on_duplicate, source.beginning()
         )
         found = self.file.read()
-        self.interrupted_before: Checkpoint | None = found
+        self.interrupted_before: Checkpoint | None = None
+        """A load that could have been gone on with, and is not."""
         self.resumed_at: int | None = None
-        if plan.resume and found is not None:
+        if found is not None and plan.resume:
             checkpoint.refuse_another(found, self.state)
             self.state = found
             self.resumed_at = found.position.line
+        elif found is not None and found.confirmed > self.state.confirmed and checkpoint.is_same(found, self.state):
+            self.interrupted_before = found
         self._sent_before = self.state.sent[0]
         self._before = self.state.counts.copied()
         self._encoder = ArrowRows(plan.table)
@@ -94,12 +97,10 @@ class Load:
         started = time.monotonic()
         streams = FlightStreams(self.caller)
         bulk = BulkWrite(self.caller, self._encoder, mode, streams if streams.there() else None, advance)
-        failure: BaseException | None = None
-        try:
-            self._read(bulk)
-        except BaseException as error:
-            failure = error
-        failure = self._finish(bulk, failure)
+        # A first Ctrl-C ends the reading; what is under way is waited for, until a second one.
+        failure = bulk.run(lambda: self._read(bulk), lambda: self._remember(bulk.sending))
+        if isinstance(failure, ClientError):
+            failure = _stopped(failure, known=not bulk.sending.in_doubt)
         streams.close()
         self._remember(bulk.sending)
         self._bad_rows.close()
@@ -108,14 +109,6 @@ class Load:
         bad = str(self._bad_rows.path) if self._bad_rows.path.exists() else None
         seconds = time.monotonic() - started
         return Outcome(self.state.counts, self.state.position.line, seconds, self.resumed_at, bad, failure)
-
-    def _finish(self, bulk: BulkWrite, failure: BaseException | None) -> BaseException | None:
-        """Wait for what is under way; a second Ctrl-C ends the waiting. What ended the load, in its own words."""
-        try:
-            bulk.finish(lambda: self._remember(bulk.sending))
-        except BaseException as error:
-            failure = failure or error
-        return _stopped(failure) if isinstance(failure, ClientError) else failure
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -172,7 +165,7 @@ class Load:
         more = f" (and {len(bad) - 1:,} more soon after it)" if len(bad) > 1 else ""
         return BadRowError(
             f"{source.path}, {source.where} {block.line(row):,}: {reason_of(error)}{more}",
-            "Mend the file, or say --on-error skip to load the other rows and keep these in a file.",
+            "Mend the file and load it anew, or say --on-error skip to load the other rows and keep these in a file.",
         )
 
     # -- remembering ---------------------------------------------------------------------------------------------------
@@ -206,9 +199,13 @@ def reason_of(error: Exception) -> str:
     return str(error).split("\n")[0]
 
 
-def _stopped(error: ClientError) -> Exception:
+def _stopped(error: ClientError, *, known: bool) -> Exception:
+    """What ended the load, in its own words."""
     if isinstance(error, RecordExistsError):
-        return DuplicateError(error.message, "--on-duplicate replace or keep says which of the two shall stay.")
+        return DuplicateError(
+            error.message,
+            "Load the file anew with --on-duplicate replace or keep, which says which of the two shall stay.",
+        )
     stopped = LoadStopped(error.message, error.remedy)
-    stopped.outcome_known = error.outcome_known
+    stopped.outcome_known = known
     return stopped

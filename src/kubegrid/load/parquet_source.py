@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from kubegrid.client.bulk.progress import Position
 from kubegrid.load.blocks import BLOCK_ROWS, DECODED_BYTES, Block, Source, named_once
 from kubegrid.load.errors import FileError
+from kubegrid.wire.arrow_types import PANDAS_INDEX
 
 
 class ParquetSource(Source):
@@ -19,7 +20,9 @@ class ParquetSource(Source):
         self.path = path
         try:
             with pq.ParquetFile(path) as file:
-                self.schema = file.schema_arrow.remove_metadata()
+                self.schema = pa.schema(
+                    [field for field in file.schema_arrow if not field.name.startswith(PANDAS_INDEX)]
+                )
                 self.total = file.metadata.num_rows
                 groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
                 self._groups = [group.num_rows for group in groups]
@@ -42,7 +45,8 @@ class ParquetSource(Source):
             first += 1
         try:
             with pq.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(rows, row_groups=list(range(first, len(self._groups)))):
+                groups = list(range(first, len(self._groups)))
+                for batch in file.iter_batches(rows, row_groups=groups, columns=self.schema.names):
                     skipped = min(max(begin.offset - row, 0), len(batch))
                     rest = batch.slice(skipped)
                     row += len(batch)

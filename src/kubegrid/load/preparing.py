@@ -38,6 +38,7 @@ class Request:
     replace_table: bool = False
     resume: bool = False
     nulls: Sequence[str] = ()
+    delimiter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def prepare(caller: Caller, grid_id: str, request: Request) -> Prepared:
     _check(request)
     there = describe(caller, request.table)
     nested = frozenset(column.name for column in there.columns if column.type.name == "JSON") if there else frozenset()
-    source = open_source(request.path, request.nulls, nested)
+    source = open_source(request.path, request.nulls, nested, request.delimiter)
     notes: list[str] = []
     key = request.key
     if there is not None and request.replace_table and not _goes_on(caller, request, source, there, grid_id):

@@ -4,9 +4,8 @@ Arrow and its Flight server take a good part of a second to import and some fort
 serving loop waits for that. Until it listens `port` is None, and so is `flight` in the member's record. An embedded grid
 opens its port when somebody asks for it first.
 
-The calls run in gRPC's threads, never in the loop, and give way to it: the thread that opens the port does, so all that
-come of it do. What they do is in `kubegrid.flight`; what they may ask of the member
-in `sql_service`.
+The calls run in gRPC's threads, never in the loop, and give way to it: the thread that opens the port does, so all that come
+of it do. What they do is in `kubegrid.flight`; what they may ask of the member in `sql_service`.
 """
 
 import asyncio

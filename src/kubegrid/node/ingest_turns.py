@@ -13,6 +13,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import cast
 
@@ -29,6 +30,8 @@ from kubegrid.wire import resp
 
 HELD_PAUSE_S = 0.002
 """How soon to look again while requests are held."""
+LOOP_S = 2.0
+"""A loop that does not answer a question for so long serves nobody."""
 WAITING_MAX = 256
 """Batches that wait for the loop; whoever has more waits for room before it prepares them."""
 
@@ -69,6 +72,16 @@ class IngestTurns:
         except RuntimeError:  # the loop is closed
             self.room.release()
             batch.send(resp.ERR_CLUSTERDOWN)
+
+    def may_write(self) -> bool:
+        """From any other thread than the loop's: whether this member is the primary, and sure of it."""
+        member = self._turn.member
+        told: Future[bool] = Future()
+        try:
+            self._loop.call_soon_threadsafe(lambda: told.set_result(member.gate(member.now_ms()) is Gate.OPEN))
+            return told.result(LOOP_S)
+        except (RuntimeError, TimeoutError):  # the loop is closed, or stands still
+            return False
 
     def close(self) -> None:
         """In the loop: nothing is executed any more."""
@@ -142,6 +155,9 @@ class IngestTurns:
         except TooLarge as error:
             batch.split(error)
             return
+        except SchemaChanged as error:  # not remembered: it comes again, under its id, with the table's new number
+            batch.send(refusal(error))
+            return
         if reply.startswith(b"-MOVED "):
             batch.send(routing.with_address(self._asking, reply))
             return
@@ -161,7 +177,7 @@ class IngestTurns:
         return resp.ERR_OOM if keyspace.used_bytes >= keyspace.limit_bytes else None
 
     def _write(self, batch: Batch, prepared: Prepared) -> bytes:
-        """Raises TooLarge; then nothing was written."""
+        """Raises TooLarge, SchemaChanged; then nothing was written."""
         keyspace = self._node.keyspace
         try:
             table = keyspace.tables.by_id.get(batch.definition.id)
@@ -170,6 +186,8 @@ class IngestTurns:
             if table.schema != batch.definition.schema:
                 raise SchemaChanged(table.name, table.schema, batch.definition.schema)
             return row_blocks.write(keyspace, table, batch.mode, prepared)
+        except SchemaChanged:
+            raise
         except TableError as error:
             return refusal(error)
 

@@ -33,7 +33,7 @@ from kubegrid.node.context import NodeContext
 from kubegrid.node.ingest_batch import RECORDS_MAX, Batch, Lane, Prepared, TooLarge
 from kubegrid.node.ingest_turns import IngestTurns
 from kubegrid.node.turn import Turn
-from kubegrid.sql.errors import Cancelled, NotSupported, PartlyDone, SqlError, Unavailable, WriteRefused
+from kubegrid.sql.errors import Cancelled, NotSupported, PartlyDone, Unavailable, WriteRefused
 from kubegrid.store.record_changes import refusal
 from kubegrid.store.row_batches import MODES
 from kubegrid.wire import row_streams
@@ -60,6 +60,7 @@ class Ingest:
         self._caller = caller
         self._encoders: dict[int, ArrowRows] = {}
         self._streams: FlightStreams | None = None
+        self._guard = threading.Lock()
         self._closed = False
 
     def close(self) -> None:
@@ -91,24 +92,15 @@ class Ingest:
             raise WriteRefused(error.message) from error
 
     def _write_few(self, encoder: ArrowRows, mode: str, batch: Any) -> int:
-        counts, failures = writing.write_few(self._caller(), encoder, mode, encoder.admit(batch))
-        if failures:
-            known = all(error.outcome_known for error in failures)
-            raise _failed(failures[0], counts.written + counts.kept, len(batch), known=known)
-        return counts.written
+        return _written(writing.write_few(self._caller(), encoder, mode, encoder.admit(batch)), len(batch))
 
     def _write_many(self, encoder: ArrowRows, mode: str, batch: Any) -> int:
         parts = [encoder.admit_prepared(batch.slice(start, SLICE_ROWS)) for start in range(0, len(batch), SLICE_ROWS)]
         caller = self._caller()
-        if self._streams is None:
-            self._streams = FlightStreams(caller)
-        counts, failure = writing.write(caller, encoder, mode, self._streams, parts)
-        if isinstance(failure, ClientError):
-            # What else was on its way when one partition failed may have been written.
-            raise _failed(failure, counts.written + counts.kept, len(batch), known=False)
-        if failure is not None:
-            raise failure
-        return counts.written
+        with self._guard:
+            if self._streams is None:
+                self._streams = FlightStreams(caller)
+        return _written(writing.write(caller, encoder, mode, self._streams, [parts]), len(batch))
 
     # -- a stream of one partition's rows ----------------------------------------------------------------------------
 
@@ -118,13 +110,16 @@ class Ingest:
             table, mode_word, schema = words
             mode = _MODES[mode_word.lower()]
             definition = self._definition(table)
-            if definition.schema != int(schema):
-                raise SchemaChanged(table, definition.schema, int(schema))
+            known = int(schema)
         except (ValueError, KeyError):
             raise NotSupported(f"rows are put to (table, mode, number of the schema), not to {tuple(words)}") from None
         except TableError as error:
+            if not self.turns.may_write():  # a member that was just started does not know the tables yet
+                raise Unavailable("this member is not the primary of its partition") from error
             raise WriteRefused(error.message) from error
         stream = _Stream(self, self._encoder(definition), mode, writer, cancelled)
+        if definition.schema != known:
+            stream.refused = refusal(SchemaChanged(table, definition.schema, known))
         try:
             while True:
                 try:
@@ -166,6 +161,8 @@ class _Stream:
         self, ingest: Ingest, encoder: ArrowRows, mode: bytes, writer: Any, cancelled: Callable[[], bool]
     ) -> None:
         self.lane = Lane()
+        self.refused = b""
+        """Why none of its batches can be taken; empty else."""
         self._ingest = ingest
         self._encoder = encoder
         self._mode = mode
@@ -183,6 +180,10 @@ class _Stream:
         except msgspec.MsgspecError:
             raise NotSupported("a batch of rows has [client, seq, acked] beside it, as MessagePack") from None
         batch = Batch(self._encoder.definition, self._mode, None, identity, self.lane)
+        if self.refused:
+            batch.send(self.refused)
+            self._ahead.put(batch)
+            return
         try:
             batch.prepared = self._prepared(data)
         except TooLarge as error:
@@ -227,13 +228,18 @@ class _Stream:
         self._writer.write(pa.py_buffer(row_streams.encode_answer(batch.identity.seq, batch.reply)))
 
 
-def _failed(error: ClientError, done: int, count: int, *, known: bool) -> SqlError:
-    """What to say when rows of a batch were not written; `done` of them were, or kept others, for sure."""
-    if not done and known:
-        return WriteRefused(error.message, remedy=error.remedy)
-    failed = PartlyDone(
-        f"{done} of {count} rows were written; the others were not, or may not have been: {error.message}",
+def _written(outcome: writing.Outcome, count: int) -> int:
+    """How many of `count` rows were written. Raises what went wrong."""
+    error = outcome.failure
+    if error is None:
+        return outcome.counts.written
+    if not isinstance(error, ClientError):
+        raise error
+    if outcome.known and not outcome.done:
+        raise WriteRefused(error.message, remedy=error.remedy) from error
+    rest = "the others were not" if outcome.known else "the others were not, or may not have been"
+    raise PartlyDone(
+        f"{outcome.done} of {count} rows were written; {rest}: {error.message}",
         remedy="Rows have keys: writing the whole batch again with mode replace or keep does no harm.",
-    )
-    failed.outcome_known = known
-    return failed
+        outcome_known=outcome.known,
+    ) from error

@@ -1,6 +1,6 @@
 """INCR and its kin, on strings and on fields of hashes. They keep the key's expiry; their effect is the new value."""
 
-from kubegrid.store import long_double
+from kubegrid.store import hash_writes, long_double, string_writes
 from kubegrid.store.hashes import Hash
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import INT64_MAX, INT64_MIN, parse_int64
@@ -79,7 +79,7 @@ def incrbyfloat(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     text = long_double.text_of(total)
     keyspace.put(key, text, keyspace.expiry_of(key))
     if parse_int64(text) is not None:
-        keyspace.remember_encoding(key, b"embstr")
+        string_writes.remember_encoding(keyspace, key, b"embstr")
     return resp.bulk(text)
 
 
@@ -101,7 +101,7 @@ def hincrby(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         if not INT64_MIN <= amount <= INT64_MAX:
             return ERR_OVERFLOW
     text = b"%d" % amount
-    keyspace.set_fields(args[1], value, [args[2], text], 0)
+    hash_writes.set_fields(keyspace, args[1], value, [args[2], text], 0)
     return b":%b\r\n" % text
 
 
@@ -124,5 +124,5 @@ def hincrbyfloat(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     if total is None:
         return ERR_NAN_OR_INFINITY
     text = long_double.text_of(total)
-    keyspace.set_fields(args[1], value, [args[2], text], 0)
+    hash_writes.set_fields(keyspace, args[1], value, [args[2], text], 0)
     return resp.bulk(text)

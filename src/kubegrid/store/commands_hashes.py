@@ -1,5 +1,6 @@
 """Hash commands. What reads a whole hash is atomic, and refused above `atomic_units_max` fields: HSCAN reads those."""
 
+from kubegrid.store import hash_writes
 from kubegrid.store.hashes import Hash
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.refusals import too_many, wrong_arity
@@ -17,7 +18,7 @@ def hset(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     value = keyspace.find(args[1])
     if type(value) is bytes:
         return ERR_WRONGTYPE
-    return resp.integer(keyspace.set_fields(args[1], value, args, 2))
+    return resp.integer(hash_writes.set_fields(keyspace, args[1], value, args, 2))
 
 
 def hmset(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
@@ -33,7 +34,7 @@ def hsetnx(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return ERR_WRONGTYPE
     if value is not None and value.get(args[2]) is not None:
         return ZERO
-    keyspace.set_fields(args[1], value, args, 2)
+    hash_writes.set_fields(keyspace, args[1], value, args, 2)
     return ONE
 
 
@@ -101,7 +102,7 @@ def hdel(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return ZERO
     if type(value) is not Hash:
         return ERR_WRONGTYPE
-    return resp.integer(keyspace.remove_fields(args[1], value, args, 2))
+    return resp.integer(hash_writes.remove_fields(keyspace, args[1], value, args, 2))
 
 
 def hexists(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:

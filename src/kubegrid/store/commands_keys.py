@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from kubegrid.store import hash_writes, string_writes
 from kubegrid.store.hashes import Hash
-from kubegrid.store.keyspace import EMBEDDED_BYTES_MAX, Keyspace
+from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES
 from kubegrid.store.numbers import parse_int64
 from kubegrid.store.records import Record
@@ -145,11 +146,11 @@ def copy(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         keyspace.put(to, value, at_ms)
         remembered = keyspace.encodings.get(key)
         if remembered is not None and remembered[0] is value:
-            keyspace.remember_encoding(to, remembered[1])
+            string_writes.remember_encoding(keyspace, to, remembered[1])
     elif not _is_movable(keyspace, value):
         return too_many(keyspace, "copy")
     else:
-        keyspace.put_hash(to, value.pairs(), at_ms)
+        hash_writes.put(keyspace, to, value.pairs(), at_ms)
     return ONE
 
 
@@ -197,7 +198,7 @@ def encoding_of(value: bytes | Hash) -> bytes:
     if isinstance(value, bytes):
         if parse_int64(value) is not None:
             return b"int"
-        return b"embstr" if len(value) <= EMBEDDED_BYTES_MAX else b"raw"
+        return b"embstr" if len(value) <= string_writes.EMBEDDED_BYTES_MAX else b"raw"
     if len(value) > LISTPACK_FIELDS_MAX or max(map(len, value.pairs()), default=0) > LISTPACK_BYTES_MAX:
         return b"hashtable"
     return b"listpack"

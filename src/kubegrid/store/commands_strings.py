@@ -1,5 +1,6 @@
 """String commands: GET and SET in all their forms, and what reads or writes parts of a string."""
 
+from kubegrid.store import string_writes
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import INT64_MAX, parse_int64
 from kubegrid.store.refusals import invalid_expiry, too_many, wrong_arity
@@ -215,7 +216,7 @@ def append(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return ERR_WRONGTYPE
     if len(old) + len(args[2]) > keyspace.settings.value_bytes_max:
         return ERR_STRING_TOO_LONG
-    return resp.integer(keyspace.splice(args[1], len(old), args[2]))
+    return resp.integer(string_writes.splice(keyspace, args[1], len(old), args[2]))
 
 
 def strlen(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
@@ -259,4 +260,4 @@ def setrange(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return resp.integer(0 if old is None else len(old))
     if offset + len(data) > keyspace.settings.value_bytes_max:
         return ERR_STRING_TOO_LONG
-    return resp.integer(keyspace.splice(args[1], offset, data))
+    return resp.integer(string_writes.splice(keyspace, args[1], offset, data))

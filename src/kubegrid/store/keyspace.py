@@ -7,7 +7,8 @@ A dictionary per slot, because one dictionary of all keys would stall the loop w
 
 Only a primary decides that a key has expired, and then the deletion is an effect like any other; a backup merely treats
 the key as missing when it is read. No clock: `now_ms` is set by whoever drives the turn. What it does not do: parse
-commands (`commands`), apply and take back logs (`replay`), cut snapshots (`snapshot`), free memory (`reclaim`).
+commands (`commands`), change fields of a hash or a piece of a string (`hash_writes`, `string_writes`), put many records
+(`record_writes`), apply and take back logs (`replay`), cut snapshots (`snapshot`), free memory (`reclaim`).
 """
 
 from binascii import crc_hqx
@@ -24,16 +25,12 @@ from kubegrid.store.effects import (
     CLEAR,
     DELETE,
     EXPIRE,
-    HASH_DELETE,
     HASH_PUT,
-    HASH_SET,
     PUT_EXPIRING,
     RESTORE,
     RESTORE_ALL,
     RESTORE_EXPIRY,
-    RESTORE_FIELDS,
     RESTORE_TABLES,
-    SPLICE,
     TABLES,
     size_of,
 )
@@ -46,13 +43,6 @@ from kubegrid.store.tables import Tables
 
 Value = bytes | Hash
 """A `Record` is bytes, too, but of a type of its own."""
-
-EMBEDDED_BYTES_MAX = 44
-"""A longer string is `raw` for OBJECT ENCODING."""
-ENCODINGS_MAX = 1024
-"""Strings whose encoding is remembered; an older one is forgotten, and then follows from the value."""
-SPLICE_BYTES_MIN = 4096
-"""A string at least this long is replicated piecewise when a piece of it changes."""
 
 
 class NotPlain(dict[bytes, Any]):
@@ -242,88 +232,6 @@ class Keyspace:
         if self.watched:
             self.touch(key)
 
-    def remember_encoding(self, key: bytes, encoding: bytes) -> None:
-        """What OBJECT ENCODING answers for the short string `key` until it is written again."""
-        if len(self.encodings) >= ENCODINGS_MAX:
-            del self.encodings[next(iter(self.encodings))]
-        self.encodings[key] = (self.slots[slot_of(key)][key], encoding)  # type: ignore[index]
-
-    def splice(self, key: bytes, offset: int, data: bytes) -> int:
-        """Write `data` at `offset` of the string `key`, which is padded with zeros; the new length. Keeps the expiry."""
-        slot = slot_of(key)
-        old: bytes | None = self.slots[slot].get(key)  # type: ignore[union-attr]
-        at_ms = self.expiry_of(key)
-        before = b"" if old is None else old
-        value = replay.spliced(before, offset, data, max(len(before), offset + len(data)))
-        if old is None or len(value) < SPLICE_BYTES_MIN:
-            self.put(key, value, at_ms)
-            if len(value) <= EMBEDDED_BYTES_MAX:
-                self.remember_encoding(key, b"raw")
-            return len(value)
-        if self.recording:
-            self.effects += (SPLICE, [key, offset, data, len(value)])
-            self.undo += (RESTORE, [key, old, at_ms])
-        self.used_bytes += len(value) - len(old)
-        self.slots[slot][key] = value  # type: ignore[index]
-        self.dirty += 1
-        if self.watched:
-            self.touch(key)
-        return len(value)
-
-    def put_hash(self, key: bytes, pairs: list[bytes], at_ms: int | None = None) -> None:
-        """Make `key` a hash with exactly these `field, value, …`, whatever it was."""
-        if self.recording:
-            self.effects += (HASH_PUT, [key, at_ms, *pairs])
-        self._replace(key, Hash(pairs), at_ms)
-
-    def set_fields(self, key: bytes, value: Hash | None, args: list[bytes], start: int) -> int:
-        """Set the fields `args[start:]` of the hash `key`, now `value` or missing; how many are new."""
-        if value is None:
-            pairs = args[start:]
-            new = Hash(pairs)
-            slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
-            self.slots[slot][key] = new  # type: ignore[index]
-            self.key_count += 1
-            self.used_bytes += KEY_OVERHEAD_BYTES + len(key) + new.cost
-            added = len(new)
-            if self.recording:
-                self.effects += (HASH_SET, [key, *pairs])
-                self.undo += (key, None)
-            self.dirty += added
-        elif self.recording:
-            old: list[bytes | None] = []
-            added, change = value.update(args, start, old)
-            self.used_bytes += change
-            self.effects += (HASH_SET, [key, *args[start:]])
-            self.undo += (RESTORE_FIELDS, [key, *old])
-            self.dirty += (len(args) - start) // 2
-        else:
-            added, change = value.update(args, start, None)
-            self.used_bytes += change
-            self.dirty += (len(args) - start) // 2
-        if self.watched:
-            self.touch(key)
-        return added
-
-    def remove_fields(self, key: bytes, value: Hash, args: list[bytes], start: int) -> int:
-        """Remove the fields `args[start:]` of the hash `key`, which is `value`; how many there were."""
-        if len(args) - start >= len(value):
-            names = {field for field in args[start:] if value.get(field) is not None}
-            if len(names) == len(value):
-                self.remove(key)
-                return len(names)
-        old: list[bytes | None] = []
-        removed, change = value.remove(args, start, old)
-        if removed:
-            self.used_bytes += change
-            if self.recording:
-                self.effects += (HASH_DELETE, [key, *old[0::2]])
-                self.undo += (RESTORE_FIELDS, [key, *old])
-            self.dirty += removed
-            if self.watched:
-                self.touch(key)
-        return removed
-
     def remove(self, key: bytes) -> bool:
         """Delete `key`; whether it was there."""
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
@@ -381,12 +289,12 @@ class Keyspace:
         self.dirty += 1
         if self.watched:
             self.touch(key)
-        self._replace(to, value, at_ms)
+        self.replace(to, value, at_ms)
         self.encodings.pop(to, None)
         if key in self.encodings:
             self.encodings[to] = self.encodings.pop(key)
 
-    def _replace(self, key: bytes, value: Value, at_ms: int | None) -> None:
+    def replace(self, key: bytes, value: Value, at_ms: int | None) -> None:
         """Put a value whose effect is recorded already."""
         slot = slot_of(key)
         if self.recording:

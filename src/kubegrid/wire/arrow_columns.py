@@ -32,23 +32,14 @@ def settled_type(column_type: ColumnType) -> pa.DataType:
     return _ARROW.get(column_type.name, pa.string())
 
 
-def joined(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """A column in one piece."""
-    if isinstance(column, pa.Array):
-        return column
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # more text than one array holds; a batch has not
-        array = pa.concat_arrays(array.chunks)
-    return array
-
-
 def settled(given: pa.ChunkedArray | pa.Array, column: Column, table: str = "") -> pa.Array:
     """The values of a column as `settled_type` has them. Raises BadValue; it names the value if there is only one."""
-    array = joined(given)
+    chunks = given.chunks if isinstance(given, pa.ChunkedArray) else [given]
     try:
-        settled_array = _converted(array, column.type)
+        made = [_converted(chunk, column.type) for chunk in chunks]  # one by one: each may have a dictionary of its own
+        settled_array = pa.concat_arrays(made) if made else pa.nulls(0, settled_type(column.type))
     except (pa.ArrowException, ValueError, OverflowError) as error:
-        text = f"{shown(array[0].as_py())} is" if len(array) == 1 else "it has a value that is"
+        text = f"{shown(given[0].as_py())} is" if len(given) == 1 else "it has a value that is"
         raise BadValue(f"{text} not {article(column.type.name)}: {_first_line(error)}", table, column.name) from error
     if not column.nullable and settled_array.null_count:
         raise BadValue(f"NULL is no value of a NOT NULL column ({column.type})", table, column.name)
@@ -67,8 +58,7 @@ def _converted(array: pa.Array, wanted: ColumnType) -> pa.Array:
     target = settled_type(wanted)
     if given == target and given is array.type:
         return array
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+    array = _decoded(array)
     if isinstance(array.type, pa.BaseExtensionType):
         array = _from_extension(array)
         return array if array.type == target else compute.cast(array, target)
@@ -83,6 +73,17 @@ def _converted(array: pa.Array, wanted: ColumnType) -> pa.Array:
     if pa.types.is_decimal(given) and pa.types.is_integer(target):
         return compute.cast(compute.cast(_whole(array), pa.string()), target)
     return compute.cast(array, target)
+
+
+def _decoded(array: pa.Array) -> pa.Array:
+    """The values themselves, of what is encoded by a dictionary or in runs."""
+    if pa.types.is_run_end_encoded(array.type):
+        return _decoded(compute.run_end_decode(array))
+    if not pa.types.is_dictionary(array.type):
+        return array
+    if pa.types.is_string_view(array.type.value_type):  # polars' categories: Arrow takes nothing out of views
+        return compute.cast(array.dictionary, pa.string()).take(array.indices)
+    return array.dictionary_decode()
 
 
 def _whole(array: pa.Array) -> pa.Array:

@@ -74,7 +74,7 @@ class ArrowRows:
             if column.name in names:
                 columns[column.name] = arrow_columns.settled(given.column(column.name), column, self.definition.name)
             elif column.required:
-                raise BadValue("is missing: it is NOT NULL and has no default", self.definition.name, column.name)
+                raise _missing(column, self.definition.name)
         return columns
 
     def encode(self, given: pa.Table | pa.RecordBatch) -> Rows:
@@ -149,6 +149,9 @@ class ArrowRows:
             if schema.names.count(name) > 1:
                 raise BadValue("it is in the batch more than once", table.name, name)
             arrow_columns.refuse_kind(schema.field(name).type, table.column(name), table.name)
+        for column in table.columns:
+            if column.required and column.name not in schema.names:
+                raise _missing(column, table.name)
 
     def _found(self, given: pa.Table | pa.RecordBatch, error: Exception) -> TableError:
         """The first row that cannot be encoded, looked for by halves, and why."""
@@ -165,7 +168,7 @@ class ArrowRows:
         if isinstance(error, BadValue):
             return BadValue(place + error.reason, error.table or self.definition.name, error.column)
         reason = error.message if isinstance(error, TableError) else str(error).split("\n")[0]
-        return BadValue(place + reason, self.definition.name)
+        return BadValue(place + reason.removeprefix(f"table {self.definition.name}: "), self.definition.name)
 
     def _fault(self, part: pa.Table | pa.RecordBatch) -> Exception | None:
         try:
@@ -234,6 +237,10 @@ class ArrowRows:
                     raise error.at(self.definition.name, column.name) from None
         if sum(map(_longest, columns.values())) > RECORD_BYTES_MAX:
             self._pack(columns, count)
+
+
+def _missing(column: Column, table: str) -> BadValue:
+    return BadValue("is missing: it is NOT NULL and has no default", table, column.name)
 
 
 def _by_name(settled: pa.RecordBatch) -> dict[str, pa.Array]:

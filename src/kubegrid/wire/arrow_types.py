@@ -13,11 +13,14 @@ _INTEGERS = {
 _WIDE = ("HUGEINT", "UHUGEINT")
 _DECIMAL_DIGITS_MAX = 38
 ZONED = "TIMESTAMP WITH TIME ZONE"
+PANDAS_INDEX = "__index_level_"
+"""Begins the names that pandas gives to an index without one: numbers of rows, which nobody meant to store."""
 
 
 def plain(column: pa.DataType) -> pa.DataType:
-    """The type of the values themselves: without dictionary encoding."""
-    return column.value_type if pa.types.is_dictionary(column) else column
+    """The type of the values themselves: without the encoding by a dictionary, or in runs."""
+    encoded = pa.types.is_dictionary(column) or pa.types.is_run_end_encoded(column)
+    return plain(column.value_type) if encoded else column
 
 
 def sql_type(column: pa.DataType) -> str | None:

@@ -99,6 +99,15 @@ def test_csv_differs_only_when_no_value_is_of_the_tables_type(tmp_path: Path) ->
     assert differences(table(("id", "BIGINT"), ("n", "VARCHAR")), csv(tmp_path, "id,n\n1,5\n"), [], []) == []
 
 
+def test_a_csv_none_of_whose_columns_is_known_is_told_what_its_first_line_is_for(tmp_path: Path) -> None:
+    there = table(("id", "BIGINT"), ("n", "INTEGER"))
+    with pytest.raises(SchemaConflict, match="The first line of a CSV file names its columns"):
+        refuse_difference(there, csv(tmp_path, "7,5\n8,6\n"), [], [])
+    with pytest.raises(SchemaConflict) as caught:
+        refuse_difference(there, csv(tmp_path, "id,m\n8,6\n"), [], [])
+    assert "first line" not in str(caught.value)
+
+
 def test_ndjson_may_leave_out_columns(tmp_path: Path) -> None:
     path = tmp_path / "a.ndjson"
     path.write_text('{"id": 1}\n')

@@ -3,12 +3,16 @@
 import gzip
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kubegrid.base.errors import UsageError
+from kubegrid.base.table_errors import BadValue
 from kubegrid.client.bulk.progress import Position
 from kubegrid.load import blocks, parquet_source, text_blocks
+from kubegrid.load.agreement import new_table
 from kubegrid.load.blocks import Source
 from kubegrid.load.errors import FileError
 from kubegrid.load.files import open_source
@@ -46,6 +50,50 @@ def test_csv_types_are_inferred_and_missing_values_are_null(tmp_path: Path) -> N
 def test_csv_null_spellings_can_be_added(tmp_path: Path) -> None:
     source = open_source(written(tmp_path / "a.csv", "id,name,n\n1,NA,-\n2,-,5\n"), nulls=["NA", "-"])
     assert rows_of(source) == [{"id": 1, "name": None, "n": None}, {"id": 2, "name": None, "n": 5}]
+
+
+@pytest.mark.parametrize(("delimiter", "between"), [(";", ";"), ("tab", "\t"), ("|", "|")])
+def test_fields_of_csv_may_be_separated_by_something_else(tmp_path: Path, delimiter: str, between: str) -> None:
+    path = written(tmp_path / "a.csv", "id,name\n1,a\n2,b\n".replace(",", between))
+    assert rows_of(open_source(path, delimiter=delimiter)) == [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("between", "name", "say"),
+    [(";", "a.csv", "';'"), ("\t", "a.csv", "tab"), ("|", "a.csv", "'|'"), (",", "a.tsv", "','")],
+)
+def test_a_csv_of_one_column_that_looks_like_several_says_what_to_say(
+    tmp_path: Path, between: str, name: str, say: str
+) -> None:
+    path = written(tmp_path / name, "id,name\n1,a\n".replace(",", between))
+    with pytest.raises(FileError) as caught:
+        open_source(path)
+    assert "has one column only" in caught.value.message
+    assert caught.value.remedy.endswith(f"--delimiter {say}")
+
+
+def test_what_is_no_delimiter_is_said(tmp_path: Path) -> None:
+    for wrong in ("::", '"', "ß"):
+        with pytest.raises(UsageError, match="--delimiter is one character, or `tab`"):
+            open_source(written(tmp_path / "a.csv", "id\n1\n"), delimiter=wrong)
+    with pytest.raises(UsageError, match="--delimiter is for CSV"):
+        open_source(written(tmp_path / "a.ndjson", '{"id": 1}'), delimiter=";")
+
+
+def test_text_that_is_not_utf_8_is_said_and_not_taken_for_bytes(tmp_path: Path) -> None:
+    latin = written(tmp_path / "a.csv", "id,name\n1,Müller\n".encode("latin-1"))
+    with pytest.raises(FileError, match="column name is not UTF-8 throughout") as caught:
+        new_table("people", open_source(latin), ["id"], [])
+    assert "iconv -f LATIN1 -t UTF-8" in caught.value.remedy
+    wanted = pa.schema([("id", pa.int64()), ("name", pa.string())])
+    source = open_source(latin)
+    (block,) = source.blocks(wanted, source.beginning())
+    with pytest.raises(BadValue, match="column name: its text is not UTF-8"):
+        block.table()
+    with pytest.raises(FileError, match="its first line is not UTF-8"):
+        open_source(written(tmp_path / "b.csv", "id,größe\n1,2\n".encode("latin-1")))
+    with pytest.raises(FileError, match="is UTF-16, not UTF-8"):
+        open_source(written(tmp_path / "c.csv", "id,name\n1,a\n".encode("utf-16")))
 
 
 def test_csv_records_may_span_lines_and_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
@@ -125,6 +173,16 @@ def test_parquet_is_read_in_batches_and_from_any_row(tmp_path: Path, monkeypatch
     assert max(len(block) for block in found) <= 70
 
 
+def test_an_index_of_pandas_without_a_name_is_no_column(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": range(10), "name": ["a", "b"] * 5})
+    frame[frame.id % 5 > 2].to_parquet(tmp_path / "a.parquet")
+    assert "__index_level_0__" in pq.read_schema(tmp_path / "a.parquet").names
+    source = open_source(tmp_path / "a.parquet")
+    assert source.schema.names == ["id", "name"]
+    (block,) = source.blocks(source.schema, source.beginning())
+    assert block.table().to_pylist() == [{"id": n, "name": "ab"[n % 2]} for n in (3, 4, 8, 9)]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -144,8 +202,11 @@ def test_what_is_no_such_file_is_said(tmp_path: Path, name: str, content: str, m
 
 
 def test_a_missing_file_and_a_folder_are_said(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="there is no file"):
+    with pytest.raises(FileError, match=r"there is no file .*none\.csv$"):
         open_source(tmp_path / "none.csv")
+    written(tmp_path / "trades.csv", "id\n")
+    with pytest.raises(FileError, match=r"there is no file .*; did you mean .*trades\.csv\?$"):
+        open_source(tmp_path / "trades.cvs")
     with pytest.raises(FileError, match="is not a file"):
         open_source(tmp_path)
 

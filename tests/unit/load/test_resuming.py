@@ -60,6 +60,8 @@ def test_a_damaged_checkpoint_counts_as_none(source: Path) -> None:
 def test_another_file_table_grid_or_way_with_duplicates_is_refused(source: Path) -> None:
     found = begun(source)
     checkpoint.refuse_another(found, begun(source))
+    assert checkpoint.is_same(found, begun(source))
+    assert not checkpoint.is_same(found, begun(source, table_id=2))
     for now, message in (
         (begun(source, grid="h"), "another grid"),
         (begun(source, table_id=2), "was made anew"),

@@ -12,6 +12,7 @@ from tests.unit.node.drive import Drive
 
 from kubegrid.node.connection import Connection
 from kubegrid.node.turn import Turn
+from kubegrid.store import hash_writes
 
 
 class WithoutLoop(ConfirmedByHand):
@@ -175,7 +176,7 @@ def test_a_value_in_another_form_harms_its_sender_only(odd: bytes) -> None:
 
 def test_a_hash_in_the_middle_stops_nobody_and_nothing_is_done_twice() -> None:
     grid = Grid(2)
-    grid.drive.keyspace.put_hash(b"h", [b"f", b"v"])
+    hash_writes.put(grid.drive.keyspace, b"h", [b"f", b"v"])
     grid.drive.keyspace.take_turn()
     grid.send(0, request(b"SET", b"a", b"1") + request(b"SET", b"h", b"2") + request(b"SET", b"a", b"3"))
     grid.send(1, request(b"SET", b"b", b"4"))

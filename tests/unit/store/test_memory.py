@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from kubegrid.store import Keyspace, memory_usage
+from kubegrid.store import Keyspace, hash_writes, memory_usage
 
 PROGRAM = """
 import os, random, sys
 from kubegrid.base.settings import StoreSettings
-from kubegrid.store import COMMANDS, Keyspace
+from kubegrid.store import COMMANDS, Keyspace, hash_writes
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 keyspace = Keyspace(StoreSettings(), 0, 16383, random=random.randrange)
@@ -24,11 +24,11 @@ def expiries():
 def records():
     for i in range(20_000):
         pairs = [part for n in range(19) for part in (b"column%d" % n, b"%d" % (i * n))]
-        keyspace.set_fields(b"flights:%d" % i, None, pairs, 0)
+        hash_writes.set_fields(keyspace, b"flights:%d" % i, None, pairs, 0)
 def large():
     value = None
     for i in range(200_000):
-        keyspace.set_fields(b"h", keyspace.find(b"h"), [b"field:%010d" % i, b"value:%010d" % i], 0)
+        hash_writes.set_fields(keyspace, b"h", keyspace.find(b"h"), [b"field:%010d" % i, b"value:%010d" % i], 0)
 def rows(indexes):
     import json, msgspec
     from kubegrid.base.table_definitions import parse_definition
@@ -82,15 +82,15 @@ def test_the_usage_of_a_key_is_what_it_adds_to_the_sum(keyspace: Keyspace) -> No
     keyspace.put(b"a", b"x" * 50, 2_000_000)
     assert memory_usage(keyspace, b"a") == keyspace.used_bytes
     keyspace.remove(b"a")
-    keyspace.put_hash(b"h", [b"f", b"v", b"g", b"w"])
+    hash_writes.put(keyspace, b"h", [b"f", b"v", b"g", b"w"])
     assert memory_usage(keyspace, b"h") == keyspace.used_bytes
     assert memory_usage(keyspace, b"missing") is None
 
 
 def test_records_share_their_field_names(keyspace: Keyspace) -> None:
-    keyspace.put_hash(b"a", [b"f", b"1", b"g", b"2"])
-    keyspace.set_fields(b"b", None, [b"f", b"3"], 0)
-    keyspace.set_fields(b"b", keyspace.find(b"b"), [b"g", b"4"], 0)
+    hash_writes.put(keyspace, b"a", [b"f", b"1", b"g", b"2"])
+    hash_writes.set_fields(keyspace, b"b", None, [b"f", b"3"], 0)
+    hash_writes.set_fields(keyspace, b"b", keyspace.find(b"b"), [b"g", b"4"], 0)
     assert keyspace.find(b"a").shape is keyspace.find(b"b").shape is not None
 
 
@@ -98,7 +98,7 @@ def test_hashes_with_random_fields_cannot_fill_the_table_of_shapes(keyspace: Key
     from kubegrid.store import shapes
 
     for i in range(2 * shapes.SHAPES_MAX):
-        keyspace.put_hash(b"k%d" % i, [b"field%d" % i, b"v"])
+        hash_writes.put(keyspace, b"k%d" % i, [b"field%d" % i, b"v"])
     assert len(shapes._shapes) <= shapes.SHAPES_MAX
     keyspace.validate()
     keyspace.clear()

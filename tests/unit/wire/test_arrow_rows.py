@@ -235,3 +235,46 @@ def test_other_types_of_arrow_that_lose_nothing_are_taken() -> None:
     )
     rows = [tuple(RowCodec(definition).decode(row)) for row in ArrowRows(definition).admit(batch).rows]
     assert rows == [(1, "a", datetime(2020, 1, 2), 1.0), (2, None, None, 2.0)]
+
+
+TEXTS = ["a", None, "a text of more than twelve bytes", "a"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pa.array(TEXTS, pa.large_string()),
+        pa.array(TEXTS, pa.string_view()),
+        pa.array(TEXTS).dictionary_encode(),
+        pa.DictionaryArray.from_arrays(
+            pa.array([0, None, 1, 0], pa.uint32()), pa.array(["a", TEXTS[2]], pa.string_view())
+        ),
+        pa.compute.run_end_encode(pa.array(TEXTS)),
+        pa.compute.run_end_encode(pa.array(TEXTS)).slice(0, 4),
+        pa.chunked_array([pa.array(TEXTS[:2]), pa.array([], pa.string()), pa.array(TEXTS[2:])]),
+        pa.chunked_array([pa.array(TEXTS[:3]).dictionary_encode(), pa.array(TEXTS[3:]).dictionary_encode()]),
+    ],
+    ids=[
+        "large",
+        "view",
+        "dictionary",
+        "dictionary-of-views",
+        "runs",
+        "slice-of-runs",
+        "chunks",
+        "chunked-dictionaries",
+    ],
+)
+def test_text_is_the_same_however_arrow_encodes_it(given: Any) -> None:
+    definition = parse_definition(
+        None,
+        {"name": "t", "columns": [{"name": "id", "type": "BIGINT"}, {"name": "v", "type": "VARCHAR"}], "key": ["id"]},
+    )
+    rows = ArrowRows(definition).admit(pa.table({"id": range(4), "v": given})).rows
+    assert [RowCodec(definition).decode(row)[1] for row in rows] == TEXTS
+
+
+def test_a_column_that_is_missing_is_no_matter_of_a_row() -> None:
+    definition = parse_definition(None, {"name": "t", "columns": [{"name": "id", "type": "BIGINT"}], "key": ["id"]})
+    with pytest.raises(BadValue, match=r"^table t, column id: is missing: it is NOT NULL and has no default$"):
+        ArrowRows(definition).admit(pa.table({}))

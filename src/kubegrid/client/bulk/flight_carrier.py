@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 from kubegrid.client import clock
 from kubegrid.client.bulk.batches import Batch, pieces, smaller
-from kubegrid.client.bulk.command_carrier import PATIENCE_S, CommandCarrier
-from kubegrid.client.bulk.flight_streams import Stream, StreamLost
+from kubegrid.client.bulk.command_carrier import CommandCarrier, deadline_of_batch
+from kubegrid.client.bulk.flight_streams import FlightStreams, Stream, StreamLost
+from kubegrid.client.bulk.target import Target
 from kubegrid.client.caller import Caller
-from kubegrid.client.errors import RecordExistsError
+from kubegrid.client.errors import ClientError, RecordExistsError, SchemaChangedError
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.trial import Again, ForgottenError, Trial
-from kubegrid.wire.arrow_rows import ArrowRows
 from kubegrid.wire.row_streams import SPLIT, UNKNOWN, Identity, encode_identity
 
 if TYPE_CHECKING:
@@ -33,11 +33,9 @@ if TYPE_CHECKING:
 
 AHEAD_MAX = 4
 """Batches in a stream without an answer: the member prepares one while it writes another and confirms a third."""
+IS_ALTERED = "TRYAGAIN the table is just being altered"
 SMALL_BATCHES = 32
 """So many large batches are cut in advance after one that was refused; then one is tried whole."""
-
-Open = Callable[[str, float], Stream]
-"""A stream to the member with this RESP address. Raises StreamLost."""
 
 
 @dataclass(slots=True)
@@ -59,11 +57,14 @@ class FlightCarrier:
     """For one partition, named by one of its slots. Invariant: all of `_unanswered` was written to `_stream`, or that is
     None."""
 
-    def __init__(self, caller: Caller, encoder: ArrowRows, mode: str, slot: int, open_stream: Open) -> None:
+    def __init__(self, caller: Caller, target: Target, streams: FlightStreams, until: float | None) -> None:
+        """`until`: by `clock.now`, when all of it has to be done; None: whenever."""
         self._caller = caller
-        self._slot = slot
-        self._open = open_stream
-        self._by_command = CommandCarrier(caller, encoder, mode, slot)
+        self._target = target
+        self._slot = target.slot
+        self._streams = streams
+        self._until = until
+        self._by_command = CommandCarrier(caller, target, until)
         self._unanswered: deque[_Sent] = deque()
         self._parts: deque[Batch] = deque()
         """Of a batch that was cut, not sent yet: they go before anything from the queue."""
@@ -79,10 +80,27 @@ class FlightCarrier:
                     self._take_answer(sending)
                 elif batches.ended:
                     return
+            self._take_last_answers(sending)
         finally:
+            if self._unanswered and (self._stream is not None or any(sent.trial.doubtful for sent in self._unanswered)):
+                sending.doubt()
             self._close()
             for sent in self._unanswered:
                 sent.ids.done(sent.seq)
+
+    def _take_last_answers(self, sending: "Sending") -> None:
+        """Another partition has failed: nothing more is sent, but what was has an answer as long as the stream lasts."""
+        try:
+            while self._unanswered and self._stream is not None and not sending.abandoned:
+                seq, reply = self._stream.read()
+                if seq != self._unanswered[0].seq or reply[1:].startswith(UNKNOWN.encode()):
+                    return
+                if reply.startswith(b"*"):
+                    self._done(sending, *_counts(reply))
+                else:
+                    self._close()  # it was refused, and what is behind it is not executed either
+        except (StreamLost, ClientError):
+            return
 
     def _fill(self, batches: "BatchQueue", sending: "Sending") -> None:
         """Write what may be on its way; a stream that is old gets nothing more and is closed when all is answered."""
@@ -109,8 +127,8 @@ class FlightCarrier:
         return self._parts.popleft()
 
     def _numbered(self, batch: Batch) -> _Sent:
+        trial = self._caller.trial((b"writing a batch of rows",), True, deadline_of_batch(self._until))
         ids, seq, acked = self._caller.of_slot[self._slot].take()
-        trial = self._caller.trial((b"loading a batch",), True, clock.now() + PATIENCE_S)
         return _Sent(batch, ids, seq, acked, trial)
 
     def _take_answer(self, sending: "Sending") -> None:
@@ -129,14 +147,13 @@ class FlightCarrier:
         if seq != sent.seq:
             raise StreamLost(f"answered number {seq} instead of {sent.seq}", sent=True)
         if reply.startswith(b"*"):
-            _, _, written, kept, _ = reply.split(b"\r\n")  # *3, first version, rows written, rows kept
-            self._done(sending, int(written[1:]), int(kept[1:]))
+            self._done(sending, *_counts(reply))
             return
         self._close()  # the member executes nothing more of this stream
         text = reply[1:].decode(errors="replace").strip()
         address = self._address()
-        if text.startswith(UNKNOWN):
-            self._again(sent.trial.lost(text.removeprefix(UNKNOWN).strip(), address, clock.now(), sent=True))
+        if text.startswith(UNKNOWN):  # and what is behind it may have been executed, too
+            self._lost(text.removeprefix(UNKNOWN).strip(), sent=True)
             return
         if text.startswith(SPLIT) and len(sent.batch.rows) > 1:
             self._split(sending)
@@ -148,6 +165,9 @@ class FlightCarrier:
             route = self._caller.of_slot[self._slot]
             route.forget(sent.ids)
             sent.ids, sent.seq, sent.acked = route.take()
+        except SchemaChangedError as error:  # nothing was executed, nor is it remembered under its id
+            if not self._target.renew(error):
+                self._again(sent.trial.refused(IS_ALTERED, address, clock.now()))
         except RecordExistsError as error:
             if not sent.batch.block.maybe_there:
                 raise
@@ -175,12 +195,15 @@ class FlightCarrier:
         try:
             work()
         except StreamLost as lost:
-            address = self._address()
             self._close()
-            now = clock.now()
-            waits = [sent.trial.lost(lost.reason, address, now, sent=lost.sent) for sent in self._unanswered]
-            if waits:
-                self._again(max(waits, key=lambda again: again.delay))
+            self._lost(lost.reason, sent=lost.sent)
+
+    def _lost(self, reason: str, *, sent: bool) -> None:
+        """No answer will come to anything of this stream."""
+        now = clock.now()
+        waits = [one.trial.lost(reason, self._address(), now, sent=sent) for one in self._unanswered]
+        if waits:
+            self._again(max(waits, key=lambda again: again.delay))
 
     def _again(self, again: Again) -> None:
         self._caller.check_open()
@@ -193,7 +216,7 @@ class FlightCarrier:
             address = self._caller.of_slot[self._slot].address
             if address is None:
                 raise StreamLost("has no primary", sent=False)
-            self._stream = self._open(address, some[0].trial.deadline)
+            self._stream = self._streams.open(self._target.path, address, some[0].trial.deadline)
         for sent in some:
             self._stream.write(sent.batch.rows, sent.metadata)
 
@@ -204,3 +227,9 @@ class FlightCarrier:
 
     def _address(self) -> str:
         return self._caller.of_slot[self._slot].address or f"the partition of slot {self._slot}"
+
+
+def _counts(reply: bytes) -> tuple[int, int]:
+    """Rows written and rows kept, of what KG.WRITE answers: `*3`, first version, and these."""
+    _, _, written, kept, _ = reply.split(b"\r\n")
+    return int(written[1:]), int(kept[1:])

@@ -12,14 +12,16 @@ import pyarrow as pa
 
 from kubegrid.client import clock, sql_flight
 from kubegrid.client.caller import Caller
-from kubegrid.client.errors import AccessError, ClientError, RejectedError
+from kubegrid.client.deadline import CURRENT
+from kubegrid.client.errors import AccessError, ClientError, ClosedError, RejectedError
 from kubegrid.sql.errors import Cancelled, SqlError, Unavailable
 from kubegrid.wire import row_streams, sql_tickets
 
 STREAM_S = 5.0
 """A stream takes no more batches after this; another one is opened."""
 DEADLINE_S = 12.0
-"""Of a stream, from its opening: a member that stands still is found out by it."""
+"""Of a stream, from its opening, at most: a member that stands still is found out by it."""
+DEADLINE_MIN_S = 0.1
 ENDPOINTS_S = 15.0
 """For a member to say where the Flight ports are; one that has just started opens its own first."""
 _NOT_SENT = ("failed to connect", "connection refused", "no route to host")
@@ -42,11 +44,15 @@ class FlightStreams:
         self._lock = threading.Lock()
         self._flight_of: dict[str, str | None] = {}
         self._clients: dict[str, Any] = {}
+        self._closed = False
 
     def there(self) -> bool:
-        """Whether the members serve Arrow Flight."""
+        """Whether the members serve Arrow Flight, and this process can use it."""
+        if sql_flight.is_inherited():
+            return False
         try:
-            self._look(clock.now() + ENDPOINTS_S)
+            until = CURRENT.get()
+            self._look(clock.now() + ENDPOINTS_S if until is None else until)
         except RejectedError:  # an older version, which does not know KG.ENDPOINTS
             return False
         return any(self._flight_of.values())
@@ -63,13 +69,17 @@ class FlightStreams:
             if place is None:
                 raise StreamLost("does not serve Arrow Flight yet", sent=False)
         with self._lock:
+            if self._closed:
+                raise ClosedError("the write was given up")
             client = self._clients.get(place)
             if client is None:
                 client = self._clients[place] = sql_flight.connect(place)
-        return Stream(client, path, self._caller.options.password, lambda: self._forget(address))
+        left = min(DEADLINE_S, max(DEADLINE_MIN_S, deadline - clock.now()))
+        return Stream(client, path, self._caller.options.password, left, lambda: self._forget(address))
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             clients, self._clients = self._clients, {}
         for client in clients.values():
             client.close()
@@ -92,7 +102,9 @@ class FlightStreams:
 class Stream:
     """One DoPut. Not for several threads."""
 
-    def __init__(self, client: Any, path: tuple[str, ...], password: str | None, lost: Callable[[], None]) -> None:
+    def __init__(
+        self, client: Any, path: tuple[str, ...], password: str | None, timeout_s: float, lost: Callable[[], None]
+    ) -> None:
         """`lost` is called when it breaks."""
         from pyarrow import flight
 
@@ -100,7 +112,8 @@ class Stream:
         self._client = client
         self._descriptor = flight.FlightDescriptor.for_path(row_streams.ROWS, *path)
         headers = [] if password is None else [(b"authorization", b"Bearer " + password.encode())]
-        self._options = flight.FlightCallOptions(timeout=DEADLINE_S, headers=headers)
+        self._options = flight.FlightCallOptions(timeout=timeout_s, headers=headers)
+        self._timeout_s = timeout_s
         self._lost = lost
         self._opened = clock.now()
         self._writer: Any = None
@@ -163,6 +176,6 @@ class Stream:
         if isinstance(error, ClientError):
             return error
         if isinstance(error, self._flight.FlightTimedOutError):
-            return StreamLost(f"did not answer within {DEADLINE_S:g} s", sent=True)
+            return StreamLost(f"did not answer within {self._timeout_s:.3g} s", sent=True)
         sent = not any(words in reason.lower() for words in _NOT_SENT)
         return StreamLost("closed the connection" if sent else "connection refused", sent=sent)

@@ -5,6 +5,9 @@ KG.WRITE (`command_carrier`). Both find the primary, ask again through a failove
 is applied once, and keep the order.
 
 Invariant: a block counts as confirmed when every batch of it, and of all blocks before it, has been answered.
+
+When one partition refuses something the others send nothing more, but take the answers to what they have sent: so what was
+written is known exactly, unless a stream broke meanwhile (`in_doubt`).
 """
 
 import queue
@@ -19,14 +22,14 @@ from kubegrid.client.caller import Caller
 
 QUEUED_BYTES_MAX = 8 * 2**20
 """Of batches that wait for their partitions when those of another block come to them. Members have work while the next block is
-read and converted, and little has to be sent again by a load that was killed."""
+read and converted, and a program that is killed has little in doubt."""
 LOOK_S = 0.2
 """How often who waits for a queue looks whether the others have failed meanwhile."""
 
 
 class Carrier(Protocol):
     def run(self, batches: "BatchQueue", sending: "Sending") -> None:
-        """Carry until the queue has ended and everything is answered, or the load has failed. Raises what ends it."""
+        """Carry until the queue has ended and everything is answered, or the write has failed. Raises what ends it."""
 
 
 class BatchQueue:
@@ -38,7 +41,7 @@ class BatchQueue:
         self.batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._sending = sending
         self._carrier = carrier
-        self.thread = threading.Thread(target=self._run, daemon=True, name=f"load-{slot}")
+        self.thread = threading.Thread(target=self._run, daemon=True, name=f"kubegrid-bulk-{slot}")
 
     def next(self, *, wait: bool) -> Batch | None:
         """The next batch; None when none came yet, or, with `ended`, none will come."""
@@ -58,6 +61,8 @@ class BatchQueue:
         try:
             self._carrier.run(self, self._sending)
         except BaseException as error:
+            if not getattr(error, "outcome_known", False):
+                self._sending.doubt()
             self._sending.fail(error)
 
 
@@ -69,6 +74,10 @@ class Sending:
     ) -> None:
         """`carrier(slot)` is asked once for each partition."""
         self.failure: BaseException | None = None
+        self.in_doubt = False
+        """Whether a batch was sent and, when the write failed, nobody knows what became of it."""
+        self.abandoned = False
+        """Nobody waits any more, not even for answers."""
         self._advance = advance
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
@@ -90,7 +99,7 @@ class Sending:
     # -- the reader's side -------------------------------------------------------------------------------------------
 
     def begin_block(self, state: BlockState) -> None:
-        """Waits while enough batches are queued. Raises what ended the load."""
+        """Waits while enough batches are queued. Raises what ended the write."""
         with self._room:
             while self.failure is None and self._queued_bytes > QUEUED_BYTES_MAX:
                 self._room.wait(LOOK_S)
@@ -98,7 +107,7 @@ class Sending:
         self.check()
 
     def put(self, number: int, batch: Batch) -> None:
-        """Queue a batch. Raises what ended the load."""
+        """Queue a batch. Raises what ended the write."""
         with self._lock:
             batch.block.waiting += 1
             self._queued_bytes += batch.rows.nbytes
@@ -116,13 +125,21 @@ class Sending:
             raise self.failure
 
     def finish(self, look: Callable[[], None]) -> None:
-        """Wait until everything queued has been answered; `look` is called now and then. Raises what ended the load."""
-        for one in self._queues:
-            one.batches.put(None)
-        for one in self._queues:
-            while one.thread.is_alive():
-                one.thread.join(LOOK_S)
-                look()
+        """Wait until everything queued has been answered; `look` is called now and then. Raises what ended the write.
+
+        If the waiting itself is ended, by Ctrl-C or by `look`, nothing more is sent.
+        """
+        try:
+            for one in self._queues:
+                one.batches.put(None)
+            for one in self._queues:
+                while one.thread.is_alive():
+                    one.thread.join(LOOK_S)
+                    look()
+        except BaseException as error:
+            self.abandoned = self.in_doubt = True
+            self.fail(error)
+            raise
         self.check()
 
     def confirmed(self) -> tuple[Position | None, Counts]:
@@ -133,10 +150,14 @@ class Sending:
     # -- the carriers' side ------------------------------------------------------------------------------------------
 
     def fail(self, error: BaseException) -> None:
-        """What happened first is what ended the load."""
+        """What happened first is what ended the write."""
         with self._lock:
             if self.failure is None:
                 self.failure = error
+
+    def doubt(self) -> None:
+        """Something was sent that will have no answer."""
+        self.in_doubt = True
 
     def left_queue(self, batch: Batch) -> None:
         """Its carrier has taken it."""

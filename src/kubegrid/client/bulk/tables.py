@@ -4,36 +4,46 @@ Next on the path of the data: `writing`.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 
 from kubegrid.base.table_errors import TableError
 from kubegrid.base.tables import TableDefinition
-from kubegrid.client.bulk.batches import BlockState
 from kubegrid.client.bulk.flight_streams import FlightStreams
-from kubegrid.client.bulk.progress import Counts, Position
-from kubegrid.client.bulk.writing import FEW_ROWS, BulkWrite, Prepared, write_few
+from kubegrid.client.bulk.writing import FEW_ROWS, Outcome, Prepared, write, write_few
 from kubegrid.client.caller import Caller
 from kubegrid.client.errors import BadValueError, ClientError, OutcomeUnknownError, PartlyDoneError
 from kubegrid.client.options import ClientOptions
 from kubegrid.wire.arrow_rows import ArrowRows
+from kubegrid.wire.arrow_types import PANDAS_INDEX
 
 SLICE_ROWS = 262_144
 """Rows that are prepared at once: the more, the more of them go into each slot, and are written together."""
+SLICE_BYTES = 64 * 2**20
+"""About so many bytes of rows are prepared at once: beside what was given they are in memory as they travel."""
+GATHERED_ROWS = 65_536
+"""Batches smaller than this are put together: each partition gets its part of what is prepared at once."""
 
 
 def write_arrow(caller: Caller, definition: TableDefinition, rows: Any, mode: str) -> int:
     """How many rows were written. Raises ClientError; see `Table.write_arrow`."""
     encoder = ArrowRows(definition)
-    batches = _batches(rows)
-    first = next(batches, None)
+    slices = _slices(rows)
+    first = next(slices, None)
     if first is None:
         return 0
-    second = next(batches, None)
+    second = next(slices, None)
     if second is None and len(first) <= FEW_ROWS:
-        return _few(caller, encoder, mode, first)
-    return _many(caller, encoder, mode, _chained(first, second, batches))
+        return _written(_few(caller, encoder, mode, first))
+    given = chain([first], [] if second is None else [second], slices)
+    streams = FlightStreams(caller)
+    try:
+        over = streams if streams.there() else None
+        return _written(write(caller, encoder, mode, over, _prepared(encoder, given)))
+    finally:
+        streams.close()
 
 
 def write_apart(seeds: list[str], options: ClientOptions, definition: TableDefinition, rows: Any, mode: str) -> int:
@@ -45,85 +55,94 @@ def write_apart(seeds: list[str], options: ClientOptions, definition: TableDefin
         caller.close()
 
 
-def _batches(rows: Any) -> Iterator[pa.RecordBatch]:
-    """None of them larger than `SLICE_ROWS`, nor empty. Raises BadValueError."""
-    if isinstance(rows, pa.RecordBatch):
-        given: Iterable[pa.RecordBatch] = [rows]
-    elif isinstance(rows, pa.Table):
-        given = rows.combine_chunks().to_batches()
-    elif isinstance(rows, pa.RecordBatchReader):
-        given = rows
-    elif hasattr(rows, "__arrow_c_stream__"):
-        given = pa.RecordBatchReader.from_stream(rows)
+# -- what was given ----------------------------------------------------------------------------------------------------
+
+
+def _slices(rows: Any) -> Iterator[pa.Table | pa.RecordBatch]:
+    """The rows in order, as much at once as is prepared at once; none is empty. Raises BadValueError."""
+    if isinstance(rows, pa.RecordBatch | pa.Table):
+        yield from _cut(rows)
     else:
+        yield from _gathered(_reader(rows))
+
+
+def _reader(rows: Any) -> pa.RecordBatchReader:
+    if isinstance(rows, pa.RecordBatchReader):
+        return rows
+    if not hasattr(rows, "__arrow_c_stream__"):
         raise BadValueError(
             f"a {type(rows).__name__} is no Arrow data",
-            "Give a pyarrow Table, RecordBatch or RecordBatchReader, or a data frame; write_many takes records.",
+            "Give a pyarrow Table, RecordBatch or RecordBatchReader (`from_batches` makes one of batches), or a data frame; "
+            "write_many takes records.",
         )
-    for batch in given:
-        for start in range(0, len(batch), SLICE_ROWS):
-            yield batch.slice(start, SLICE_ROWS)
-
-
-def _chained(first: Any, second: Any, others: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    if second is not None:
-        yield second
-    yield from others
-
-
-def _few(caller: Caller, encoder: ArrowRows, mode: str, batch: pa.RecordBatch) -> int:
     try:
-        rows = encoder.admit(batch)
+        return pa.RecordBatchReader.from_stream(rows)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        # A column of pandas may hold values of several kinds, and one alone is no table.
+        reason = ". ".join(map(str, error.args))
+        raise BadValueError(f"Arrow cannot take this {type(rows).__name__}: {reason}") from error
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table | pa.RecordBatch]:
+    """Small batches put together, large ones cut."""
+    held: list[pa.RecordBatch] = []
+    count = size = 0
+    for batch in batches:
+        if not len(batch):
+            continue
+        held.append(batch)
+        count += len(batch)
+        size += batch.nbytes
+        if count >= GATHERED_ROWS or size >= SLICE_BYTES:
+            yield from _cut(pa.Table.from_batches(held))
+            held, count, size = [], 0, 0
+    if held:
+        yield from _cut(pa.Table.from_batches(held))
+
+
+def _cut(rows: pa.Table | pa.RecordBatch) -> Iterator[pa.Table | pa.RecordBatch]:
+    unnamed = [name for name in rows.schema.names if name.startswith(PANDAS_INDEX)]
+    if unnamed:
+        rows = rows.drop_columns(unnamed)
+    step = min(SLICE_ROWS, max(1, len(rows) * SLICE_BYTES // max(1, rows.nbytes)))
+    for start in range(0, len(rows), step):
+        yield rows.slice(start, step)
+
+
+def _prepared(encoder: ArrowRows, slices: Iterable[pa.Table | pa.RecordBatch]) -> Iterator[list[Prepared]]:
+    before = 0
+    for rows in slices:
+        try:
+            yield [encoder.admit_prepared(rows)]
+        except TableError as error:
+            place = f"; {before} rows were given before this batch" if before else ""
+            raise BadValueError(error.message + place) from error
+        before += len(rows)
+
+
+# -- what became of it -------------------------------------------------------------------------------------------------
+
+
+def _few(caller: Caller, encoder: ArrowRows, mode: str, some: pa.Table | pa.RecordBatch) -> Outcome:
+    try:
+        rows = encoder.admit(some)
     except TableError as error:
         raise BadValueError(error.message) from error
-    counts, failures = write_few(caller, encoder, mode, rows)
-    if not failures:
-        return counts.written
-    if not counts.written + counts.kept and all(error.outcome_known for error in failures):
-        raise failures[0]
-    raise _partly(counts, failures[0])
+    return write_few(caller, encoder, mode, rows)
 
 
-def _many(caller: Caller, encoder: ArrowRows, mode: str, batches: Iterator[pa.RecordBatch]) -> int:
-    streams = FlightStreams(caller)
-    bulk = BulkWrite(caller, encoder, mode, streams if streams.there() else None)
-    states: list[BlockState] = []
-    failure: BaseException | None = None
-    try:
-        before = 0
-        for batch in batches:
-            prepared = _prepared(encoder, batch, before)
-            before += len(batch)
-            states.append(BlockState(Position(0, 0), Counts(), maybe_there=False))
-            bulk.put([prepared], states[-1])
-    except BaseException as error:
-        failure = error
-    try:
-        bulk.finish()
-    except BaseException as error:
-        failure = failure or error
-    streams.close()
-    counts = Counts()
-    for state in states:
-        counts.add(state.counts)
-    if isinstance(failure, ClientError) and states:
-        raise _partly(counts, failure) from failure
-    if failure is not None:
+def _written(outcome: Outcome) -> int:
+    """How many rows it were. Raises what went wrong; PartlyDoneError where that is not all there is to say."""
+    failure, done = outcome.failure, outcome.done
+    if failure is None:
+        return outcome.counts.written
+    if not isinstance(failure, ClientError) or (outcome.known and not done):
         raise failure
-    return counts.written
-
-
-def _prepared(encoder: ArrowRows, batch: pa.RecordBatch, before: int) -> Prepared:
-    try:
-        return encoder.admit_prepared(batch)
-    except TableError as error:
-        place = f"; {before} rows were given before this batch" if before else ""
-        raise BadValueError(error.message + place) from error
-
-
-def _partly(counts: Counts, error: ClientError) -> PartlyDoneError:
-    """Which rows were not written nobody knows: batches of all partitions are on their way together."""
-    done = counts.written + counts.kept
-    told = f"{done} rows were written or kept others; the rest were not, or may not have been: {error.message}"
-    return PartlyDoneError(told, done, [(done, OutcomeUnknownError(error.message, error.remedy))])
+    left = failure
+    rest = "the rest were not"
+    if not outcome.known:
+        # Nobody knows which: batches of all partitions were on their way together.
+        left = OutcomeUnknownError(failure.message, failure.remedy)
+        rest = "the rest were not, or may not have been"
+    told = f"{done} rows were written or kept others; {rest}: {failure.message}"
+    raise PartlyDoneError(told, done, [(done, left)]) from failure

@@ -3,8 +3,8 @@
 Next on the path of the data: `sending`.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import zip_longest
 
 import pyarrow as pa
@@ -17,7 +17,9 @@ from kubegrid.client.bulk.flight_carrier import FlightCarrier
 from kubegrid.client.bulk.flight_streams import FlightStreams
 from kubegrid.client.bulk.progress import Counts, Position
 from kubegrid.client.bulk.sending import Carrier, Sending
+from kubegrid.client.bulk.target import Target
 from kubegrid.client.caller import Caller
+from kubegrid.client.deadline import CURRENT
 from kubegrid.client.errors import ClientError
 from kubegrid.wire.arrow_rows import ArrowRows, Rows
 
@@ -55,12 +57,13 @@ class BulkWrite:
     ) -> None:
         """`mode`: REPLACE, KEEP or FAIL. Without `streams` rows go as KG.WRITE: where members have no Flight."""
         table = encoder.definition
-        path = (table.name, mode, str(table.schema))
+        until = CURRENT.get()
 
         def carrier(slot: int) -> Carrier:
+            target = Target(caller, encoder, mode, slot)
             if streams is None:
-                return CommandCarrier(caller, encoder, mode, slot)
-            return FlightCarrier(caller, encoder, mode, slot, partial(streams.open, path))
+                return CommandCarrier(caller, target, until)
+            return FlightCarrier(caller, target, streams, until)
 
         self.sending = Sending(caller, carrier, advance)
         self._columnar = table.columnar
@@ -89,27 +92,55 @@ class BulkWrite:
         """Wait until everything was answered; `look` is called now and then. Raises what ended the write."""
         self.sending.finish(look)
 
+    def run(self, feed: Callable[[], None], look: Callable[[], None] = no_look) -> BaseException | None:
+        """`feed` puts all rows; then `finish`. What went wrong first, if something did."""
+        failure: BaseException | None = None
+        try:
+            feed()
+        except BaseException as error:
+            failure = error
+        try:
+            self.finish(look)
+        except BaseException as error:
+            failure = failure or error
+        return failure
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of a write. `counts` are of rows whose fate is certain; unless `known`, more may have been written."""
+
+    counts: Counts
+    failure: BaseException | None
+    known: bool
+
+    @property
+    def done(self) -> int:
+        """Rows written, or that kept others."""
+        return self.counts.written + self.counts.kept
+
 
 def write(
-    caller: Caller, encoder: ArrowRows, mode: str, streams: FlightStreams | None, parts: list[Prepared]
-) -> tuple[Counts, BaseException | None]:
-    """Write rows that are there; how many were written, or kept others, for sure, and what ended it early."""
-    state = BlockState(Position(0, 0), Counts(), maybe_there=False)
+    caller: Caller, encoder: ArrowRows, mode: str, streams: FlightStreams | None, some: Iterable[list[Prepared]]
+) -> Outcome:
+    """Write rows as `some` yields them."""
     bulk = BulkWrite(caller, encoder, mode, streams)
-    failure: BaseException | None = None
-    try:
-        bulk.put(parts, state)
-    except BaseException as error:
-        failure = error
-    try:
-        bulk.finish()
-    except BaseException as error:
-        failure = failure or error
-    return state.counts, failure
+    states: list[BlockState] = []
+
+    def feed() -> None:
+        for parts in some:
+            states.append(BlockState(Position(0, 0), Counts(), maybe_there=False))
+            bulk.put(parts, states[-1])
+
+    failure = bulk.run(feed)
+    counts = Counts()
+    for state in states:
+        counts.add(state.counts)
+    return Outcome(counts, failure, not bulk.sending.in_doubt)
 
 
-def write_few(caller: Caller, encoder: ArrowRows, mode: str, rows: Rows) -> tuple[Counts, list[ClientError]]:
-    """Write rows by KG.WRITE, all partitions at once, on connections that are there. What was done, and what failed."""
+def write_few(caller: Caller, encoder: ArrowRows, mode: str, rows: Rows) -> Outcome:
+    """Write rows by KG.WRITE, all partitions at once, on connections that are there."""
     table = encoder.definition
     head = (b"KG.WRITE", table.name, table.schema, mode)
     of_partition: dict[int, list[int]] = {}
@@ -129,4 +160,4 @@ def write_few(caller: Caller, encoder: ArrowRows, mode: str, rows: Rows) -> tupl
             failures.append(reply)
         else:
             counts.add(Counts(written=int(reply[1]), kept=int(reply[2])))
-    return counts, failures
+    return Outcome(counts, failures[0] if failures else None, all(error.outcome_known for error in failures))

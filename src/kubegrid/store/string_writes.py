@@ -1,0 +1,50 @@
+"""Changes of a piece of a string, and what Redis remembers of how a short string came about.
+
+A long string of which a piece changes is replicated as that piece. Every other change of a string is `Keyspace.put`.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from kubegrid.store import replay
+from kubegrid.store.effects import RESTORE, SPLICE
+from kubegrid.store.slots import slot_of
+
+if TYPE_CHECKING:
+    from kubegrid.store.keyspace import Keyspace
+
+EMBEDDED_BYTES_MAX: Final = 44
+"""A longer string is `raw` for OBJECT ENCODING."""
+ENCODINGS_MAX: Final = 1024
+"""Strings whose encoding is remembered; an older one is forgotten, and then follows from the value."""
+SPLICE_BYTES_MIN: Final = 4096
+"""A string at least this long is replicated piecewise when a piece of it changes."""
+
+
+def splice(keyspace: "Keyspace", key: bytes, offset: int, data: bytes) -> int:
+    """Write `data` at `offset` of the string `key`, which is padded with zeros; the new length. Keeps the expiry."""
+    slot = slot_of(key)
+    old: bytes | None = keyspace.slots[slot].get(key)  # type: ignore[union-attr]
+    at_ms = keyspace.expiry_of(key)
+    before = b"" if old is None else old
+    value = replay.spliced(before, offset, data, max(len(before), offset + len(data)))
+    if old is None or len(value) < SPLICE_BYTES_MIN:
+        keyspace.put(key, value, at_ms)
+        if len(value) <= EMBEDDED_BYTES_MAX:
+            remember_encoding(keyspace, key, b"raw")
+        return len(value)
+    if keyspace.recording:
+        keyspace.effects += (SPLICE, [key, offset, data, len(value)])
+        keyspace.undo += (RESTORE, [key, old, at_ms])
+    keyspace.used_bytes += len(value) - len(old)
+    keyspace.slots[slot][key] = value  # type: ignore[index]
+    keyspace.dirty += 1
+    if keyspace.watched:
+        keyspace.touch(key)
+    return len(value)
+
+
+def remember_encoding(keyspace: "Keyspace", key: bytes, encoding: bytes) -> None:
+    """What OBJECT ENCODING answers for the short string `key` until it is written again."""
+    if len(keyspace.encodings) >= ENCODINGS_MAX:
+        del keyspace.encodings[next(iter(keyspace.encodings))]
+    keyspace.encodings[key] = (keyspace.slots[slot_of(key)][key], encoding)  # type: ignore[index]
