@@ -56,6 +56,20 @@ class Gathering:
             self._schemas.setdefault(fragment, schema)
             self._arrow.setdefault(fragment, []).extend(kept)
 
+    def forget(self, fragment: str) -> None:
+        """All parts of it: they are asked again."""
+        with self._lock:
+            self._bytes -= sum(batch.nbytes for batch in self._arrow.pop(fragment, ()))
+            self._schemas.pop(fragment, None)
+            self._tables.pop(fragment, None)
+
+    def values(self, fragment: str, column: str) -> list[Any]:
+        """Of a column in all parts that stayed Arrow; none if Python has no such values (dates beyond its years)."""
+        try:
+            return [value for batch in self._arrow.get(fragment, ()) for value in batch.column(column).to_pylist()]
+        except (ValueError, OverflowError):
+            return []
+
     def put_into(self, cursor: Any, fragment: str, columns: Columns) -> None:
         """Make the relation of this name on a connection. `columns`: of a fragment that nobody was asked for."""
         import pyarrow as pa

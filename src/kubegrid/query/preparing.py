@@ -8,7 +8,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +21,7 @@ from kubegrid.query.binding import VERSION_COLUMN, Binding, Columns
 from kubegrid.query.partitions import Partitions
 from kubegrid.query.plain_types import passable
 from kubegrid.query.running import Running
+from kubegrid.query.thresholds import Thresholds
 from kubegrid.sql import moments, parameters, planner, refusals, statements
 from kubegrid.sql.plans import Fragment, Plan
 from kubegrid.sql.statements import Statement
@@ -50,6 +51,8 @@ class Prepared:
     plan: Plan | None
     """None: it reads no table of the grid and is run where it was asked."""
     about_catalog: bool = False
+    thresholds: Thresholds = field(default_factory=Thresholds, compare=False)
+    """What its top-ks found when it ran last."""
 
 
 class Kept(Generic[V]):

@@ -100,6 +100,33 @@ class Querying:
     def _gather(
         self, plan: Plan, gathering: Gathering, prepared: Prepared, marks: Marks, running: Running, trace: Trace
     ) -> None:
+        thresholds = prepared.thresholds
+        asked = [thresholds.applied(fragment) for fragment in plan.fragments]
+        self._ask(asked, gathering, prepared, marks, running, trace)
+        short = [
+            fragment
+            for fragment, narrowed in zip(plan.fragments, asked, strict=True)
+            if narrowed is not fragment and not thresholds.enough(fragment, trace.rows_of(fragment.name))
+        ]
+        if short:
+            for fragment in short:
+                gathering.forget(fragment.name)
+                trace.forget(fragment.name)
+            self._ask(short, gathering, prepared, marks, running, trace)
+        for fragment in plan.fragments:
+            if fragment.threshold is not None:
+                thresholds.learn(fragment, gathering.values(fragment.name, fragment.threshold.column))
+        trace.spilled_bytes = gathering.spilled_bytes
+
+    def _ask(
+        self,
+        some: Sequence[Fragment],
+        gathering: Gathering,
+        prepared: Prepared,
+        marks: Marks,
+        running: Running,
+        trace: Trace,
+    ) -> None:
         part = running.part()
 
         def task(fragment: Fragment, asked: Asked) -> Task:
@@ -110,11 +137,10 @@ class Querying:
 
         tasks = [
             task(fragment, self._asked(fragment, partition, trace))
-            for fragment in plan.fragments
+            for fragment in some
             for partition in self._of(fragment)
         ]
         self._lanes.run(tasks, part)
-        trace.spilled_bytes = gathering.spilled_bytes
 
     def _passed(
         self, fragment: Fragment, prepared: Prepared, marks: Marks, running: Running, trace: Trace

@@ -37,6 +37,14 @@ class Trace:
         finally:
             self.steps[name] = self.steps.get(name, 0.0) + time.monotonic() - begun
 
+    def rows_of(self, fragment: str) -> int:
+        """How many a fragment yielded, in all partitions."""
+        return sum(each.rows for each in self.asked if each.fragment == fragment)
+
+    def forget(self, fragment: str) -> None:
+        """It is asked again."""
+        self.asked[:] = [each for each in self.asked if each.fragment != fragment]
+
     def all_seconds(self) -> float:
         """Since the statement began."""
         return time.monotonic() - self.begun_s

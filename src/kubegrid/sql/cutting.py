@@ -12,11 +12,15 @@ from sqlglot import exp
 from kubegrid.sql import plans
 from kubegrid.sql.block import Block
 from kubegrid.sql.building import all_of, core, finished, limited, named, ordered_by, relation, with_groups
+from kubegrid.sql.fragments import sql_of
 from kubegrid.sql.functions import deterministic, runs_per_row
 from kubegrid.sql.groups import partial_groups, whole_groups
 from kubegrid.sql.pushable import NotPushable
 from kubegrid.sql.resolving import Item
 from kubegrid.sql.sources import Source
+
+THRESHOLD_ROWS_MAX = 1000
+"""A top-k of more rows is asked for as it is: to look for the last of them takes its time, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class Cut:
     kind: str
     final: Callable[[str], exp.Select] | None
     """From the name of the fragment's relation; None: its rows are the answer, of all partitions together."""
+    threshold: plans.Threshold | None = None
 
 
 def cut(block: Block, own: list[Source], alone: bool) -> Cut:
@@ -95,6 +100,7 @@ def _rows(block: Block, made: exp.Select, names: list[str], kind: str = "") -> C
     made.set("expressions", columns)
     if block.distinct:
         made.set("distinct", exp.Distinct())
+    threshold = _threshold(block, made, order) if not kind else None
     if block.limit is not None:
         if order:
             made.set("order", exp.Order(expressions=[each.copy() for each in order]))
@@ -108,7 +114,21 @@ def _rows(block: Block, made: exp.Select, names: list[str], kind: str = "") -> C
         finished(select, block, order)
         return select
 
-    return Cut(made, kind, final)
+    return Cut(made, kind, final, threshold)
+
+
+def _threshold(block: Block, rows: exp.Select, order: list[exp.Ordered]) -> plans.Threshold | None:
+    """Of a top-k over `rows`. With DISTINCT a row of one partition may be another's, too, so their number says nothing."""
+    if block.limit is None or not order or block.distinct or order[0].args.get("nulls_first"):
+        return None
+    count = block.limit + block.offset
+    if not 0 < count <= THRESHOLD_ROWS_MAX:
+        return None
+    descending = bool(order[0].args.get("desc"))
+    column = order[0].this.sql("duckdb")
+    before = f"SELECT * FROM ({sql_of(rows)}) AS __top WHERE {column} {'>=' if descending else '<='} "
+    after = f"{sql_of(exp.Order(expressions=[each.copy() for each in order]))} LIMIT {count}"
+    return plans.Threshold(order[0].this.name, descending, count, before, f" {after.lstrip()}")
 
 
 def _pushed(expression: Any, kind: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from sqlglot import exp
 
 from kubegrid.base.tables import Catalog, TableDefinition
-from kubegrid.sql.plans import Fragment
+from kubegrid.sql.plans import Fragment, Threshold
 from kubegrid.sql.routing import Reach, looked_up
 from kubegrid.sql.sources import Known, table_of
 
@@ -23,6 +23,7 @@ class Fragments:
         partitions: frozenset[int] | None,
         own: list[tuple[TableDefinition, Reach]],
         broadcast: list[str],
+        threshold: Threshold | None = None,
     ) -> str:
         """The name of the relation that the statement's rows make. `partitions` None: all. `own`: what it reads as own rows."""
         sql = sql_of(statement)
@@ -34,7 +35,7 @@ class Fragments:
         reads = tuple(dict.fromkeys(table.name for table, _ in own))
         whole = tuple(dict.fromkeys(broadcast))
         keys = None if whole else looked_up(own)
-        self.made.append(Fragment(name, sql, asked, reads, whole, kind, keys=keys))
+        self.made.append(Fragment(name, sql, asked, reads, whole, kind, keys=keys, threshold=threshold))
         return name
 
     def table(self, node: exp.Table, known: Known | None = None) -> TableDefinition | None:

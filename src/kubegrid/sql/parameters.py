@@ -39,6 +39,11 @@ def bind(statement: Statement, values: Sequence[Any]) -> Statement:
     return dataclasses.replace(statement, expression=tree, parameters=0)
 
 
+def literal(value: Any) -> str:
+    """A value as SQL spells it. Raises TypeProblem."""
+    return str(_literal(value, 1).sql("duckdb"))
+
+
 def _literal(value: Any, place: int) -> exp.Expression:
     if value is None:
         return exp.Null()

@@ -150,7 +150,12 @@ class _Planning:
         tables = [(source.table, reach[source.alias]) for source in own if source.table is not None]
         others = [each.source.table for each in block.joins if all(each.source is not mine for mine in own)]
         name = self._fragments.add(
-            done.fragment, done.kind, asked, tables, [table.name for table in others if table is not None]
+            done.fragment,
+            done.kind,
+            asked,
+            tables,
+            [table.name for table in others if table is not None],
+            done.threshold,
         )
         with_ = select.args.get("with_")
         if done.final is None and top:

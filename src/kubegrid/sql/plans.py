@@ -23,6 +23,25 @@ WHOLE = "whole"
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """How a top-k is asked for less: for rows that come as early in its order as a value that is known to be there.
+
+    If all partitions together yield `rows` of them, these are enough: each row that was left out comes after all of these.
+    """
+
+    column: str
+    """Of what the fragment yields: the first of the order. NULLs are last."""
+    descending: bool
+    rows: int
+    before: str
+    """The SQL up to the value."""
+    after: str
+
+    def sql(self, literal: str) -> str:
+        return f"{self.before}{literal}{self.after}"
+
+
+@dataclass(frozen=True, slots=True)
 class Fragment:
     """One statement for some of the partitions; its rows of all of them are the relation `name` of the final one."""
 
@@ -40,6 +59,7 @@ class Fragment:
     """Name and DuckDB type of each column that it yields; the planner binds no types and leaves this to `query`."""
     keys: Mapping[str, tuple[bytes, ...]] | None = None
     """Of the only records that it needs of each of `tables`; None: any may be."""
+    threshold: Threshold | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,13 @@ class Members:
             if own:
                 member.write(table, *own)
 
+    def remove(self, book: str, number: int) -> None:
+        key = RecordKeys(self.catalog.table("trades")).key([book, number])
+        for place, member in enumerate(self.members):
+            first, last = slots_of_partition(place, COUNT)
+            if first <= slot_of(key) <= last:
+                member.command("DEL", key)
+
 
 @pytest.fixture
 def grid(tmp_path: Path) -> Iterator[Members]:
@@ -71,6 +78,46 @@ def test_every_write_is_in_the_next_answer(grid: Members, engine: Engine) -> Non
         assert rows(engine, "SELECT price FROM trades WHERE book = ? AND id = ?", [f"B{number % 7}", number]) == [
             (number / 2,)
         ]
+
+
+def test_a_top_k_is_right_however_its_rows_change(grid: Members, engine: Engine) -> None:
+    grid.write("trades", *((f"B{number % 7}", number, float(number)) for number in range(200)))
+    text = "SELECT id FROM trades ORDER BY price DESC LIMIT 3"
+    prices = {number: float(number) for number in range(200)}
+    for number, price in ((0, 1.0), (199, 0.5), (5, 300.0), (197, 0.25), (198, 0.1), (5, 0.0), (196, -1.0), (7, 500.0)):
+        first = sorted(prices, key=lambda each: -prices[each])[:3]
+        assert rows(engine, text) == [(each,) for each in first]
+        grid.write("trades", (f"B{number % 7}", number, price))
+        prices[number] = price
+    for number in range(3, 200):
+        grid.remove(f"B{number % 7}", number)
+    assert sorted(rows(engine, text)) == [(0,), (1,), (2,)]
+    asked = engine.execute("EXPLAIN ANALYZE " + text).table().to_pylist()
+    again = engine.execute("EXPLAIN ANALYZE " + text).table().to_pylist()
+    assert [row["rows"] for row in asked if row["kind"] == "top-k"] == [
+        row["rows"] for row in again if row["kind"] == "top-k"
+    ]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        "DATE '9999-12-01' + id::INTEGER * 1000",
+        "TIMESTAMP '294247-01-01' + to_hours(id)",
+        "TIMESTAMP_NS '2024-01-01 00:00:00.000000001' + to_hours(id)",
+        "make_time(id % 24, 0, 0)",
+        "id::HUGEINT * 100000000000000000000",
+        "id % 2 = 0",
+        "[id]",
+    ],
+)
+def test_a_top_k_by_values_of_any_type_is_answered_again_and_again(grid: Members, engine: Engine, order: str) -> None:
+    grid.write("trades", *((f"B{number % 7}", number, float(number)) for number in range(24)))
+    text = f"SELECT id FROM trades ORDER BY {order} DESC, id DESC LIMIT 3"
+    first = rows(engine, text)
+    assert len(first) == 3
+    assert rows(engine, text) == first
+    assert rows(engine, text) == first
 
 
 def test_a_broadcast_table_is_brought_up_to_its_owners_before_a_join(grid: Members, engine: Engine) -> None:

@@ -12,6 +12,7 @@ import duckdb
 from kubegrid.base.ids import slots_of_partition
 from kubegrid.base.record_keys import RecordKeys
 from kubegrid.base.tables import Catalog, TableDefinition
+from kubegrid.query.thresholds import Thresholds
 from kubegrid.sql.parameters import bind
 from kubegrid.sql.planner import plan
 from kubegrid.sql.plans import Fragment, Plan
@@ -26,6 +27,8 @@ class PartitionedTables:
         self.catalog = catalog
         self.partitions = partitions
         self.rows_moved = 0
+        self.narrowed = 0
+        """Top-ks that were asked once more by a threshold."""
         self._versions: dict[bytes, int] = {}
         """Of each record, by its key."""
         self._connection = duckdb.connect(config={"threads": "1"})
@@ -51,6 +54,7 @@ class PartitionedTables:
             self._run(f'DROP TABLE "{name}"')
         for fragment in made.fragments:
             self._gather(fragment)
+            self._gather_less(fragment)
         self._run("USE final")
         types, rows = self._answer(made.final or f'SELECT * FROM "{made.fragments[0].name}"')
         return made, types, rows
@@ -68,6 +72,22 @@ class PartitionedTables:
             for table in fragment.keys or ():
                 self._run(f'DROP VIEW temp."{table}"')
         self.rows_moved += self._run(f"SELECT count(*) FROM {relation}").fetchone()[0]
+
+    def _gather_less(self, fragment: Fragment) -> None:
+        """Ask once more, as who has asked before."""
+        if fragment.threshold is None:
+            return
+        relation = f'final.main."{fragment.name}"'
+        values = self._run(f'SELECT "{fragment.threshold.column}" FROM {relation}').fetchall()
+        thresholds = Thresholds()
+        thresholds.learn(fragment, [value for (value,) in values])
+        narrowed = thresholds.applied(fragment)
+        if narrowed is not fragment:
+            self.narrowed += 1
+            self._run(f"DROP TABLE {relation}")
+            self._gather(narrowed)
+            (count,) = self._run(f"SELECT count(*) FROM {relation}").fetchone()
+            assert thresholds.enough(fragment, count), "what was there is there still"
 
     def _answer(self, statement: str) -> tuple[list[str], Rows]:
         result = self._run(statement)

@@ -21,7 +21,7 @@ class Comparison:
     """Counts what it has compared: a test over statements that all fail or find nothing proves nothing."""
 
     def __init__(self) -> None:
-        self.statements = self.refused = self.failed = self.answered = self.looked_up = 0
+        self.statements = self.refused = self.failed = self.answered = self.looked_up = self.narrowed = 0
         self.kinds: Counter[str] = Counter()
 
     def compare(self, tables: PartitionedTables, query: Query) -> None:
@@ -38,6 +38,8 @@ class Comparison:
             return
         self.kinds.update(fragment.kind for fragment in plan.fragments)
         self.answered += bool(rows)
+        self.narrowed += bool(tables.narrowed)
+        tables.narrowed = 0
         self.looked_up += bool(rows) and any(fragment.keys for fragment in plan.fragments)
         assert found_types == types
         assert len(found) == len(rows), (found, rows)

@@ -56,4 +56,5 @@ def test_answers_equal_those_of_one_table_over_many_seeds_and_every_kind_of_plan
     assert comparison.failed <= comparison.statements / 100
     assert comparison.answered > comparison.statements / 2, "most statements find something"
     assert set(comparison.kinds) >= KINDS, comparison.kinds
+    assert comparison.narrowed, "some top-ks are asked again by what they found"
     assert comparison.looked_up > comparison.statements / 100, "some find records by their keys"
