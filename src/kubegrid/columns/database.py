@@ -40,6 +40,7 @@ def open_database(
         "memory_limit": f"{memory_bytes}B",
         "temp_directory": spill_folder,
         "max_temp_directory_size": f"{spill_bytes_max}B",
+        "immediate_transaction_mode": "true",  # a transaction sees what there is at its BEGIN, not at its first table
         "checkpoint_threshold": "1TB",  # compaction comes when it is asked for, not in the middle of a commit
         "allocator_background_threads": "true",  # else the process keeps what compaction has freed
     }

@@ -16,7 +16,7 @@ Here that is done between statements (`compact`). Next on the path of the data: 
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from kubegrid.base.settings import SqlSettings
@@ -207,15 +207,11 @@ class ColumnarReplica:
             raise
         self.applied += sum([each.done() for each in prepared])
 
-    def pin(self, copies: Iterable[Copy]) -> Any:
-        """Under `lock`: a connection in a transaction that sees these tables as they are now, and may only read."""
+    def pin(self) -> Any:
+        """Under `lock`: a connection in a transaction that sees all tables as they are now, and may only read."""
         cursor = self.cursor()
         try:
             cursor.execute("BEGIN TRANSACTION READ ONLY").fetchall()
-            # A transaction's view begins with the first table that it touches, not with BEGIN.
-            for copy in copies:
-                cursor.table(quoted(copy.definition.name))
-                break
         except BaseException:
             cursor.close()
             raise

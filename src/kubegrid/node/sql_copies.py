@@ -115,7 +115,7 @@ class FreshCopies:
                 return Lacking([], missing)
             copies = [replica.copies[definition.id] for definition in taken.definitions]
             marks = {copy.definition.name: mark_of(self.capture.incarnation, copy) for copy in copies}
-            return Fresh(replica.pin(copies), marks, taken.confirmation)
+            return Fresh(replica.pin(), marks, taken.confirmation)
         finally:
             replica.lock.release()
 

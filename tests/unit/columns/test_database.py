@@ -24,6 +24,16 @@ CLOSED = [
 ]
 
 
+def test_a_transaction_sees_what_there_was_when_it_began(tmp_path: Path) -> None:
+    opened = open_database(64 * 2**20, str(tmp_path), 2**20)
+    opened.execute("CREATE TABLE t AS SELECT 1 AS a")
+    reader = opened.cursor()
+    reader.execute("BEGIN TRANSACTION READ ONLY")
+    opened.execute("INSERT INTO t VALUES (2)")
+    assert reader.execute("SELECT count(*) FROM t").fetchall() == [(1,)]
+    opened.close()
+
+
 @pytest.mark.parametrize("statement", CLOSED)
 def test_nothing_but_tables_can_be_reached(tmp_path: Path, statement: str) -> None:
     import duckdb
