@@ -252,6 +252,25 @@ def test_near_the_limit_freed_memory_is_given_back_and_not_asked_for_too_often()
     assert asked == 1
 
 
+def test_what_was_freed_before_the_member_was_near_its_limit_is_given_back_too() -> None:
+    """Small records fill it, all are deleted, and big ones need other pages than those that the allocator kept."""
+
+    class Trimming(ResidentSize):
+        def _give_back(self) -> None:
+            self.told -= 150 * MIB
+
+    watch = Trimming(500 * MIB, 100 * MIB)
+    watch.told = 300 * MIB
+    watch.look(used_bytes=200 * MIB)
+    watch.look(used_bytes=0)
+    watch.told = int(500 * MIB * FULL_MARK) + MIB
+    watch.look(used_bytes=60 * MIB)
+    assert watch.told < 350 * MIB
+    watch.told = int(500 * MIB * FULL_MARK) + MIB
+    watch.look(used_bytes=210 * MIB)
+    assert watch.told > 400 * MIB, "nothing was freed since"
+
+
 def test_even_the_smallest_member_accepts_its_first_keys() -> None:
     assert ResidentSize(40 * MIB, 10 * MIB).limit_bytes == 4 * MIB
 

@@ -13,14 +13,16 @@ import logging
 import time
 from collections.abc import Callable
 
-from kubegrid.base.settings import StoreSettings
+from kubegrid.base.settings import MIB, StoreSettings
 from kubegrid.node.memory_watch import MemoryWatch
-from kubegrid.node.turn import Turn
+from kubegrid.node.turn import NEVER_BYTES, Turn
 from kubegrid.store import Keyspace
 
 log = logging.getLogger("kubegrid.node.housekeeping")
 
 INTERVAL_MS = 100
+LOOK_EVERY_BYTES = MIB
+"""Counted growth after which memory is looked at without waiting for the interval, in which 10 MB and more can come."""
 SLICES_IN_A_ROW_PAUSE_MS = 2
 """Between two slices of the same chore when there is more to do: the clients' turns lie between them."""
 INTERVAL_OF_LONGEST_S = 10.0
@@ -101,7 +103,8 @@ class Housekeeping:
         self._frozen_at = time.monotonic()
 
     def start(self) -> None:
-        self.keyspace.set_limit(self.memory.limit_bytes, self.keyspace.chosen_limit_bytes)
+        self.turn.when_grown = self._look_at_memory
+        self._look_at_memory()
         self._due = asyncio.get_running_loop().time() + INTERVAL_MS / 1000
         self._timer = asyncio.get_running_loop().call_at(self._due, self._interval)
 
@@ -111,6 +114,7 @@ class Housekeeping:
         for chore in self._chores:
             chore.stop()
         self._timer = None
+        self.turn.grown_at_bytes = NEVER_BYTES
         self.memory.close()
 
     def _interval(self) -> None:
@@ -118,8 +122,7 @@ class Housekeeping:
         now = loop.time()
         self.loop_watch.note(max((now - self._due) * 1000, self.turn.longest_ms))
         self.turn.longest_ms = 0.0
-        keyspace = self.keyspace
-        keyspace.set_limit(self.memory.look(keyspace.used_bytes), keyspace.chosen_limit_bytes)
+        self._look_at_memory()
         closed = self.turn.expire(self._request_timeout_ms)
         if closed:
             self.timed_out += closed
@@ -133,6 +136,11 @@ class Housekeeping:
         # Not from `now`: after a long stop there is nothing to catch up with.
         self._due = max(self._due + INTERVAL_MS / 1000, now)
         self._timer = loop.call_at(self._due, self._interval)
+
+    def _look_at_memory(self) -> None:
+        keyspace = self.keyspace
+        keyspace.set_limit(self.memory.look(keyspace.used_bytes), keyspace.chosen_limit_bytes)
+        self.turn.grown_at_bytes = keyspace.used_bytes + LOOK_EVERY_BYTES
 
     # -- chores; each does one slice and says whether to go on soon ----------------------------------------------------
 

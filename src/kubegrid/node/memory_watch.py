@@ -22,7 +22,7 @@ HARD_MARK = 0.95
 """Part of `memory_bytes` in resident size at which nothing may grow any more."""
 FULL_BYTES_MIN = 24 * MIB
 HARD_BYTES_MIN = 16 * MIB
-"""Left above the two marks at least: as much can arrive between two looks, however small the member is."""
+"""Left above the two marks at least: as much can be under way when the mark is seen, however small the member is."""
 RATIO_FROM_BYTES = 8 * MIB
 """Counted bytes below which the ratio of resident to counted bytes says nothing."""
 RECORDS_PART_MIN = 0.1
@@ -62,7 +62,7 @@ class MemoryWatch:
         self._ceiling_rss_bytes = 0
         self._peak_used_bytes = RATIO_FROM_BYTES
         self._high_used_bytes = 0
-        """Most that was counted since the resident size was last under the full mark."""
+        """Most that was counted since free pages were last given back with success."""
         self._give_back_pause_s = GIVE_BACK_PAUSE_S
         self._give_back_at = 0.0
         self.limit_bytes = self._derive()
@@ -107,18 +107,20 @@ class MemoryWatch:
         It keeps them for the next records of the same size, which is of no help when the next are of another size.
         """
         rss = self._resident()
+        self._high_used_bytes = max(self._high_used_bytes, used_bytes)
         if rss < self.full_bytes:
-            self._high_used_bytes = used_bytes
             self._give_back_pause_s = GIVE_BACK_PAUSE_S
             return rss
-        self._high_used_bytes = max(self._high_used_bytes, used_bytes)
         now = time.monotonic()
         if self._high_used_bytes - used_bytes < self.memory_bytes * GIVE_BACK_FROM_PART or now < self._give_back_at:
             return rss
         self._give_back_at = now + self._give_back_pause_s
         self._give_back_pause_s = min(2 * self._give_back_pause_s, GIVE_BACK_PAUSE_MAX_S)
         self._give_back()
-        return self._resident()
+        rss = self._resident()
+        if rss < self.full_bytes:
+            self._high_used_bytes = used_bytes
+        return rss
 
     def _give_back(self) -> None:
         if _malloc_trim is not None:

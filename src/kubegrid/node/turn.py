@@ -39,6 +39,7 @@ TURN_UNITS = 8000
 beacons, acknowledgements and other clients come between."""
 BACKLOG_BYTES_MAX = 32 * 1024 * 1024
 """Unconfirmed bytes at which no more requests are read until the backups have caught up."""
+NEVER_BYTES = 1 << 62
 COUNT_PAUSE_S = 0.05
 """How long statistics of plain commands may lag behind (any other command brings them up to date first)."""
 TASK_PAUSE_S = 0.005
@@ -111,6 +112,9 @@ class Turn:
         """Unix time at which CLIENT PAUSE ends; 0: no pause. Whoever sets it clears it."""
         self.when_open: Callable[[], None] | None = None
         """Done once, in the next turn that may execute requests, before the first of them."""
+        self.when_grown: Callable[[], None] = lambda: None
+        """Done at the end of a turn after which the store counts more than `grown_at_bytes`. Whoever sets it raises those."""
+        self.grown_at_bytes = NEVER_BYTES
         self.units_left = TURN_UNITS
         self.request_bytes = 0
         self.executed = 0
@@ -215,6 +219,8 @@ class Turn:
                 function(*args)
         member.drain()
         self.release(member.now_ms())
+        if self.keyspace.used_bytes > self.grown_at_bytes:
+            self.when_grown()
         if self.held:
             self._wake_held()
         if self.next_turn:

@@ -12,9 +12,12 @@ from tests.unit.node.drive import Drive
 from tests.unit.node.table_rows import JOBS, packed
 from tests.unit.store.block_scripts import load
 
-from kubegrid.base.settings import ClientSettings
+from kubegrid.base.settings import MIB, ClientSettings, StoreSettings
 from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.tables import Catalog
+from kubegrid.node import housekeeping
+from kubegrid.node.housekeeping import Housekeeping
+from kubegrid.node.memory_watch import MemoryWatch
 from kubegrid.node.server import RespServer
 from kubegrid.node.turn import TURN_UNITS, Turn
 from kubegrid.replication import Gate
@@ -99,6 +102,34 @@ async def test_what_one_read_brought_is_one_entry(member: Member) -> None:
     client.send(("SET", "a", "1"), ("SET", "b", "2"), ("HSET", "c", "f", "v"))
     await client.replies(3)
     assert len(member.replicator.entries) == 1
+
+
+async def test_a_member_that_grows_quickly_looks_at_its_memory_before_the_interval_is_over(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyspace = member.drive.keyspace
+
+    def resident_bytes() -> int:
+        return 100 * MIB + 2 * keyspace.used_bytes
+
+    class GrowsTwiceAsMuch(MemoryWatch):
+        def _resident(self) -> int:
+            return resident_bytes()
+
+    monkeypatch.setattr(housekeeping, "INTERVAL_MS", 3_600_000)
+    chores = Housekeeping(
+        keyspace, member.turn, StoreSettings(), GrowsTwiceAsMuch(150 * MIB, 0), 60_000, tidies_collector=False
+    )
+    chores.start()
+    client = await member.connect()
+    for number in range(40):
+        client.send(("SET", f"key:{number}", b"v" * MIB))
+        answer = await client.reply()
+        if answer != b"OK":
+            break
+    chores.stop()
+    assert str(answer).startswith("OOM")
+    assert resident_bytes() < chores.memory.hard_bytes + 4 * MIB
 
 
 async def test_a_reply_waits_until_its_entry_is_confirmed_and_reads_wait_with_it(member: Member) -> None:
