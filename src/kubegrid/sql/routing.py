@@ -8,6 +8,7 @@ and the keys are few, members need no columns for the answer: they look the reco
 
 import re
 from binascii import crc_hqx
+from collections.abc import Callable
 from decimal import Decimal
 from itertools import product
 from math import prod
@@ -88,16 +89,13 @@ def reach_of(table: TableDefinition, values: Values, partitions: int) -> Reach:
     tags = _choices(values, table.partition_by or table.key, KEYS_MAX)
     if tags is None:
         return ANYWHERE
-    keys = RecordKeys(table)
-    found = set()
-    for combination in product(*tags):
-        try:
-            text = _tag(table, combination) if table.partition_by else keys.key(combination)
-        except BadKey:  # no record has such a key
-            continue
-        if text:
-            found.add(partition_of_slot(crc_hqx(text, 0) % SLOT_COUNT, partitions))
-    return Reach(frozenset(found), _keys(keys, _choices(values, table.key, RECORDS_MAX)))
+    record_keys = RecordKeys(table)
+    texts = _texts(tags, (lambda values: _tag(table, values)) if table.partition_by else record_keys.key)
+    places = {partition_of_slot(crc_hqx(text, 0) % SLOT_COUNT, partitions) for text in texts if text}
+    if not table.partition_by:
+        return Reach(frozenset(places), texts if len(texts) <= RECORDS_MAX else None)
+    choices = _choices(values, table.key, RECORDS_MAX)
+    return Reach(frozenset(places), None if choices is None else _texts(choices, record_keys.key))
 
 
 def _choices(values: Values, columns: tuple[str, ...], most: int) -> list[frozenset[Any]] | None:
@@ -106,13 +104,12 @@ def _choices(values: Values, columns: tuple[str, ...], most: int) -> list[frozen
     return choices if len(choices) == len(columns) and prod(map(len, choices)) <= most else None
 
 
-def _keys(keys: RecordKeys, choices: list[frozenset[Any]] | None) -> frozenset[bytes] | None:
-    if choices is None:
-        return None
+def _texts(choices: list[frozenset[Any]], text: Callable[[tuple[Any, ...]], bytes]) -> frozenset[bytes]:
+    """`text` of each combination of the values that a record can have."""
     found = set()
     for combination in product(*choices):
         try:
-            found.add(keys.key(combination))
+            found.add(text(combination))
         except BadKey:  # no record has it
             continue
     return frozenset(found)
