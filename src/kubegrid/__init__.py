@@ -76,7 +76,9 @@ def local(*, memory_bytes: int | None = None) -> "Grid":
 
     owner = embedded.start() if memory_bytes is None else embedded.start(memory_bytes)
     try:
-        return Grid(",".join(owner.addresses), ClientOptions(password=owner.secret), owner.close, owner.check)
+        return Grid(
+            ",".join(owner.addresses), ClientOptions(password=owner.secret, busy_wait=0), owner.close, owner.check
+        )
     except BaseException:
         owner.close()
         raise

@@ -10,6 +10,7 @@ from kubegrid.base.errors import UsageError
 from kubegrid.client import ClientOptions, Grid
 from kubegrid.client.connection import Connection, SilentError, pack_command
 from kubegrid.client.options import BUSY_WAIT_MAX_S
+from kubegrid.client.spinning import Spinning
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def grid() -> Iterator[Grid]:
         yield embedded
 
 
-@pytest.mark.parametrize("busy_wait", [0.00001, BUSY_WAIT_MAX_S])
+@pytest.mark.parametrize("busy_wait", [0, 0.00001, BUSY_WAIT_MAX_S])
 def test_short_and_long_replies_are_the_same(grid: Grid, busy_wait: float) -> None:
     long = b"x" * 1_000_000
     with kubegrid.connect(grid.members[0], busy_wait=busy_wait) as watching:
@@ -45,7 +46,7 @@ def test_a_connection_that_breaks_is_made_anew(grid: Grid) -> None:
 def test_silence_is_noticed_as_without() -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
-        connection = Connection(address, None, False, 1.0, 0.1, BUSY_WAIT_MAX_S)
+        connection = Connection(address, None, False, 1.0, 0.1, Spinning(BUSY_WAIT_MAX_S))
         with pytest.raises(SilentError):
             connection.call(pack_command(("PING",)))
         connection.close()

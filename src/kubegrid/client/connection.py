@@ -1,7 +1,7 @@
 """One socket to one member, used by one thread at a time: a request out, its reply in.
 
-**Hot path**: `call` is two system calls and one parse. The socket blocks, with the kernel's own receive timeout
-(`SO_RCVTIMEO`): Python's timeouts would cost a `poll` before every `recv`.
+**Hot path**: `call` is two system calls and one parse, besides what `spinning` adds. The socket blocks, with the kernel's own
+receive timeout (`SO_RCVTIMEO`): Python's timeouts would cost a `poll` before every `recv`.
 
 Not here: which member to ask, and what to do when it does not answer (`routes`, `grid`).
 Next on the path of the data: `kubegrid.node.connection`, on the other side.
@@ -18,13 +18,12 @@ from typing import Any
 import hiredis
 
 from kubegrid.client.slots import split_address
+from kubegrid.client.spinning import RECEIVE_BYTES, Spinning
 
 pack_command: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
 """Under a type of its own: the stub of hiredis knows tuples of one element only."""
-RECEIVE_BYTES = 65536
 SEND_AT_ONCE_BYTES = 32 * 1024
 """More than this may fill the buffers in both directions; from there on, replies are read while requests are sent."""
-PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 ENDED = "closed the connection"
 
 
@@ -44,7 +43,7 @@ class SilentError(Exception):
 class Connection:
     """Invariant: between two calls nothing is owed by either side; after any LostError it is closed."""
 
-    __slots__ = ("_busy_wait", "_reader", "_slice", "address", "broken", "replies", "sock")
+    __slots__ = ("_reader", "_ready", "_slice", "_spinning", "address", "broken", "replies", "sock")
 
     def __init__(
         self,
@@ -53,10 +52,10 @@ class Connection:
         readonly: bool,
         timeout: float,
         silence: float,
-        busy_wait: float = 0.0,
+        spinning: Spinning | None = None,
     ) -> None:
         self.address = address
-        self._busy_wait = 0.0
+        self._spinning: Spinning | None = None
         self.broken = False
         self.replies: list[Any] = []
         self._reader = hiredis.Reader()
@@ -84,7 +83,11 @@ class Connection:
                 self.close()
                 raise RefusedGreetingError(str(reply))
         self.set_silence(silence)
-        self._busy_wait = busy_wait
+        if spinning is not None and spinning.seconds:
+            self._spinning = spinning
+            poll = select.poll()
+            poll.register(self.sock, select.POLLIN)
+            self._ready = poll.poll
 
     def set_silence(self, seconds: float) -> None:
         """How long the kernel waits for bytes before `call` raises SilentError."""
@@ -105,11 +108,9 @@ class Connection:
                 self.sock.sendall(packed)
             receive = self.sock.recv
             reader = self._reader
-            looks = self._busy_wait > 0
+            spinning = self._spinning
             while True:
-                if looks:
-                    self._look()
-                data = receive(RECEIVE_BYTES)
+                data = receive(RECEIVE_BYTES) if spinning is None else spinning.receive(receive, self._ready)
                 if not data:
                     raise self._lost(ENDED)
                 reader.feed(data)
@@ -120,17 +121,6 @@ class Connection:
             raise SilentError from None
         except (OSError, hiredis.ProtocolError) as error:
             raise self._lost(reason_of(error)) from error
-
-    def _look(self) -> None:
-        """Until there is something to receive, or `busy_wait` is over; without going to sleep, which a processor may, too."""
-        until = time.perf_counter() + self._busy_wait
-        peek = self.sock.recv
-        while time.perf_counter() < until:
-            try:
-                peek(1, PEEK)
-            except BlockingIOError:
-                continue
-            return
 
     def wait(self) -> Any:
         """The reply that `call` did not wait for any longer."""

@@ -21,6 +21,7 @@ from kubegrid.client.refusals import to_error
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.routes import Route, Routes
 from kubegrid.client.slots import parse_shards
+from kubegrid.client.spinning import Spinning
 
 SHARDS = pack_command(("CLUSTER", "SHARDS"))
 
@@ -39,6 +40,7 @@ class Members:
         self.closed = False
         self._before_opening = before_opening
         self.map_number = 0
+        self._spinning = Spinning(options.busy_wait)
         self._map_lock = threading.Lock()
         self._pools_lock = threading.Lock()
         _members.add(self)
@@ -86,13 +88,13 @@ class Members:
         if pool is None:
             with self._pools_lock:
                 self.check_open()
-                pool = self.pools.setdefault(address, Pool(address, self.options))
+                pool = self.pools.setdefault(address, Pool(address, self.options, self._spinning))
         return pool
 
     def backup_pool(self, address: str) -> Pool:
         with self._pools_lock:
             self.check_open()
-            return self.backup_pools.setdefault(address, Pool(address, self.options, readonly=True))
+            return self.backup_pools.setdefault(address, Pool(address, self.options, self._spinning, readonly=True))
 
     def acquire(self, pool: Pool, deadline: float) -> Connection:
         """A connection of `pool`; LostError when there is none, AccessError when the member does not let us in."""
@@ -136,6 +138,7 @@ class Members:
         pools = [*self.pools.values(), *self.backup_pools.values()]
         self.pools = {}
         self.backup_pools = {}
+        self._spinning = Spinning(self.options.busy_wait)
         self._map_lock = threading.Lock()
         self._pools_lock = threading.Lock()
         for route in self.routes.all:

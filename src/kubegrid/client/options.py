@@ -39,10 +39,10 @@ class ClientOptions:
     """The longest wait between two retries: what a failover's end may be noticed late by."""
     connections: int = 32
     """Sync: connections to one member; a thread that needs one more waits for another's. Async: takes that wait at a time."""
-    busy_wait: float = 0.0
-    """Sync: for so long a thread looks again and again for the reply to a short command before it sleeps until it comes. Waking a
-    processor that has nothing else to do costs tens of microseconds, several times in a write. For programs of few threads
-    that wait for short replies on machines with processors to spare, say 0.0005: it takes processor time from others."""
+    busy_wait: float = 0.0005
+    """Sync: for so long a thread looks for the reply to a short command before it sleeps until it comes, where that is of use
+    (`spinning`): with two processors or more, while no other thread of the client waits, as long as replies come in that
+    time. A read takes half as long then; it takes processor time that the thread would have slept. 0: never."""
     in_flight: int = 1000
     """Requests on their way to one member, not answered: the size of a pipeline's rounds, and the async client's window."""
     waiting: int = 100_000

@@ -11,6 +11,7 @@ import threading
 from kubegrid.client import clock
 from kubegrid.client.connection import Connection, LostError
 from kubegrid.client.options import ClientOptions
+from kubegrid.client.spinning import Spinning
 
 LOOK_AGAIN_S = 0.05
 """A waiting thread looks again after this, because `free.append` tells only those that it sees waiting."""
@@ -19,14 +20,15 @@ LOOK_AGAIN_S = 0.05
 class Pool:
     """The connections to one address."""
 
-    __slots__ = ("_condition", "_open", "_options", "address", "free", "readonly", "waiting")
+    __slots__ = ("_condition", "_open", "_options", "_spinning", "address", "free", "readonly", "waiting")
 
-    def __init__(self, address: str, options: ClientOptions, readonly: bool = False) -> None:
+    def __init__(self, address: str, options: ClientOptions, spinning: Spinning, readonly: bool = False) -> None:
         self.address = address
         self.readonly = readonly
         self.free: list[Connection] = []
         self.waiting = 0
         self._options = options
+        self._spinning = spinning
         self._open = 0
         self._condition = threading.Condition()
 
@@ -52,9 +54,7 @@ class Pool:
         options = self._options
         try:
             timeout = max(0.001, min(options.connect_timeout, deadline - clock.now()))
-            return Connection(
-                self.address, options.password, self.readonly, timeout, options.patience, options.busy_wait
-            )
+            return Connection(self.address, options.password, self.readonly, timeout, options.patience, self._spinning)
         except BaseException:
             self._gone()
             raise

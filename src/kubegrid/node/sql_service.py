@@ -169,7 +169,7 @@ class SqlService:
             members += [member for member in (partition.primary, *partition.backups) if member is not None]
         seeds = list(dict.fromkeys(f"{member.host}:{member.port}" for member in members))[:SEEDS_MAX]
         password = None if self.secret is None else self.secret.decode()
-        return Caller(seeds, ClientOptions(password=password))
+        return Caller(seeds, ClientOptions(password=password, busy_wait=0))
 
     def _settings(self) -> SqlSettings:
         config = self._pod.config
