@@ -68,7 +68,7 @@ def test_a_lost_partition_says_what_happened_and_waits_until_the_loss_is_accepte
         answer = raw.call("GET", grid.key_of(1))
         assert isinstance(answer, hiredis.ReplyError)
         assert str(answer).startswith("CLUSTERDOWN")
-        assert time.monotonic() - asked_at < 1
+        assert time.monotonic() - asked_at < 3
 
     # The other partition never noticed; asked for a lost key, it says what Redis would.
     with grid.raw(grid.primary(0)) as raw:

@@ -160,7 +160,7 @@ def test_a_join_whose_time_is_over_ends_then_and_names_the_member_that_it_waited
         begun = time.monotonic()
         with pytest.raises(flight.FlightTimedOutError, match=r"500 ms it had; partition 1 had not answered: .*p1-0"):
             asked(pods["p0-0"], join, SECRET, timeout_ms=500)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 10
     finally:
         process.send_signal(signal.SIGCONT)
     wait_until(lambda: asked(pods["p0-0"], join, SECRET) == [{"n": 0}])

