@@ -1,4 +1,4 @@
-"""The state of a grid as CONTRACTS.md's `status --json` has it, put together from who answers.
+"""The state of a grid as `status --json` tells it, put together from who answers.
 
 A manager knows everything but the truth about processes, which the folder's locks know; when no manager answers, the
 members tell what they know of themselves. Asking is done by `read`; putting together is pure.
