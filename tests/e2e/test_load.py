@@ -158,7 +158,7 @@ def test_a_bad_row_ends_the_load_with_its_line_or_is_left_out_and_kept_in_a_file
     path.write_text("id,delay\n1,5\n2,late\n3,6\n,7\n4,8,9\n5,10\n")
     done = load(two, "bad", path, status=1)
     assert f"{path}, line 3: column delay: 'late' is not an INTEGER (and 2 more soon after it)" in done.stderr
-    assert "The first 1 rows of the file (lines before 3)" in done.stderr
+    assert "What came before stays: 1 row of the file (lines before 3)." in done.stderr
     assert table(two, "bad").find() == [{"id": 1, "delay": 5}]
     done = load(two, "bad", path, "--on-error", "skip", "--resume")
     assert "going on at line 3" in done.stderr
@@ -232,7 +232,7 @@ def test_ctrl_c_says_how_far_it_came_and_resume_goes_on_from_there(two: LiveGrid
     kept = CheckpointFile(path, "long")
     state = kept.read()
     assert state is not None
-    assert f"The first {state.counts.read:,} rows of the file" in told
+    assert f"What came before stays: {state.counts.read:,} rows of the file" in told
     assert f"kubegrid load long {path} --key id --dir {two.directory} --resume" in told
     assert 0 < state.counts.read < LONG_ROWS
     assert table(two, "long").count() >= state.counts.read

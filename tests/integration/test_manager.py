@@ -401,11 +401,12 @@ async def test_a_loss_without_proof_is_refused_naming_who(stage):
     fresh = stage.join(manager, "p0-1", "b")
     await lose_all(manager, second)
     code, answer = await manager.post("/v1/partitions/0/accept-loss")
-    assert code == 409 and "p0-0/a of its in-sync set lives" in answer["error"]
+    assert code == 409 and "p0-0/a of its in-sync set lives" in answer["error"] and not answer["remedy"]
     await first.die()
     await until(lambda: len(fresh.client.topology.members) == 1)
     code, answer = await manager.post("/v1/partitions/0/accept-loss")
     assert code == 409 and answer["not_proven"] == [{"name": "p0-0", "incarnation": "a"}]
+    assert "--vouch-dead" in answer["remedy"]
     dead = [{"name": "p0-0", "incarnation": "a"}]
     code, answer = await manager.post("/v1/partitions/0/accept-loss", dead=dead, vouched_by="jo")
     assert code == 200 and "vouched for by jo" in answer["note"]

@@ -1,6 +1,6 @@
 """The configuration of one partition: the small value that the coordinator keeps and only compare-and-swap changes.
 
-PROTOCOL.md, "Configuration". All comparisons use `epoch`, a field of the value; the coordinator's own version is only
+All comparisons use `epoch`, a field of the value; the coordinator's own version is only
 the token of the compare-and-swap, so a configuration can be rebuilt in, or moved to, another coordinator.
 """
 

@@ -24,7 +24,7 @@ class Member(NamedTuple):
 
 
 class Position(NamedTuple):
-    """A place in a partition's log, ordered by epoch, then by sequence number (PROTOCOL.md, Words)."""
+    """A place in a partition's log, ordered by epoch, then by sequence number."""
 
     epoch: int
     seq: int
@@ -44,5 +44,5 @@ def slots_of_partition(partition: int, partitions: int) -> tuple[int, int]:
 
 
 def member_name(partition: int, ordinal: int) -> str:
-    """`p<partition>-<ordinal>`, the name that CONTRACTS.md fixes."""
+    """`p<partition>-<ordinal>`, the name of a member everywhere."""
     return f"p{partition}-{ordinal}"

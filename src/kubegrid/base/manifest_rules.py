@@ -84,7 +84,7 @@ def integer(low: int, high: int, *, one_of: tuple[int, ...] = ()) -> Rule:
 
 def choice(*words: str) -> Rule:
     def rule(check: Check, node: Node, path: str) -> str | None:
-        # YAML 1.1 reads `off` as false; the manifest of CONTRACTS has such a word (antiAffinity).
+        # YAML 1.1 reads `off` as false; a manifest has such a word (antiAffinity).
         word = "off" if node.value is False and "off" in words else node.value
         if word in words:
             return str(word)

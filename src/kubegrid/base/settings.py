@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 
 class ReplicationSettings(msgspec.Struct, frozen=True):
-    """Times and limits of the replication protocol (PROTOCOL.md)."""
+    """Times and limits of the replication protocol."""
 
     tick_ms: int = 20
     """How often the driver wakes the state machine. Finer than the beacon, coarser than a scheduler's quantum."""
@@ -120,7 +120,7 @@ class ClientSettings(msgspec.Struct, frozen=True):
     """Replies not read at which no more requests of this connection are read."""
     clients_max: int = 10_000
     request_timeout_ms: int = 5000
-    """A write that was executed and not confirmed within this: the connection is closed, outcome unknown (CONTRACTS.md)."""
+    """A write that was executed and not confirmed within this: the connection is closed, outcome unknown."""
 
 
 class SqlSettings(msgspec.Struct, frozen=True):

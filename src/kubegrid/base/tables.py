@@ -116,7 +116,7 @@ class TableDefinition(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return self.columns[self.position(name)]
 
     def to_json(self) -> dict[str, Any]:
-        """As CONTRACTS has it; `id` and `schema` are added where the catalog gave them."""
+        """As it is declared; `id` and `schema` are added where the catalog gave them."""
         document: dict[str, Any] = {
             "name": self.name,
             "columns": [column.to_json() for column in self.columns],

@@ -6,6 +6,7 @@ Nothing is decided here. What a command does not need is not imported: the proce
 module too (`kubegrid node --config FILE`), and they pay for neither Typer nor Rich.
 """
 
+import os
 import sys
 from typing import Any
 
@@ -20,6 +21,8 @@ def main() -> int:
     if len(arguments) == 3 and arguments[0] in ("node", "manager") and arguments[1] == "--config":
         return _run_process(arguments[0], arguments[2])
     sys.meta_path.insert(0, _NotFound())
+    if sys.stdout is None:  # closed by whoever started us: `>&-`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # as long as the process lives
     try:
         from kubegrid.cli import program
 

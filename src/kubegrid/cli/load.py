@@ -111,8 +111,9 @@ def _end(prepared: Prepared, outcome: Outcome, asked: Asked) -> int:
     failure = outcome.failure
     if failure is None:
         if not asked.as_json:
+            good = counts.read - counts.bad
             print(
-                f"{counts.read - counts.bad:,} rows of {asked.request.path.name} are in table {prepared.table.name}"
+                f"{_rows(good)} of {asked.request.path.name} {'is' if good == 1 else 'are'} in table {prepared.table.name}"
                 f"{_kept(counts.kept)} ({outcome.seconds:.1f} s, {outcome.rate:,.0f} rows/s)"
             )
         if counts.bad:
@@ -124,9 +125,9 @@ def _end(prepared: Prepared, outcome: Outcome, asked: Asked) -> int:
             print(f"kubegrid load: {left_out} in {outcome.bad_rows_file}", file=sys.stderr)
         return 0
     source = prepared.load.plan.source
-    so_far = (
-        f"The first {counts.read:,} rows of the file ({source.where}s before {outcome.line:,}) are dealt with and stay."
-    )
+    so_far = "No row of the file is known to be written."
+    if counts.read:
+        so_far = f"What came before stays: {_rows(counts.read)} of the file ({source.where}s before {outcome.line:,})."
     if not isinstance(failure, DuplicateError):  # the same record would stop it again
         so_far += f"\nGo on from there with: {_again(asked, skip=isinstance(failure, BadRowError))}"
     if isinstance(failure, KeyboardInterrupt):
@@ -140,6 +141,10 @@ def _end(prepared: Prepared, outcome: Outcome, asked: Asked) -> int:
         return 1
     print(f"kubegrid load: a mistake in the program stopped it. {so_far}", file=sys.stderr)
     raise failure
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _kept(count: int) -> str:

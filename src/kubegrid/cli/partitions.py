@@ -38,8 +38,7 @@ def _accept(grid: Grid, number: int, vouch: bool) -> dict[str, Any]:
     try:
         answer = grid.ask("POST", f"/v1/partitions/{number}/accept-loss", body, HAND_OVER_S)
     except RefusedError as error:
-        remedy = "" if vouch else "If you know that they are dead, --vouch-dead says so."
-        raise RefusedError(labelled(number, error.message), error.remedy or remedy) from error
+        raise RefusedError(labelled(number, error.message), error.remedy) from error
     return answer if isinstance(answer, dict) else {}
 
 

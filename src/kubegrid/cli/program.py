@@ -70,6 +70,21 @@ def _exit(status: int) -> NoReturn:
     raise typer.Exit(status)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    wanted: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What may stand before a command."""
+
+
 @app.command()
 def up(
     grid_yaml: Annotated[Path | None, typer.Argument(metavar="[grid.yaml]", help="A DataGrid manifest.")] = None,
@@ -194,7 +209,7 @@ def load(
     _exit(command.load(grid, command.Asked(request, sys.argv[1:], as_json)))
 
 
-app.command()(sql_command.sql)
+app.command(context_settings={"allow_extra_args": True})(sql_command.sql)
 
 
 @partition_app.command("hand-over")
@@ -212,7 +227,7 @@ def hand_over(
     _exit(partitions.hand_over(target.find(name, directory, manager), partition, to, as_json))
 
 
-@partition_app.command("accept-loss")
+@partition_app.command("accept-loss", short_help="Let a partition serve again whose data are lost.")
 def accept_loss(
     partition: Annotated[int | None, typer.Argument(metavar="P", min=0, help="Number of the partition.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every partition that waits for it.")] = False,
@@ -249,7 +264,7 @@ def manager_process(
     _exit(main.run(str(config)))
 
 
-@manager_app.command()
+@manager_app.command(short_help="Make the coordinator's data anew from the members.")
 def rebuild(
     force: Annotated[bool, typer.Option("--force", help="Although members of the grid are missing.")] = False,
     name: options.Name = None,

@@ -16,6 +16,8 @@ MEMBER_HEADINGS = ("member", "role", "in sync", "commit", "memory", "pid", "resp
 NUMBERS = ("commit", "memory", "pid")
 NARROW_HEADINGS = tuple(heading for heading in MEMBER_HEADINGS if heading not in ("commit", "memory"))
 """Of a member, where a line has no room for everything."""
+NARROWEST_HEADINGS = tuple(heading for heading in NARROW_HEADINGS if heading != "http")
+"""The same, where it has no room for these either: 60 columns."""
 COLOURS = {"serving": "green", "degraded": "yellow", "recovering": "yellow", "down": "red", "stopped": "red"}
 
 
@@ -100,9 +102,17 @@ def _heading(told: Status) -> str:
 def _members_tables(told: Status, terminal: Any) -> list[Any]:
     """All in one table if it fits; else the partitions and their members one after the other."""
     whole = _members_table(told)
-    if terminal.measure(whole, options=terminal.options.update(max_width=WIDTH_MEASURED)).maximum <= terminal.width:
+    if _fits(whole, terminal):
         return [whole]
-    return [_members_table(told, PARTITION_HEADINGS), _members_table(told, NARROW_HEADINGS)]
+    members = _members_table(told, NARROW_HEADINGS)
+    if not _fits(members, terminal):
+        members = _members_table(told, NARROWEST_HEADINGS)
+    return [_members_table(told, PARTITION_HEADINGS), members]
+
+
+def _fits(table: Any, terminal: Any) -> bool:
+    wanted = terminal.measure(table, options=terminal.options.update(max_width=WIDTH_MEASURED)).maximum
+    return bool(wanted <= terminal.width)
 
 
 def _members_table(told: Status, headings: tuple[str, ...] = PARTITION_HEADINGS + MEMBER_HEADINGS) -> Any:

@@ -9,6 +9,7 @@ from kubegrid.cli import options
 
 
 def sql(
+    context: typer.Context,
     statement: Annotated[
         str | None, typer.Argument(metavar="STATEMENT", help="One statement; `-` reads it from standard input.")
     ] = None,
@@ -33,6 +34,8 @@ def sql(
     from kubegrid.cli import sql as command
     from kubegrid.cli import target
 
+    if context.args:
+        raise typer.BadParameter("the statement is one argument: put it in quotes")
     if as_json and output_format not in (None, "json"):
         raise typer.BadParameter(f"--json and --format {output_format} are two formats")
     asked = command.Asked(statement, file, "json" if as_json else output_format, output, timeout, statement_id)

@@ -50,7 +50,7 @@ def describe(
         _print_description(told)
 
 
-@tables_app.command()
+@tables_app.command(short_help="Make tables that are not there yet.")
 def create(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A definition, or a list of them, in YAML or JSON.")],

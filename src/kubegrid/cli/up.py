@@ -36,6 +36,8 @@ def up(start: Start, detach: bool, as_json: bool) -> int:
     old = _existing(start.name, start.directory) if start.grid_yaml is None and not start.fresh else None
     declared = _read(start.grid_yaml, start.spec, start.name or (old.name if old else None), old)
     folder = Folder(start.directory or default_folder(declared.name))
+    if folder.root.exists() and not folder.root.is_dir():
+        raise UsageError(f"{folder.root} is not a folder", "A manifest is given without --dir.")
     request = Request(
         manifest=declared,
         port=start.port,
@@ -78,9 +80,13 @@ def _read(path: Path | None, options: dict[str, int], name: str | None, old: Gri
         return manifest.parse("", options={**(old.given if old else {}), **options}, name=name)
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     try:
+        if document.read(text).value is None:
+            raise UsageError(f"{path} is empty", "`kubegrid up` without a file starts a grid with all defaults.")
         return manifest.parse(text, options=options, name=name)
     except document.ManifestError as error:
         raise document.ManifestError(error.problems, str(path)) from error

@@ -89,8 +89,9 @@ def to_error(text: str) -> ClientError:
     """The exception for a reply that no retry can help."""
     code, _, rest = text.partition(" ")
     if code in _ACCESS:
+        wanted = "a password" if code == "NOAUTH" else "another password"
         return AccessError(
-            f"the grid wants another password ({rest or text})",
+            f"the grid wants {wanted} ({rest or text})",
             "Pass `password=…` to connect; it is the grid's secret.",
         )
     if code == FORGOTTEN:

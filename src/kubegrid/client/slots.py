@@ -72,6 +72,8 @@ def join_address(host: str, port: int) -> str:
 
 def parse_addresses(text: str) -> list[str]:
     """`host:port[,host:port]` as a list; the port may be missing and is 7000 then. UsageError when it is not that."""
+    if not isinstance(text, str):
+        raise UsageError(f"{text!r} is no address: expected text such as '127.0.0.1:7000'")
     addresses = []
     for part in text.split(","):
         word = part.strip()
@@ -82,7 +84,7 @@ def parse_addresses(text: str) -> list[str]:
             port = rest[1:] if rest.startswith(":") else "" if rest else port
         elif word.count(":") == 1:
             host, _, port = word.partition(":")
-        elif ":" in word:
+        elif ":" in word and "/" not in word:
             raise UsageError(f"{word!r} is no address: write an IPv6 host in brackets, as in [::1]:7000")
         if (
             not host

@@ -96,7 +96,8 @@ def accept_loss(view: View, also_dead: Sequence[Member], vouched_by: str, connec
         return Refuse(f"partition {view.partition} has not begun: there is nothing to lose")
     alive = tuple(member for member in stored.in_sync if member not in view.dead and member in connected)
     if alive:
-        return Refuse(f"partition {view.partition} is not lost: {_names(alive)} of its in-sync set lives", alive)
+        verb = "lives" if len(alive) == 1 else "live"
+        return Refuse(f"partition {view.partition} is not lost: {_names(alive)} of its in-sync set {verb}")
     unproven = tuple(m for m in stored.in_sync if m not in view.dead and m not in also_dead)
     if unproven:
         return Refuse(

@@ -362,7 +362,8 @@ class Grid:
         token = found.token if found else None
         result = await self.coordinator.compare_and_swap(key, records.encode(configuration), token)
         if result.outcome is Outcome.APPLIED and found is not None:
-            self.notes[configuration.partition] = f"epoch {configuration.epoch}: {configuration.note}"
+            note = configuration.note.removeprefix(f"partition {configuration.partition}: ")
+            self.notes[configuration.partition] = f"epoch {configuration.epoch}: {note}"
             await self.keep(NOTES_KEY, records.encode(self.notes))
         return result
 

@@ -155,6 +155,7 @@ class Operations:
             raise OperationError(
                 409,
                 decision.reason,
+                remedy="If you know that they are dead, --vouch-dead says so." if decision.not_proven else "",
                 not_proven=[{"name": member.name, "incarnation": member.incarnation} for member in decision.not_proven],
             )
         configuration = decision.configuration

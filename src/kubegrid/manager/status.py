@@ -1,4 +1,4 @@
-"""The status of a grid as CONTRACTS.md fixes it, from configurations and records. Pure.
+"""The status of a grid as `GET /v1/status` tells it, from configurations and records. Pure.
 
 The local runtime corrects it by what it knows about processes (`runtime.status`); states mean the same there.
 """

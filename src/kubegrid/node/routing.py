@@ -1,8 +1,8 @@
 """Whether this member may execute a command on a slot now, and what the client is told if not.
 
 The answers are those of Redis Cluster, so that clients find their way by themselves: `-MOVED` to the member that can,
-`-CLUSTERDOWN` when none is known, `-LOADING` while a copy is still being filled. CONTRACTS.md, "What a client sees while
-something fails". Asked only when the fast check of `dispatch` (an open gate, an owned slot) did not pass.
+`-CLUSTERDOWN` when none is known, `-LOADING` while a copy is still being filled.
+Asked only when the fast check of `dispatch` (an open gate, an owned slot) did not pass.
 """
 
 from kubegrid.node.context import Session

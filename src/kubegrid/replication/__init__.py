@@ -1,4 +1,4 @@
-"""The replication protocol as a pure state machine: PROTOCOL.md in code. No clock, no socket, no task, no randomness.
+"""The replication protocol as a pure state machine. No clock, no socket, no task, no randomness.
 
 `Replica` is one member's part in one partition. Its driver (the data pod, or the simulator) feeds it inputs with the time
 and carries out the instructions that it finds in `out` after each. Start reading at `replica`.

@@ -1,6 +1,6 @@
 """Switches that take one rule of the protocol away, so that the simulator can prove that it would be missed.
 
-One bool per rule that PROTOCOL.md marks ✂, per entry of its last section, and per rule found since. Production code never
+One bool per rule, and per mistake that is known to lose data in systems like this one. Production code never
 passes anything but `ALL`; the core asks a switch only where its rule is kept, and never on the way of a batch that needs
 no decision.
 What a switched-off rule does instead is the mistake that a careless author would make, not the worst imaginable one.

@@ -1,6 +1,6 @@
 """Proofs of death: which incarnation of which member is known to be gone, and the manager's receipt for it.
 
-A lone member's memory may be given up only when its process is proved dead (PROTOCOL.md, R20), and who reaped it is the
+A lone member's memory may be given up only when its process is proved dead (R20), and who reaped it is the
 one who knows. A proof is written down before the member is started again, and kept until a manager has taken it, so that
 neither a dead manager nor the supervisor's own death loses it.
 """

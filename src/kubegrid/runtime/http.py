@@ -57,7 +57,7 @@ def _request(method: str, address: str, path: str, body: Any, secret: str | None
         response = connection.getresponse()
         answer = response.read(ANSWER_BYTES_MAX)
     except (OSError, http.client.HTTPException) as error:
-        raise HttpError(address, 0, f"no answer ({error or type(error).__name__})") from error
+        raise HttpError(address, 0, f"no answer ({str(error).strip() or type(error).__name__})") from error
     finally:
         connection.close()
     try:

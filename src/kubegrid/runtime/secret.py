@@ -43,7 +43,9 @@ def read_file(path: Path) -> str:
     try:
         with path.expanduser().open(encoding="utf-8") as file:
             text = file.read(4 * SECRET_CHARS_MAX)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"the secret cannot be read from {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise UsageError(f"the secret cannot be read from {path}: {error}") from error
     return _checked(text, str(path))
 

@@ -1,4 +1,4 @@
-"""The state of a grid as CONTRACTS.md's `status --json` has it, put together from who answers.
+"""The state of a grid as `status --json` tells it, put together from who answers.
 
 A manager knows everything but the truth about processes, which the folder's locks know; when no manager answers, the
 members tell what they know of themselves. Asking is done by `read`; putting together is pure.
@@ -19,6 +19,7 @@ from kubegrid.runtime.state import GridState, MemberPlace
 Status = dict[str, Any]
 ASKED_AT_ONCE_MAX = 32
 MEMBER_TIMEOUT_S = 1.0
+SILENT = "it runs, but does not answer; members go on serving"
 
 
 def read(folder: Folder, grid: GridState, secret: str | None) -> Status:
@@ -155,13 +156,18 @@ def _with_process(grid: GridState, place: MemberPlace, known: Status | None, pid
 
 
 def _managers(grid: GridState, told: Status, pids: Mapping[str, int | None]) -> list[Status]:
+    """One that has a process, but answers nobody (it is stopped, or only beginning), is `silent`."""
     known = {manager["name"]: manager for manager in told["managers"]}
+    silent = {"coordinator_state": "silent", "advice": SILENT} if not known else {}
     result = []
     for place, address in zip(grid.managers, grid.manager_addresses(), strict=True):
         pid = pids.get(place.name)
         base = {"name": place.name, "http": address if pid else None, "coordinator": "embedded", "leader": False}
         result.append(
-            base | known.get(place.name, {}) | {"pid": pid} | ({} if pid else {"http": None, "leader": False})
+            base
+            | known.get(place.name, silent if pid else {})
+            | {"pid": pid}
+            | ({} if pid else {"http": None, "leader": False})
         )
     return result
 

@@ -49,3 +49,10 @@ def test_addresses_are_read_with_a_default_port() -> None:
 def test_a_bad_address_is_named(text: str) -> None:
     with pytest.raises(UsageError, match="address"):
         parse_addresses(text)
+
+
+def test_what_is_no_ipv6_address_is_not_told_to_be_put_in_brackets() -> None:
+    with pytest.raises(UsageError, match="expected host:port"):
+        parse_addresses("redis://127.0.0.1:7000")
+    with pytest.raises(UsageError, match="expected text"):
+        parse_addresses(7000)  # type: ignore[arg-type]  # the mistake is the test

@@ -146,6 +146,11 @@ def test_each_refusal_has_its_error(text: str, kind: type[errors.ClientError]) -
     assert isinstance(error, KubegridError)
 
 
+def test_who_gave_no_password_is_not_asked_for_another_one() -> None:
+    assert "wants a password" in str(to_error("NOAUTH Authentication required."))
+    assert "wants another password" in str(to_error("WRONGPASS invalid username-password pair or user is disabled."))
+
+
 def test_an_address_without_a_host_is_no_redirection() -> None:
     assert moved_to("MOVED 1 :7000") is None
     assert moved_to("MOVED 1") is None

@@ -157,6 +157,9 @@ def test_a_person_may_vouch_for_a_death_and_is_named():
 def test_nobody_can_vouch_for_the_death_of_the_living():
     decision = accept_loss(view(records=[record(A), record(NEW_B)]), [A, B], "jo", {A})
     assert isinstance(decision, Refuse) and "p0-0/a of its in-sync set lives" in decision.reason
+    assert decision.not_proven == (), "so nobody is told to vouch"
+    decision = accept_loss(view(records=[record(A), record(B)]), [], "", {A, B})
+    assert isinstance(decision, Refuse) and "p0-0/a, p0-1/b of its in-sync set live" in decision.reason
 
 
 def test_what_has_not_begun_cannot_be_lost():

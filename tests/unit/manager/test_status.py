@@ -1,4 +1,4 @@
-"""The status JSON of CONTRACTS.md."""
+"""The status that a manager tells."""
 
 import msgspec
 import pytest

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import hiredis
@@ -27,7 +28,7 @@ def run(*words: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_version() -> None:
-    assert run("version").stdout == f"{kubegrid.__version__}\n"
+    assert run("version").stdout == run("--version").stdout == f"{kubegrid.__version__}\n"
     assert json.loads(run("version", "--json").stdout) == {"version": kubegrid.__version__}
 
 
@@ -44,6 +45,10 @@ def test_version() -> None:
         (["status", "--manager", "http://127.0.0.1:1", "--name", "x"], 2),
         (["status", "--manager", "127.0.0.1:port"], 2),
         (["node", "--config", "/no/such/file"], 2),
+        (["down", "--name", ""], 2),
+        (["up", "/no/such/file"], 2),
+        (["up", "--dir", __file__], 2),
+        (["sql", "SELECT", "1"], 2),
         (["--help"], 0),
     ],
 )
@@ -135,8 +140,36 @@ def _answer_once(server: socket.socket, reply: bytes) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize(("width", "tables"), [(160, 1), (80, 2)])
-def test_nothing_of_the_status_is_cut_off(width: int, tables: int) -> None:
+def test_a_closed_output_is_no_traceback() -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m kubegrid.cli status --manager 127.0.0.1:1 >&-"],
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, b"Traceback" in done.stderr) == (3, False)
+
+
+def test_a_statement_without_quotes_is_told_that_it_wants_them(capfd: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["sql", "SELECT", "1", "--json"]) == 2
+    assert "put it in quotes" in capfd.readouterr().err
+
+
+def test_a_manifest_without_anything_in_it_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "grid.yaml").write_text("# later\n")
+    assert program.run(["up", str(tmp_path / "grid.yaml"), "--dir", str(tmp_path / "grid")]) == 2
+    assert "grid.yaml is empty" in capfd.readouterr().err
+    assert not (tmp_path / "grid").exists()
+
+
+@pytest.mark.parametrize("words", [["--help"], ["partition", "--help"], ["tables", "--help"], ["manager", "--help"]])
+def test_no_line_of_the_help_is_cut_off(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert program.run(words) == 0
+    assert "..." not in capfd.readouterr().out.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize(("width", "tables", "https"), [(160, 1, 2), (80, 2, 2), (60, 2, 0)])
+def test_nothing_of_the_status_is_cut_off(width: int, tables: int, https: int) -> None:
     ports = {"resp": "127.0.0.1:17000", "http": "127.0.0.1:28080"}
     members = [
         {"name": f"p0-{n}", "role": "backup", "pid": 4_000_000, "commit": 7, "memory": 0, **ports} for n in (0, 1)
@@ -149,4 +182,4 @@ def test_nothing_of_the_status_is_cut_off(width: int, tables: int) -> None:
         console.print(table)
     text = output.getvalue()
     assert (len(shown_tables), text.count("0-16383"), text.count("p0-"), "…" in text) == (tables, 1, 2, False)
-    assert text.count("127.0.0.1:28080") == 2
+    assert (text.count("127.0.0.1:17000"), text.count("127.0.0.1:28080")) == (2, https)

@@ -60,6 +60,14 @@ def test_a_missing_copy_or_manager_degrades(grid: GridState) -> None:
     assert status.with_processes(grid, managers_answer(), {**RUNNING, "m0": None})["state"] == "degraded"
 
 
+def test_a_manager_that_runs_but_does_not_answer_degrades(grid: GridState) -> None:
+    answer = {**managers_answer(), "managers": []}
+    told = status.with_processes(grid, answer, RUNNING)
+    assert (told["state"], told["managers"][0]["coordinator_state"]) == ("degraded", "silent")
+    assert status.missing(told, 2) == ["manager m0: it runs, but does not answer; members go on serving"]
+    assert "advice" not in status.with_processes(grid, answer, {**RUNNING, "m0": None})["managers"][0]
+
+
 def test_without_any_process_the_grid_is_down(grid: GridState) -> None:
     told = status.with_processes(grid, status.from_members(grid, {}), {})
     assert told["state"] == "down" and {p["state"] for p in told["partitions"]} == {"down"}
