@@ -81,6 +81,11 @@ class OneEngine:
             schema = self._table(f"SELECT * FROM ({text}) LIMIT 0", [*parameters] or [None] * count).schema
             return Description(schema, count, writes=False)
 
+    def parameters(self, text: str) -> Any:
+        """All of them as texts."""
+        count = self.describe(text).parameters
+        return pa.schema([pa.field(str(place), pa.string()) for place in range(1, count + 1)])
+
     def _table(self, text: str, parameters: list[Any]) -> Any:
         found = self._duckdb.sql(text, params=parameters)
         return pa.table({}) if found is None else found.to_arrow_table()

@@ -222,6 +222,25 @@ def test_garbage_is_refused_in_words_and_harms_nothing(client: Any, ticket: byte
     assert client.do_get(flight.Ticket(b'{"sql": "SELECT 1 AS one"}')).read_all().to_pylist() == [{"one": 1}]
 
 
+# -- what other drivers of Flight SQL go by ------------------------------------------------------------------------
+
+
+def test_a_prepared_statement_that_writes_is_told_from_a_question_by_its_schema(client: Any) -> None:
+    """By it JDBC's driver chooses between executeQuery and executeUpdate; and it writes values as the schema of the
+    parameters says."""
+    for text, columns, count in (
+        ("SELECT id, origin FROM flights WHERE id = ?", ["id", "origin"], 1),
+        ("UPDATE flights SET origin = ? WHERE id = ?", [], 2),
+        ("DELETE FROM flights", [], 0),
+    ):
+        body = messages.pack("ActionCreatePreparedStatementRequest", query=text)
+        (answer,) = client.do_action(flight.Action("CreatePreparedStatement", body))
+        _, made = messages.unpack(answer.body.to_pybytes())
+        assert pa.ipc.read_schema(pa.py_buffer(made.dataset_schema)).names == columns
+        parameters = pa.ipc.read_schema(pa.py_buffer(made.parameter_schema))
+        assert parameters.types == [pa.string()] * count
+
+
 # -- Flight without Flight SQL ---------------------------------------------------------------------------------------
 
 

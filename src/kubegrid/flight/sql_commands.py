@@ -140,12 +140,12 @@ class SqlCommands:
         _no_transaction(request)
         description = self._statements.describe(request.query)
         handle = self.prepared.add(request.query, description.parameters, description.writes)
-        parameters = pa.schema([pa.field(str(place + 1), pa.null()) for place in range(description.parameters)])
         answer = messages.pack(
             "ActionCreatePreparedStatementResult",
             prepared_statement_handle=handle,
-            dataset_schema=_serialized(description.schema or COUNT_SCHEMA),
-            parameter_schema=_serialized(parameters),
+            # By a schema without columns a driver knows that the statement is to be sent as an update.
+            dataset_schema=_serialized(pa.schema([]) if description.writes else description.schema),
+            parameter_schema=_serialized(self._statements.parameters(request.query)),
         )
         return [answer]
 

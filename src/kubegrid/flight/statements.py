@@ -59,6 +59,10 @@ class Statements:
         """Raises SqlError."""
         return self._service.engine().describe(sql, parameters)
 
+    def parameters(self, sql: str) -> Any:
+        """`pyarrow.Schema` of the parameters. Raises SqlError."""
+        return self._service.engine().parameters(sql)
+
     def _execute(self, statement: Statement, call: Call) -> "Result":
         return self._service.engine().execute(
             statement.sql,

@@ -16,6 +16,7 @@ from kubegrid.columns.database import SpillFolder
 from kubegrid.query.admission import Places
 from kubegrid.query.binding import Binding
 from kubegrid.query.execution import Execution, Means, written_schema
+from kubegrid.query.parameter_schema import parameter_schema
 from kubegrid.query.partitions import Cancelled, Partitions
 from kubegrid.query.preparing import Preparing
 from kubegrid.query.querying import Ends, Querying
@@ -128,6 +129,12 @@ class Engine:
             schema = self._binding.schema(Execution.columns_told(statement, means.catalog()))
             return Description(schema, statement.parameters, False)
         return Description(written_schema(statement.kind), statement.parameters, True)
+
+    def parameters(self, text: str) -> Any:
+        """`pyarrow.Schema` of a statement's parameters, as its text suggests it. Raises sql.errors.SqlError."""
+        statement = self._means.preparing.statement(text)
+        running = Running(self._settings.statement_timeout_ms, self._closed.is_set)
+        return parameter_schema(statement, self._means.catalog(), self._binding, running)
 
     def close(self) -> None:
         """End what runs and give the memory back. Blocks until what runs has ended, for `CLOSE_WAIT_S` at most: a result

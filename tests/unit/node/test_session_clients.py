@@ -31,6 +31,27 @@ def test_library_names_without_blanks_only(client: Client) -> None:
     assert error_text(client("CLIENT", "SETINFO", "lib-color", "red")) == "ERR Unrecognized option 'lib-color'"
 
 
+def test_what_clients_try_at_connecting_is_refused_command_by_command(client: Client) -> None:
+    """go-redis and node-redis go on without being told of maintenance, rueidis says that its cache is to be switched off,
+    and Redisson that there are no channels: by the error's beginning."""
+    client("HELLO", "3")
+    told = error_text(client("CLIENT", "MAINT_NOTIFICATIONS", "ON", "moving-endpoint-type", "external-ip"))
+    assert told.startswith("ERR unknown subcommand 'MAINT_NOTIFICATIONS'")
+    assert (
+        error_text(client("CLIENT", "TRACKING", "ON", "OPTIN"))
+        == "ERR CLIENT TRACKING ON is not supported by this server"
+    )
+    for words in (
+        ["PUBSUB", "NUMPAT"],
+        ["SUBSCRIBE", "channel"],
+        ["EVALSHA", "0" * 40, "0"],
+        ["SCRIPT", "LOAD", "return 1"],
+    ):
+        assert error_text(client(*words)).startswith(f"ERR unknown command '{words[0]}'")
+    assert client("PING") == b"PONG"
+    assert not client.closed and not client.close_after_reply
+
+
 def test_very_many_clients_are_listed_in_slices(drive: Drive, client: Client) -> None:
     for _ in range(2 * CLIENTS_A_SLICE):
         drive.connect()

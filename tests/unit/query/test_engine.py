@@ -257,6 +257,35 @@ def test_describing_a_prepared_statement_tells_its_columns_and_parameters(engine
     assert (writing.schema.names, writing.parameters, writing.writes) == (["Count"], 2, True)
 
 
+def test_parameters_are_told_in_types_that_a_driver_can_write_any_value_in(engine: Engine) -> None:
+    """Whole numbers in the widest type, fractions as DOUBLE, times in milliseconds; what is nothing of these as a text."""
+    import pyarrow as pa
+
+    def types(text: str) -> list[str]:
+        return [str(kind) for kind in engine.parameters(text).types]
+
+    assert types("SELECT id FROM trades WHERE desk = ? AND price < ? LIMIT ?") == [
+        "string",
+        "decimal128(10, 2)",
+        "int64",
+    ]
+    kinds = ["TINYINT", "UBIGINT", "HUGEINT", "REAL", "BOOLEAN", "BLOB", "DATE", "UUID", "JSON", "INTEGER[]"]
+    assert types("SELECT " + ", ".join(f"?::{kind}" for kind in kinds)) == [
+        *("int64", "int64", "int64", "double", "bool", "binary", "date32[day]", "string", "string", "string")
+    ]
+    assert engine.parameters("SELECT ?::TIMESTAMP, ?::TIME").types == [pa.timestamp("ms"), pa.time32("ms")]
+    assert pa.types.is_timestamp(engine.parameters("SELECT ?::TIMESTAMPTZ").types[0])
+    assert types("SELECT sum(id) FROM trades HAVING sum(id) > ?") == ["int64"]
+    assert types("INSERT INTO trades (desk, id) VALUES (?, ?)") == ["string", "int64"]
+    assert types("SELECT ?, id FROM trades WHERE missing = ?") == ["string", "string"]
+    assert types("SHOW TABLES") == types("SELECT 1") == []
+
+
+def test_parameters_of_a_statement_with_a_closed_function_are_not_asked_for(engine: Engine) -> None:
+    with pytest.raises(NotSupported, match="sleep_ms"):
+        engine.parameters("DELETE FROM trades WHERE id = ? AND sleep_ms(10000) = ?")
+
+
 def test_a_place_is_held_until_the_rows_are_read_or_the_result_is_closed(engine: Engine) -> None:
     read = engine.execute("SELECT id FROM trades")
     closed = engine.execute("SELECT id FROM trades")
