@@ -271,6 +271,22 @@ def test_what_was_freed_before_the_member_was_near_its_limit_is_given_back_too()
     assert watch.told > 400 * MIB, "nothing was freed since"
 
 
+def test_beyond_the_hard_mark_memory_is_given_back_though_no_record_was_deleted() -> None:
+    """It may be requests and replies that are gone by now."""
+
+    class Trimming(ResidentSize):
+        def _give_back(self) -> None:
+            self.told -= 100 * MIB
+
+    watch = Trimming(500 * MIB, 100 * MIB)
+    watch.told = int(500 * MIB * FULL_MARK) + MIB
+    watch.look(used_bytes=60 * MIB)
+    assert watch.told > 400 * MIB and not watch.too_large
+    watch.told = int(500 * MIB * HARD_MARK) + MIB
+    watch.look(used_bytes=60 * MIB)
+    assert watch.told < 400 * MIB and not watch.too_large
+
+
 def test_even_the_smallest_member_accepts_its_first_keys() -> None:
     assert ResidentSize(40 * MIB, 10 * MIB).limit_bytes == 4 * MIB
 

@@ -67,6 +67,11 @@ class MemoryWatch:
         self._give_back_at = 0.0
         self.limit_bytes = self._derive()
 
+    @property
+    def too_large(self) -> bool:
+        """Whether the process was beyond the hard mark at the last look."""
+        return self.rss_bytes > self.hard_bytes
+
     def _resident(self) -> int:
         return int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES
 
@@ -112,7 +117,9 @@ class MemoryWatch:
             self._give_back_pause_s = GIVE_BACK_PAUSE_S
             return rss
         now = time.monotonic()
-        if self._high_used_bytes - used_bytes < self.memory_bytes * GIVE_BACK_FROM_PART or now < self._give_back_at:
+        freed = self._high_used_bytes - used_bytes >= self.memory_bytes * GIVE_BACK_FROM_PART
+        # Beyond the hard mark it may be requests and replies that are gone by now, or a statement's memory.
+        if (not freed and rss < self.hard_bytes) or now < self._give_back_at:
             return rss
         self._give_back_at = now + self._give_back_pause_s
         self._give_back_pause_s = min(2 * self._give_back_pause_s, GIVE_BACK_PAUSE_MAX_S)
@@ -132,6 +139,8 @@ class MemoryWatch:
 
 class MemoryBudget(MemoryWatch):
     """A fixed limit of counted bytes, for a process whose resident size says nothing about the grid in it."""
+
+    too_large = False
 
     def _derive(self) -> int:
         return self.memory_bytes - self.reserve_bytes

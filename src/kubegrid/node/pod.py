@@ -146,6 +146,7 @@ class DataPod:
             config.store,
             memory,
             config.clients.request_timeout_ms,
+            lambda: list(self.context.sessions.values()),
             tidies_collector=self._embedded is None,
         )
         self.housekeeping.listeners.append(self.catalog.follow)
