@@ -151,8 +151,8 @@ class Housekeeping:
         keyspace.set_limit(self.memory.look(keyspace.used_bytes), keyspace.chosen_limit_bytes)
         self.turn.grown_at_bytes = keyspace.used_bytes + LOOK_EVERY_BYTES
         self.turn.passing_bytes = 0
-        if self.memory.too_large:
-            self.crowded_out += close_those_that_hold_most(self._sessions(), self.memory.reserve_bytes // 2)
+        if self.memory.nearly_full:
+            self.crowded_out += close_those_that_hold_most(self._sessions(), self.memory.clients_bytes)
 
     # -- chores; each does one slice and says whether to go on soon ----------------------------------------------------
 

@@ -29,6 +29,8 @@ RECORDS_PART_MIN = 0.1
 """Records get at least this part of `memory_bytes`, however small that is: a grid that refuses its first key is of no use."""
 LAST_PART = 0.01
 """Of `memory_bytes`: what may be stored even past the hard mark, so that an emptied member is never shut for good."""
+CLIENTS_PART = 4
+"""Of the reserve: what clients may hold however full the member is."""
 GIVE_BACK_FROM_PART = 0.05
 """Of `memory_bytes`: so much must have been freed since the peak before the allocator is asked to give back."""
 GIVE_BACK_PAUSE_S = 1.0
@@ -68,9 +70,20 @@ class MemoryWatch:
         self.limit_bytes = self._derive()
 
     @property
-    def too_large(self) -> bool:
-        """Whether the process was beyond the hard mark at the last look."""
-        return self.rss_bytes > self.hard_bytes
+    def nearly_full(self) -> bool:
+        """Whether at the last look less than the reserve was left below the hard mark."""
+        return self.left_bytes < self.reserve_bytes
+
+    @property
+    def left_bytes(self) -> int:
+        """Below the hard mark at the last look; negative when there is too much already."""
+        return int(self.hard_bytes) - self.rss_bytes
+
+    @property
+    def clients_bytes(self) -> int:
+        """What clients may hold now: it may be needed once more when it is executed, so no more than what is left. A part
+        of the reserve they always have, or a member that is too large for other reasons would close them all."""
+        return max(self.left_bytes, self.reserve_bytes // CLIENTS_PART)
 
     def _resident(self) -> int:
         return int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES
@@ -140,7 +153,7 @@ class MemoryWatch:
 class MemoryBudget(MemoryWatch):
     """A fixed limit of counted bytes, for a process whose resident size says nothing about the grid in it."""
 
-    too_large = False
+    nearly_full = False
 
     def _derive(self) -> int:
         return self.memory_bytes - self.reserve_bytes
