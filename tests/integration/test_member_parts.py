@@ -271,6 +271,35 @@ def test_what_was_freed_before_the_member_was_near_its_limit_is_given_back_too()
     assert watch.told > 400 * MIB, "nothing was freed since"
 
 
+def test_beyond_the_hard_mark_memory_is_given_back_though_no_record_was_deleted() -> None:
+    """It may be requests and replies that are gone by now."""
+
+    class Trimming(ResidentSize):
+        def _give_back(self) -> None:
+            self.told -= 100 * MIB
+
+    watch = Trimming(500 * MIB, 100 * MIB)
+    watch.told = int(500 * MIB * FULL_MARK) + MIB
+    watch.look(used_bytes=60 * MIB)
+    assert watch.told > 400 * MIB
+    watch.told = int(500 * MIB * HARD_MARK) + MIB
+    watch.look(used_bytes=60 * MIB)
+    assert watch.told < 400 * MIB
+
+
+def test_clients_may_hold_what_is_left_and_always_a_part_of_the_reserve() -> None:
+    watch = ResidentSize(500 * MIB, 100 * MIB)
+    watch.told = 200 * MIB
+    watch.look(used_bytes=90 * MIB)
+    assert not watch.nearly_full
+    watch.told = 425 * MIB
+    watch.look(used_bytes=90 * MIB)
+    assert watch.nearly_full and watch.clients_bytes == 50 * MIB
+    watch.told = 490 * MIB
+    watch.look(used_bytes=90 * MIB)
+    assert watch.clients_bytes == 25 * MIB
+
+
 def test_even_the_smallest_member_accepts_its_first_keys() -> None:
     assert ResidentSize(40 * MIB, 10 * MIB).limit_bytes == 4 * MIB
 

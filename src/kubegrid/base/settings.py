@@ -98,6 +98,9 @@ class StoreSettings(msgspec.Struct, frozen=True):
     took 160 to 330 ms on a busy machine."""
     atomic_bytes_max: int = 32 * MIB
     """Bytes of a hash that RENAME or COPY may move: its content is one log entry, and that is one frame."""
+    reply_bytes_max: int = 64 * MIB
+    """One command's reply, and the replies of one EXEC: a few words may ask for every value that there is. Only a single
+    value or record is answered whatever its size. A member with little memory answers less (`node.pod`)."""
     transaction_commands_max: int = 10_000
     """Commands that one MULTI may queue."""
 

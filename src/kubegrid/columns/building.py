@@ -38,6 +38,7 @@ class Build:
         self._staging = f"{HIDDEN}.build_{conversion.definition.id}"
         self._staged = False
         self._records: list[Record] = []
+        self._record_bytes = 0
         self._batches: list[Any] = []
         self._bytes = 0
         self.rows = 0
@@ -48,10 +49,9 @@ class Build:
         for selected, incoming in block_columns.incoming(self._conversion, met.blocks):
             self._insert(self._table, incoming, selected)
         self._records += met.records
-        if len(self._records) >= self._conversion.slice_rows:
+        self._record_bytes += sum(map(len, met.records))
+        if len(self._records) >= self._conversion.slice_rows or self._record_bytes >= INSERT_BYTES:
             self._convert()
-            if self._bytes >= INSERT_BYTES:
-                self._stage()
 
     def finish(self) -> None:
         """Everything was put."""
@@ -70,10 +70,12 @@ class Build:
                 self._cursor.execute(f"DROP TABLE IF EXISTS {name}").fetchall()
 
     def _convert(self) -> None:
-        records, self._records = self._records, []
+        records, self._records, self._record_bytes = self._records, [], 0
         for batch in self._conversion.slices(iter(records)):
             self._batches.append(batch)
             self._bytes += batch.nbytes
+            if self._bytes >= INSERT_BYTES:
+                self._stage()
 
     def _stage(self) -> None:
         """Put records aside."""

@@ -138,11 +138,20 @@ class Connection(asyncio.Protocol):
             turn.batch.execute()
         if self.waiting or turn.stopped or turn.units_left <= 0:
             # Not even parsed: that, too, is work of a turn that others wait for.
+            turn.passing_bytes += len(data)
             self.unparsed.append(data)
             if not self.waiting:
                 self._wait_for_turn()
             return
         self._receive(data)
+
+    def held_bytes(self) -> int:
+        """Of the member's memory: requests that are not executed yet, and replies that the client has not read."""
+        if self.closed:
+            return 0
+        queued = sum([sum(map(len, request)) for request in self.queue])
+        unsent = self.transport.get_write_buffer_size() + self.unread_bytes
+        return self.reader.held_bytes + sum(map(len, self.unparsed)) + queued + self.multi_bytes + int(unsent)
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
@@ -202,6 +211,7 @@ class Connection(asyncio.Protocol):
     def _output_full(self, size: int) -> bool:
         """Count a large reply; true (and waiting) when this client has to read before it may get more."""
         self.unread_bytes += size
+        self.turn.passing_bytes += size
         if self.unread_bytes + self.transport.get_write_buffer_size() < self.node.client_settings.output_bytes_pause:
             return False
         self._wait("output")
@@ -256,6 +266,7 @@ class Connection(asyncio.Protocol):
         """Parse and execute."""
         self.plain = False
         self.turn.request_bytes += len(data)
+        self.turn.passing_bytes += len(data)
         try:
             requests = self.reader.feed(data)
         except ProtocolError as error:

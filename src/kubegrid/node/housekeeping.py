@@ -11,12 +11,17 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from kubegrid.base.settings import MIB, StoreSettings
+from kubegrid.node.client_memory import close_those_that_hold_most
 from kubegrid.node.memory_watch import MemoryWatch
 from kubegrid.node.turn import NEVER_BYTES, Turn
 from kubegrid.store import Keyspace
+
+if TYPE_CHECKING:
+    from kubegrid.node.connection import Connection
 
 log = logging.getLogger("kubegrid.node.housekeeping")
 
@@ -83,6 +88,7 @@ class Housekeeping:
         settings: StoreSettings,
         memory: MemoryWatch,
         request_timeout_ms: int,
+        sessions: Callable[[], Iterable["Connection"]] = tuple,
         *,
         tidies_collector: bool = True,
     ) -> None:
@@ -92,10 +98,13 @@ class Housekeeping:
         self.loop_watch = LoopWatch()
         self.expired = 0
         self.timed_out = 0
+        self.crowded_out = 0
+        """Connections closed because the member had no memory for what they held."""
         self.listeners: list[Callable[[], None]] = []
         """Called at each interval."""
         self._settings = settings
         self._request_timeout_ms = request_timeout_ms
+        self._sessions = sessions
         self._tidies_collector = tidies_collector
         self._timer: asyncio.TimerHandle | None = None
         self._chores = [_Chore(work) for work in (self._expire, self._sweep, self._build, self._free)]
@@ -141,6 +150,9 @@ class Housekeeping:
         keyspace = self.keyspace
         keyspace.set_limit(self.memory.look(keyspace.used_bytes), keyspace.chosen_limit_bytes)
         self.turn.grown_at_bytes = keyspace.used_bytes + LOOK_EVERY_BYTES
+        self.turn.passing_bytes = 0
+        if self.memory.nearly_full:
+            self.crowded_out += close_those_that_hold_most(self._sessions(), self.memory.clients_bytes)
 
     # -- chores; each does one slice and says whether to go on soon ----------------------------------------------------
 

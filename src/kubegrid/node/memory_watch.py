@@ -29,6 +29,8 @@ RECORDS_PART_MIN = 0.1
 """Records get at least this part of `memory_bytes`, however small that is: a grid that refuses its first key is of no use."""
 LAST_PART = 0.01
 """Of `memory_bytes`: what may be stored even past the hard mark, so that an emptied member is never shut for good."""
+CLIENTS_PART = 4
+"""Of the reserve: what clients may hold however full the member is."""
 GIVE_BACK_FROM_PART = 0.05
 """Of `memory_bytes`: so much must have been freed since the peak before the allocator is asked to give back."""
 GIVE_BACK_PAUSE_S = 1.0
@@ -66,6 +68,22 @@ class MemoryWatch:
         self._give_back_pause_s = GIVE_BACK_PAUSE_S
         self._give_back_at = 0.0
         self.limit_bytes = self._derive()
+
+    @property
+    def nearly_full(self) -> bool:
+        """Whether at the last look less than the reserve was left below the hard mark."""
+        return self.left_bytes < self.reserve_bytes
+
+    @property
+    def left_bytes(self) -> int:
+        """Below the hard mark at the last look; negative when there is too much already."""
+        return int(self.hard_bytes) - self.rss_bytes
+
+    @property
+    def clients_bytes(self) -> int:
+        """What clients may hold now: it may be needed once more when it is executed, so no more than what is left. A part
+        of the reserve they always have, or a member that is too large for other reasons would close them all."""
+        return max(self.left_bytes, self.reserve_bytes // CLIENTS_PART)
 
     def _resident(self) -> int:
         return int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES
@@ -112,7 +130,9 @@ class MemoryWatch:
             self._give_back_pause_s = GIVE_BACK_PAUSE_S
             return rss
         now = time.monotonic()
-        if self._high_used_bytes - used_bytes < self.memory_bytes * GIVE_BACK_FROM_PART or now < self._give_back_at:
+        freed = self._high_used_bytes - used_bytes >= self.memory_bytes * GIVE_BACK_FROM_PART
+        # Beyond the hard mark it may be requests and replies that are gone by now, or a statement's memory.
+        if (not freed and rss < self.hard_bytes) or now < self._give_back_at:
             return rss
         self._give_back_at = now + self._give_back_pause_s
         self._give_back_pause_s = min(2 * self._give_back_pause_s, GIVE_BACK_PAUSE_MAX_S)
@@ -132,6 +152,8 @@ class MemoryWatch:
 
 class MemoryBudget(MemoryWatch):
     """A fixed limit of counted bytes, for a process whose resident size says nothing about the grid in it."""
+
+    nearly_full = False
 
     def _derive(self) -> int:
         return self.memory_bytes - self.reserve_bytes

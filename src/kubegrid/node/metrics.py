@@ -112,6 +112,11 @@ class NodeMetrics(Collector):
         yield _counter(
             "kubegrid_requests_timed_out", "Connections closed for want of a confirmation.", self.housekeeping.timed_out
         )
+        yield _counter(
+            "kubegrid_connections_crowded_out",
+            "Connections closed because the member had no memory for what they held.",
+            self.housekeeping.crowded_out,
+        )
 
     def _tables(self) -> Iterable[Metric]:
         keyspace = self.turn.keyspace

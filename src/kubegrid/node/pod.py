@@ -53,6 +53,8 @@ LEFT_POLL_S = 0.01
 REGISTER_INTERVAL_S = 0.5
 LOG_PART = 16
 """The log kept for members that return is at most 1/16 of the memory by its count, and about twice that in fact."""
+REPLY_PART = 16
+"""One command's reply is at most 1/16 of the memory: while it is put together it is there twice."""
 RESERVE_PART = 6
 """Kept free of records for the log, frames on their way and replies nobody has read (1/6 of the memory)."""
 
@@ -65,6 +67,8 @@ class DataPod:
         listens, and the Flight port once it is asked for; the resident size of the process is not looked at, and the
         garbage collector is left alone."""
         log_bytes_max = min(config.replication.log_bytes_max, config.memory_bytes // LOG_PART)
+        reply_bytes_max = min(config.store.reply_bytes_max, config.memory_bytes // REPLY_PART)
+        config.store = msgspec.structs.replace(config.store, reply_bytes_max=reply_bytes_max)
         config.replication = msgspec.structs.replace(config.replication, log_bytes_max=log_bytes_max)
         self.config = config
         self.secret = secret
@@ -142,6 +146,7 @@ class DataPod:
             config.store,
             memory,
             config.clients.request_timeout_ms,
+            lambda: list(self.context.sessions.values()),
             tidies_collector=self._embedded is None,
         )
         self.housekeeping.listeners.append(self.catalog.follow)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _TOO_MANY = b"-ERR transaction exceeds the limit of queued commands or bytes\r\n"
 _TOO_LARGE = b"-ERR too many keys for this command inside of a transaction\r\n"
+_TOO_LONG = b"-ERR the replies of this transaction are too long already, so this command was not executed\r\n"
 _UNBOUNDED = {"keys", "flushdb", "flushall", "kg.find", "kg.count", "kg.take"}
 """Commands whose work grows with the whole keyspace: outside of a transaction they are cut into slices."""
 
@@ -80,7 +81,7 @@ def _exec(session: Session, args: list[bytes]) -> bytes:
         session.node.count_error(refusal)
         return abort(session, refusal)
     _end(session)
-    reply = resp.array([_execute(session, command, request) for command, request in queued])
+    reply = resp.array(_replies(session, queued))
     if session.node.waiters:
         session.node.takers.look()
     return reply
@@ -125,6 +126,17 @@ def _watched_changed(session: Session) -> bool:
         for key in session.watching:
             session.node.keyspace.find(key)
     return session.dirty
+
+
+def _replies(session: Session, queued: list[tuple["Executable", list[bytes]]]) -> list[bytes]:
+    """Of each command, executed. Once they are too long together, reads get an error: what writes is still executed."""
+    left = session.node.store_settings.reply_bytes_max
+    replies = []
+    for command, request in queued:
+        reply = _TOO_LONG if left < 0 and not command.write else _execute(session, command, request)
+        left -= len(reply)
+        replies.append(reply)
+    return replies
 
 
 def _execute(session: Session, command: "Executable", request: list[bytes]) -> bytes:

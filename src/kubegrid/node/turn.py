@@ -40,6 +40,8 @@ beacons, acknowledgements and other clients come between."""
 BACKLOG_BYTES_MAX = 32 * 1024 * 1024
 """Unconfirmed bytes at which no more requests are read until the backups have caught up."""
 NEVER_BYTES = 1 << 62
+PASSING_BYTES = 4 * 1024 * 1024
+"""Requests and large replies after which memory is looked at, as it is when the store has grown."""
 COUNT_PAUSE_S = 0.05
 """How long statistics of plain commands may lag behind (any other command brings them up to date first)."""
 TASK_PAUSE_S = 0.005
@@ -113,8 +115,11 @@ class Turn:
         self.when_open: Callable[[], None] | None = None
         """Done once, in the next turn that may execute requests, before the first of them."""
         self.when_grown: Callable[[], None] = lambda: None
-        """Done at the end of a turn after which the store counts more than `grown_at_bytes`. Whoever sets it raises those."""
+        """Done at the end of a turn after which the store counts more than `grown_at_bytes`, or `passing_bytes` are more
+        than `PASSING_BYTES`. Whoever sets it raises those, and takes these back to 0."""
         self.grown_at_bytes = NEVER_BYTES
+        self.passing_bytes = 0
+        """Of requests and large replies that came and went through connections; some may stay there for long."""
         self.units_left = TURN_UNITS
         self.request_bytes = 0
         self.executed = 0
@@ -219,7 +224,7 @@ class Turn:
                 function(*args)
         member.drain()
         self.release(member.now_ms())
-        if self.keyspace.used_bytes > self.grown_at_bytes:
+        if self.keyspace.used_bytes > self.grown_at_bytes or self.passing_bytes > PASSING_BYTES:
             self.when_grown()
         if self.held:
             self._wake_held()

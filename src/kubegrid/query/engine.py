@@ -61,14 +61,14 @@ class Engine:
         granted: Callable[[int], int] = all_of_it,
     ) -> None:
         """`settings.memory_bytes` of 0 is the least that there may be: who knows the member's memory says it. `granted`:
-        how much of the memory that is wanted for gathering the process has; may raise TooMuch."""
+        how much of the memory that is wanted for gathering or for writing the process has; may raise TooMuch."""
         self._settings = settings
         self._spill = SpillFolder(settings.spill_folder, "query")
         self._places = Places(settings.queries_max, settings.queue_max)
         self._binding = Binding(self._spill.path, settings.spill_bytes_max)
         preparing = Preparing(self._binding, partitions, settings)
         querying = Querying(partitions, self._binding, settings, Workroom(settings, self._spill.path, granted))
-        self._means = Means(catalog, partitions, writer, settings, preparing, querying)
+        self._means = Means(catalog, partitions, writer, settings, preparing, querying, granted)
         self._closed = threading.Event()
 
     @property

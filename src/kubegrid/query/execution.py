@@ -42,6 +42,7 @@ class Means:
     settings: SqlSettings
     preparing: Preparing
     querying: Querying
+    granted: Callable[[int], int]
 
 
 class Execution:
@@ -171,6 +172,7 @@ class Execution:
             lambda prepare, running: self._answered(prepare, running, []),
             means.querying.local,
             means.settings,
+            means.granted,
             self._running,
         )
         written = means.writer.execute(

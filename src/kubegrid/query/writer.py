@@ -25,6 +25,9 @@ class Queries(Protocol):
     def select(self, query: exp.Query) -> Iterator[Any]:
         """Its rows as `pyarrow.RecordBatch`es, from all partitions. A base table's `__version` (UBIGINT) may be named."""
 
+    def check_room(self, wanted_bytes: int) -> None:
+        """Raise TooMuch if the process has not so much memory left for what a statement makes of rows."""
+
     def local(self, sql: str, relations: Mapping[str, Any]) -> Any:
         """DuckDB's answer (`pyarrow.Table`) over these Arrow tables and nothing else."""
 

@@ -21,6 +21,13 @@ from kubegrid.query.writing_values import Label, row_number
 from kubegrid.sql import dml, dml_conflicts
 from kubegrid.sql.errors import WriteRefused
 
+OPERATION_BYTES = 400
+COPIES = 4
+"""What is made of a row until it is sent: objects of Python, and its values as Arrow, as rows and as messages. Measured
+with an UPDATE of 1.25 million rows of 78 and of 103 bytes: 650 and 830 bytes of memory each."""
+SMALL_BYTES = 8 * 1024 * 1024
+"""What a statement may always have: a full member can be changed, too."""
+
 
 def of(change: dml.Change, queries: Queries, partitions: Sequence[int], records: Records) -> Operations:
     """Compute what the statement does now. `partitions`: of each slot. Raises SqlError."""
@@ -43,7 +50,7 @@ def _insert(insert: dml.Insert, queries: Queries, operations: Operations, record
         columns = queries.columns(insert.query)
         names = insert.named([name for name, _ in columns])
         dml.check_given(table, names)
-        given = _selected(dml.handed_over(insert.query, columns), queries)
+        given = selected(dml.handed_over(insert.query, columns), queries)
         rows = writing_values.cast(given, table, names, queries, row_number)
     if insert.conflict.action == dml_conflicts.MERGE:
         values = whole_rows(table, names, writing_values.lists(rows, table, names, row_number), rows.num_rows)
@@ -60,7 +67,7 @@ def _insert(insert: dml.Insert, queries: Queries, operations: Operations, record
 
 def _update(update: dml.Update, queries: Queries, operations: Operations) -> None:
     table = update.table
-    given = _selected(update.query, queries)
+    given = selected(update.query, queries)
     label = _by_key(table, [given.column(place) for place in table.key_positions])
     rows = writing_values.cast(given, table, table.names, queries, label)
     versions = given.column(len(table.columns)).to_pylist()
@@ -70,7 +77,7 @@ def _update(update: dml.Update, queries: Queries, operations: Operations) -> Non
 
 def _delete(delete: dml.Delete, queries: Queries, operations: Operations) -> None:
     table = delete.table
-    given = _selected(delete.query, queries)
+    given = selected(delete.query, queries)
     rows = writing_values.cast(given, table, table.key, queries, row_number)
     values = writing_values.lists(rows, table, table.key, row_number)
     versions = given.column(len(table.key)).to_pylist()
@@ -78,11 +85,20 @@ def _delete(delete: dml.Delete, queries: Queries, operations: Operations) -> Non
     operations.add(versions, keys, repeat(None))
 
 
-def _selected(query: exp.Query, queries: Queries) -> Any:
-    """The rows of a statement's SELECT as a `pyarrow.Table`, with its names even if there are none."""
+def selected(query: exp.Query, queries: Queries) -> Any:
+    """The rows of a statement's SELECT as a `pyarrow.Table`, with its names even if there are none.
+
+    Raises TooMuch when there are more than the process has memory for: an UPDATE of everything is quickly typed.
+    """
     import pyarrow as pa
 
-    batches = list(queries.select(query))
+    batches = []
+    wanted_bytes = 0
+    for batch in queries.select(query):
+        batches.append(batch)
+        wanted_bytes += OPERATION_BYTES * batch.num_rows + COPIES * batch.nbytes
+        if wanted_bytes > SMALL_BYTES:
+            queries.check_room(wanted_bytes)
     if batches:
         return pa.Table.from_batches(batches)
     names = [name for name, _ in queries.columns(query)]

@@ -7,10 +7,11 @@ from sqlglot import exp
 
 from kubegrid.base.settings import SqlSettings
 from kubegrid.base.tables import Catalog
+from kubegrid.base.units import bytes_text
 from kubegrid.query.duck_errors import sql_error
 from kubegrid.query.preparing import Preparing
 from kubegrid.query.running import Running
-from kubegrid.sql.errors import SqlError
+from kubegrid.sql.errors import SqlError, TooMuch
 
 Answered = Callable[[Callable[[], Any], Running], Any]
 
@@ -25,6 +26,7 @@ class StatementQueries:
         answered: Answered,
         local: Callable[..., Any],
         settings: SqlSettings,
+        granted: Callable[[int], int],
         running: Running,
     ) -> None:
         self._catalog = catalog
@@ -32,6 +34,7 @@ class StatementQueries:
         self._answered = answered
         self._local = local
         self._settings = settings
+        self._granted = granted
         self._running = running
 
     @property
@@ -46,6 +49,15 @@ class StatementQueries:
         result = self._answered(lambda: self._preparing.hidden_query(query, self._catalog(), part), part)
         with result:
             yield from result.batches
+
+    def check_room(self, wanted_bytes: int) -> None:
+        left = self._granted(wanted_bytes)
+        if left < wanted_bytes:
+            raise TooMuch(
+                f"the statement writes more records than this member has memory for: at least {bytes_text(wanted_bytes)} "
+                f"would be needed, and {bytes_text(left)} are left",
+                remedy="Divide it, for example by ranges of the key; files are loaded with kubegrid load.",
+            )
 
     def local(self, sql: str, relations: Mapping[str, Any]) -> Any:
         try:

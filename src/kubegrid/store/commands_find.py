@@ -23,15 +23,10 @@ from kubegrid.store.tables import Table
 from kubegrid.wire import resp
 from kubegrid.wire.resp import ERR_NOT_INTEGER, ERR_OUT_OF_RANGE, ERR_SYNTAX
 
-FIND_REPLY_BYTES_MAX: Final = 64 * 1024 * 1024
-"""A longer reply of KG.FIND is refused: it would only fill the memory."""
 COLD_ROW_UNITS: Final = 3
 """What making a record of a cold row and looking at it costs of a slice."""
 DOCUMENT_UNITS: Final = 4
 """What making a document costs of a slice, where looking at a key costs 1."""
-_TOO_LONG = resp.error(
-    f"ERR the reply of KG.FIND would exceed {FIND_REPLY_BYTES_MAX} bytes: ask with LIMIT, FIELDS or a narrower predicate"
-)
 
 Match = tuple[bytes, Record, Table]
 """A key, what it holds now, and its table as it is now."""
@@ -106,6 +101,7 @@ def count(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes | Task:
 
 def _find(keyspace: Keyspace, question: Question) -> Task:
     budget = Budget(keyspace)
+    longest = keyspace.settings.reply_bytes_max
     parts: list[bytes] = []
     size = found = 0
     try:
@@ -125,8 +121,10 @@ def _find(keyspace: Keyspace, question: Question) -> Task:
                 parts.append(resp.integer(record.version))
             found += 1
             size += len(document)
-            if size > FIND_REPLY_BYTES_MAX:
-                return _TOO_LONG
+            if size > longest:
+                return resp.error(
+                    f"ERR the reply of KG.FIND would exceed {longest} bytes: ask with LIMIT, FIELDS or a narrower predicate"
+                )
             if budget.spend(DOCUMENT_UNITS + (len(document) >> 10)):
                 yield
     except TableError as error:

@@ -1,9 +1,11 @@
 """Hash commands. What reads a whole hash is atomic, and refused above `atomic_units_max` fields: HSCAN reads those."""
 
+from collections.abc import Sequence
+
 from kubegrid.store import hash_writes
 from kubegrid.store.hashes import Hash
 from kubegrid.store.keyspace import Keyspace
-from kubegrid.store.refusals import too_many, wrong_arity
+from kubegrid.store.refusals import reply_too_long, too_many, wrong_arity
 from kubegrid.wire import resp
 from kubegrid.wire.resp import ERR_OOM, ERR_WRONGTYPE, NULL3, NULL_BULK, OK, ONE, ZERO
 
@@ -58,7 +60,9 @@ def hmget(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     null = NULL3 if resp3 else NULL_BULK
     if value is None:
         return resp.array([null] * (len(args) - 2))
-    found = map(value.get, args[2:])
+    found = list(map(value.get, args[2:]))
+    if sum([len(each) for each in found if each is not None]) > keyspace.settings.reply_bytes_max:
+        return reply_too_long(keyspace, "hmget")
     return resp.array([null if each is None else resp.bulk(each) for each in found])
 
 
@@ -72,25 +76,35 @@ def _whole(keyspace: Keyspace, args: list[bytes]) -> Hash | bytes | None:
     return value  # type: ignore[no-any-return]
 
 
+def _bulks(keyspace: Keyspace, name: str, value: Hash, strings: Sequence[bytes]) -> bytes:
+    """The reply that has these strings of a hash, or the error reply."""
+    longest = keyspace.settings.reply_bytes_max
+    if value.cost > longest and sum(map(len, strings)) > longest:
+        return reply_too_long(keyspace, name)
+    return resp.array_of_bulks(strings)
+
+
 def hgetall(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     value = _whole(keyspace, args)
     if type(value) is Hash:
-        flat = resp.array_of_bulks(value.pairs())
-        return resp.map_header(len(value), True) + flat[flat.index(b"\n") + 1 :] if resp3 else flat
+        flat = _bulks(keyspace, "hgetall", value, value.pairs())
+        if resp3 and flat[:1] != b"-":
+            return resp.map_header(len(value), True) + flat[flat.index(b"\n") + 1 :]
+        return flat
     return resp.map_header(0, resp3) if value is None else value  # type: ignore[return-value]
 
 
 def hkeys(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     value = _whole(keyspace, args)
     if type(value) is Hash:
-        return resp.array_of_bulks(value.fields())
+        return _bulks(keyspace, "hkeys", value, value.fields())
     return resp.EMPTY_ARRAY if value is None else value  # type: ignore[return-value]
 
 
 def hvals(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     value = _whole(keyspace, args)
     if type(value) is Hash:
-        return resp.array_of_bulks(value.values())
+        return _bulks(keyspace, "hvals", value, value.values())
     return resp.EMPTY_ARRAY if value is None else value  # type: ignore[return-value]
 
 

@@ -17,7 +17,7 @@ from kubegrid.store import record_changes
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.record_changes import refusal
 from kubegrid.store.records import HEADER_BYTES, Record
-from kubegrid.store.refusals import too_many
+from kubegrid.store.refusals import reply_too_long, too_many
 from kubegrid.store.tables import Table
 from kubegrid.wire import resp
 from kubegrid.wire.resp import ERR_OOM, ERR_SYNTAX, OK, ONE, ZERO
@@ -215,6 +215,7 @@ def mget(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     if len(keys) > keyspace.settings.atomic_units_max:
         return too_many(keyspace, "json.mget")
     path = _Path(args[-1])
+    left = keyspace.settings.reply_bytes_max
     parts = []
     for key in keys:
         reply = resp.null(resp3)
@@ -226,6 +227,9 @@ def mget(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
                 reply = resp.bulk(_json_of(matches))
             elif matches:
                 reply = resp.bulk(_json_of(matches[0]))
+        left -= len(reply)
+        if left < 0 and len(keys) > 1:
+            return reply_too_long(keyspace, "json.mget")
         parts.append(reply)
     return resp.array(parts)
 

@@ -7,7 +7,7 @@ from typing import Final
 from kubegrid.store.hashes import Hash
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import INT64_MAX, parse_int64
-from kubegrid.store.refusals import too_many
+from kubegrid.store.refusals import reply_too_long, too_many
 from kubegrid.store.shards import Shards
 from kubegrid.wire import resp
 from kubegrid.wire.resp import EMPTY_ARRAY, ERR_NOT_INTEGER, ERR_OUT_OF_RANGE, ERR_SYNTAX, ERR_WRONGTYPE
@@ -61,6 +61,8 @@ def hrandfield(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     if (min(count, len(value)) if count > 0 else -count) > keyspace.settings.atomic_units_max:
         return too_many(keyspace, "hrandfield")
     pairs = _different(value, count, keyspace.random) if count > 0 else _repeated(value, -count, keyspace.random)
+    if sum([len(field) + len(found) * with_values for field, found in pairs]) > keyspace.settings.reply_bytes_max:
+        return reply_too_long(keyspace, "hrandfield")
     if not with_values:
         return resp.array_of_bulks([field for field, _ in pairs])
     if resp3:

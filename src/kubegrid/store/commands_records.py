@@ -14,7 +14,7 @@ from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import parse_int64
 from kubegrid.store.record_changes import Conflict, refusal
 from kubegrid.store.records import HEADER_BYTES, Record
-from kubegrid.store.refusals import too_many
+from kubegrid.store.refusals import reply_too_long, too_many
 from kubegrid.store.slots import slot_of
 from kubegrid.store.tables import Table
 from kubegrid.wire import resp
@@ -70,6 +70,7 @@ def read(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return too_many(keyspace, "kg.read")
     null = resp.null(resp3)
     slots = keyspace.slots
+    left = keyspace.settings.reply_bytes_max
     parts = [resp.array_header(len(keys))]
     try:
         mark = record_changes.table_named(keyspace, args[1]).mark
@@ -80,6 +81,9 @@ def read(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
             if slots[slot] is None:
                 return resp.error(f"MOVED {slot}")
             record = record_changes.record_at(keyspace, key)
+            left -= 0 if record is None else len(record)
+            if left < 0 and len(keys) > 1:
+                return reply_too_long(keyspace, "kg.read")
             parts.append(null if record is None else b"$%d\r\n%b\r\n" % (len(record), record))
     except TableError as error:
         return refusal(error)

@@ -13,6 +13,7 @@ from kubegrid.store.hashes import Hash
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import parse_int64
 from kubegrid.store.records import Record
+from kubegrid.store.refusals import reply_too_long
 from kubegrid.store.shards import HASH_SPACE
 from kubegrid.store.slices import Budget, Task, run
 from kubegrid.wire import resp
@@ -20,11 +21,10 @@ from kubegrid.wire.resp import ERR_INVALID_CURSOR, ERR_NOT_INTEGER, ERR_SYNTAX, 
 
 COUNT_DEFAULT: Final = 10
 CURSOR_MAX: Final = (1 << 64) - 1
-KEYS_REPLY_BYTES_MAX: Final = 64 * 1024 * 1024
-"""A longer reply of KEYS is refused: it would only fill the memory."""
+KEY_REPLY_BYTES: Final = 64
+"""What a key takes while it is made part of a reply, beside itself."""
 
 _EMPTY = resp.array([resp.bulk(b"0"), resp.EMPTY_ARRAY])
-_KEYS_TOO_LONG = resp.error(f"ERR the reply of KEYS would exceed {KEYS_REPLY_BYTES_MAX} bytes, use SCAN")
 _KINDS: Final = {b"string": (bytes,), b"hash": (Hash,), b"record": (Record, int)}
 """Types of what is in the keyspace, for TYPE. An integer stands for a record that is cold."""
 _CURSOR = re.compile(rb"([+-]?)(\d+)")
@@ -87,7 +87,8 @@ def _scan(keyspace: Keyspace, cursor: int, options: Options) -> Task:
     if slot < keyspace.owned.start:
         slot, position = keyspace.owned.start, 0
     found: list[bytes] = []
-    while count > 0 and slot in keyspace.owned:
+    size = 0
+    while count > 0 and size <= keyspace.settings.reply_bytes_max and slot in keyspace.owned:
         values = keyspace.slots[slot] or {}
         if len(values) <= scan_index.WHOLE_SLOT_KEYS_MAX:
             keys = list(values)
@@ -98,7 +99,9 @@ def _scan(keyspace: Keyspace, cursor: int, options: Options) -> Task:
             keys, position = index.take(position, min(count, budget.size))
             if position == 0:
                 keyspace.scan_indexes.pop(number, None)
-        found += _chosen(keyspace, slot, keys, matches, kind)
+        chosen = _chosen(keyspace, slot, keys, matches, kind)
+        found += chosen
+        size += sum(map(len, chosen)) + KEY_REPLY_BYTES * len(chosen)
         count -= len(keys)
         if position == 0:
             slot, number = slot + 1, 0
@@ -131,6 +134,7 @@ def keys_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes | Task:
 
 def _keys(keyspace: Keyspace, matches: Matcher | None) -> Task:
     budget = Budget(keyspace)
+    longest = keyspace.settings.reply_bytes_max
     found: list[bytes] = []
     size = 0
     for slot in keyspace.owned:
@@ -138,8 +142,8 @@ def _keys(keyspace: Keyspace, matches: Matcher | None) -> Task:
         for start in range(0, len(listed), budget.size):
             piece = _chosen(keyspace, slot, listed[start : start + budget.size], matches, None)
             size += sum(map(len, piece)) + 8 * len(piece)
-            if size > KEYS_REPLY_BYTES_MAX:
-                return _KEYS_TOO_LONG
+            if size > longest:
+                return resp.error(f"ERR the reply of KEYS would exceed {longest} bytes, use SCAN")
             found += piece
             if budget.spend(min(budget.size, len(listed) - start)):
                 yield
@@ -171,12 +175,17 @@ def hscan(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     count = min(count, keyspace.settings.slice_units)
     position = cursor % HASH_SPACE
     found: list[bytes] = []
+    size = 0
     while True:
         fields, position = value.scan(position)
-        for pair in fields:
-            if matches is None or matches(pair[0]):
-                found += pair
+        for field, each in fields:
+            if matches is None or matches(field):
+                found += (field, each)
+                size += len(field) + len(each)
         count -= len(fields)
-        if count <= 0 or position == 0:
+        # COUNT is a wish: of long values a call hands out fewer.
+        if count <= 0 or position == 0 or size > keyspace.settings.slice_bytes:
             break
+    if size > keyspace.settings.reply_bytes_max:
+        return reply_too_long(keyspace, "hscan")
     return resp.array([resp.bulk(b"%d" % position), resp.array_of_bulks(found)])

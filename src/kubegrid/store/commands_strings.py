@@ -3,7 +3,7 @@
 from kubegrid.store import string_writes
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import INT64_MAX, parse_int64
-from kubegrid.store.refusals import invalid_expiry, too_many, wrong_arity
+from kubegrid.store.refusals import invalid_expiry, reply_too_long, too_many, wrong_arity
 from kubegrid.wire import resp
 from kubegrid.wire.resp import (
     EMPTY_BULK,
@@ -171,10 +171,17 @@ def mget(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     null = NULL3 if resp3 else NULL_BULK
     find = keyspace.find
     bulk = resp.bulk
+    left = keyspace.settings.reply_bytes_max
     parts = []
     for key in args[1:]:
         value = find(key)
-        parts.append(bulk(value) if type(value) is bytes else null)
+        if type(value) is bytes:
+            left -= len(value)
+            if left < 0:
+                return reply_too_long(keyspace, "mget")
+            parts.append(bulk(value))
+        else:
+            parts.append(null)
     return resp.array(parts)
 
 

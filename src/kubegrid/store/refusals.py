@@ -12,6 +12,14 @@ def invalid_expiry(name: str) -> bytes:
     return resp.error(f"ERR invalid expire time in '{name}' command")
 
 
+def reply_too_long(keyspace: Keyspace, name: str) -> bytes:
+    """A few words may ask for more than the member has memory for: every value that there is, or one of them many times."""
+    size = keyspace.settings.reply_bytes_max
+    return resp.error(
+        f"ERR the reply of '{name}' would exceed {size} bytes, which this store refuses: ask for less at once"
+    )
+
+
 def too_many(keyspace: Keyspace, name: str) -> bytes:
     """A command that must be atomic would touch more than one loop turn can carry."""
     units, size = keyspace.settings.atomic_units_max, keyspace.settings.atomic_bytes_max // (1 << 20)

@@ -79,6 +79,11 @@ class RequestReader:
         strict = self._strict
         return bool(strict._missing or strict._held_bytes)
 
+    @property
+    def held_bytes(self) -> int:
+        """Of the unfinished request, as far as it came."""
+        return self._strict.held_bytes
+
     def feed(self, data: bytes) -> list[list[bytes]]:
         """Every request that `data` completes, none empty, every element bytes.
 

@@ -56,6 +56,11 @@ class StrictParser:
     def unfinished(self) -> bool:
         return bool(self._missing or self._held_bytes)
 
+    @property
+    def held_bytes(self) -> int:
+        """Of the unfinished request, as far as it came."""
+        return self._held_bytes + self._argument_bytes
+
     def feed(self, data: bytes) -> list[list[bytes]]:
         """Every request that `data` completes. Raises ProtocolError; nothing may be fed after that."""
         requests: list[list[bytes]] = []

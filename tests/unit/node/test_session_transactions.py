@@ -183,3 +183,16 @@ def test_wait_inside_answers_at_once(client: Client) -> None:
     client("MULTI")
     client("WAIT", "5", "0")
     assert client("EXEC") == [1]
+
+
+def test_reads_are_not_executed_any_more_when_the_replies_are_too_long() -> None:
+    client = Drive(store=StoreSettings(reply_bytes_max=1000)).connect()
+    client("SET", "{t}a", "v" * 600)
+    client("MULTI")
+    for _ in range(3):
+        client("GET", "{t}a")
+    client("GETDEL", "{t}a")
+    first, second, third, taken = client("EXEC")
+    assert (first, second, taken) == (b"v" * 600, b"v" * 600, b"v" * 600)
+    assert error_text(third).startswith("ERR the replies of this transaction are too long already")
+    assert client("EXISTS", "{t}a") == 0

@@ -1,6 +1,7 @@
 """The connection and the turn with real sockets, a real keyspace and real dispatch; what is confirmed is up to the test."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -130,6 +131,46 @@ async def test_a_member_that_grows_quickly_looks_at_its_memory_before_the_interv
     chores.stop()
     assert str(answer).startswith("OOM")
     assert resident_bytes() < chores.memory.hard_bytes + 4 * MIB
+
+
+async def test_clients_that_hold_too_much_memory_are_closed_those_that_hold_most_first(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests that are not finished are in nobody's count: sixteen large ones would be more than a small member has."""
+    sessions = member.drive.node.sessions
+
+    def held_bytes() -> int:
+        return sum(session.held_bytes() for session in sessions.values())
+
+    class HoldsWhatClientsSent(MemoryWatch):
+        def _resident(self) -> int:
+            return 100 * MIB + held_bytes()
+
+    monkeypatch.setattr(housekeeping, "INTERVAL_MS", 3_600_000)
+    watch = HoldsWhatClientsSent(150 * MIB, 20 * MIB)
+    chores = Housekeeping(
+        member.drive.keyspace,
+        member.turn,
+        StoreSettings(),
+        watch,
+        60_000,
+        lambda: list(sessions.values()),
+        tidies_collector=False,
+    )
+    chores.start()
+    clients = [await member.connect() for _ in range(6)]
+    modest = await member.connect()
+    modest.writer.write(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nva")
+    for number, client in enumerate(clients):
+        client.writer.write(b"*2\r\n$3\r\nGET\r\n$%d\r\n" % (16 * MIB) + b"k" * ((8 + number) * MIB))
+        with contextlib.suppress(ConnectionError):
+            await client.writer.drain()
+    await settle()
+    chores.stop()
+    assert watch._resident() < watch.hard_bytes + 8 * MIB
+    assert 1 <= chores.crowded_out < 6
+    modest.writer.write(b"lue\r\n")
+    assert await modest.reply() == b"OK"
 
 
 async def test_a_reply_waits_until_its_entry_is_confirmed_and_reads_wait_with_it(member: Member) -> None:

@@ -9,9 +9,10 @@ from tests.unit.query.conftest import TRADES_COUNT
 from tests.unit.query.in_process import InProcess
 
 from kubegrid.base.settings import SqlSettings
+from kubegrid.query import writing_changes
 from kubegrid.query.engine import Engine
 from kubegrid.query.writer import Queries, Written
-from kubegrid.sql.errors import TypeProblem
+from kubegrid.sql.errors import TooMuch, TypeProblem
 
 
 class Asking:
@@ -52,6 +53,22 @@ def test_what_was_done_is_told_even_after_the_statements_time(grid: InProcess) -
     assert (result.rows_changed, result.statement_id) == (3, "ab" * 16)
     assert result.table().to_pylist() == [{"Count": 3}]
     assert engine.running == 0
+    engine.close()
+
+
+def test_a_statement_that_reads_more_than_can_be_written_here_ends_before_it_has_read_all(
+    grid: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An UPDATE of everything is quickly typed; what it would make of the rows is several times their size."""
+    monkeypatch.setattr(writing_changes, "SMALL_BYTES", 1000)
+    writer = Asking(lambda queries: writing_changes.selected(query("SELECT * FROM trades"), queries).num_rows)
+    left_bytes = 1 << 40
+    engine = Engine(lambda: grid.catalog, grid, writer, SqlSettings(), lambda wanted: min(wanted, left_bytes))
+    engine.execute("DELETE FROM trades")
+    assert writer.answer == TRADES_COUNT
+    left_bytes = 20_000
+    with pytest.raises(TooMuch, match=r"more records than this member has memory for: .* 19.5Ki are left"):
+        engine.execute("DELETE FROM trades")
     engine.close()
 
 

@@ -3,6 +3,7 @@
 import gc
 from typing import Any
 
+import msgspec
 import pytest
 
 from kubegrid.store import COMMANDS, Keyspace
@@ -131,6 +132,34 @@ def test_what_must_be_atomic_is_refused_beyond_its_limit(
     keyspace.place(keyspace_slot(b"h"), b"h", value, None)
     assert b"would touch more than 20000" in call(*args)
     keyspace.validate()
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (b"MGET", b"{h}v", b"{h}v"), (b"HGETALL", b"h"), (b"HVALS", b"h"), (b"HMGET", b"h", b"a", b"a"),
+        (b"HRANDFIELD", b"h", b"-2", b"WITHVALUES"), (b"HSCAN", b"h", b"0"),
+    ],
+)  # fmt: skip
+def test_a_reply_that_would_fill_the_memory_is_refused(call: Any, keyspace: Keyspace, args: tuple[bytes, ...]) -> None:
+    """A few words may ask for one large value many times."""
+    call(b"SET", b"{h}v", b"v" * 600)
+    call(b"HSET", b"h", b"a", b"v" * 600, b"b", b"v" * 600)
+    assert len(call(*args)) > 1200
+    keyspace.settings = msgspec.structs.replace(keyspace.settings, reply_bytes_max=1000)
+    assert call(*args) == (
+        b"-ERR the reply of '%b' would exceed 1000 bytes, which this store refuses: ask for less at once\r\n"
+        % args[0].lower()
+    )
+    assert call(b"HKEYS", b"h") == b"*2\r\n$1\r\na\r\n$1\r\nb\r\n"
+    assert call(b"MGET", b"{h}v").startswith(b"*1\r\n$600\r\n")
+
+
+def test_hscan_hands_out_fewer_fields_when_they_are_long(call: Any, keyspace: Keyspace) -> None:
+    for number in range(2000):
+        call(b"HSET", b"h", b"f%d" % number, b"v" * 2000)
+    keyspace.settings = msgspec.structs.replace(keyspace.settings, slice_units=4000, slice_bytes=100_000)
+    assert 100_000 < len(call(b"HSCAN", b"h", b"0", b"COUNT", b"4000")) < 1_000_000
 
 
 def keyspace_slot(key: bytes) -> int:
