@@ -53,10 +53,29 @@ LEFT_POLL_S = 0.01
 REGISTER_INTERVAL_S = 0.5
 LOG_PART = 16
 """The log kept for members that return is at most 1/16 of the memory by its count, and about twice that in fact."""
-REPLY_PART = 16
-"""One command's reply is at most 1/16 of the memory: while it is put together it is there twice."""
+REPLY_PART = QUERY_PART = 16
+"""One command's reply, and one request, is at most 1/16 of the memory: while it is put together it is there twice."""
+VALUE_PART = 32
+"""One value is at most 1/32 of it: on its way in it is there several times."""
 RESERVE_PART = 6
 """Kept free of records for the log, frames on their way and replies nobody has read (1/6 of the memory)."""
+
+
+def _limit_by_memory(config: NodeConfig) -> None:
+    """What one request, reply or entry may take is less in a small member."""
+    memory_bytes = config.memory_bytes
+    store, clients, replication = config.store, config.clients, config.replication
+    config.store = msgspec.structs.replace(
+        store,
+        reply_bytes_max=min(store.reply_bytes_max, memory_bytes // REPLY_PART),
+        value_bytes_max=min(store.value_bytes_max, memory_bytes // VALUE_PART),
+    )
+    config.clients = msgspec.structs.replace(
+        clients, query_bytes_max=min(clients.query_bytes_max, memory_bytes // QUERY_PART)
+    )
+    config.replication = msgspec.structs.replace(
+        replication, log_bytes_max=min(replication.log_bytes_max, memory_bytes // LOG_PART)
+    )
 
 
 class DataPod:
@@ -66,10 +85,7 @@ class DataPod:
         """`embedded`: the managers of a grid that lives in a process of somebody else. Then nothing but the Redis port
         listens, and the Flight port once it is asked for; the resident size of the process is not looked at, and the
         garbage collector is left alone."""
-        log_bytes_max = min(config.replication.log_bytes_max, config.memory_bytes // LOG_PART)
-        reply_bytes_max = min(config.store.reply_bytes_max, config.memory_bytes // REPLY_PART)
-        config.store = msgspec.structs.replace(config.store, reply_bytes_max=reply_bytes_max)
-        config.replication = msgspec.structs.replace(config.replication, log_bytes_max=log_bytes_max)
+        _limit_by_memory(config)
         self.config = config
         self.secret = secret
         self.me = Member(config.name, uuid.uuid4().hex)
