@@ -341,4 +341,4 @@ async def test_clients_over_the_limit_are_told_so(member: Member) -> None:
     first.send(("PING",))
     await first.reply()
     second = await member.connect()
-    assert str(await second.reply()) == "ERR max number of clients reached"
+    assert str(await second.reply()) == "ERR max number of clients + cluster connections reached"
