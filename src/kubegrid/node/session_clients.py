@@ -135,7 +135,7 @@ def _line(session: Session, client: Session) -> bytes:
     idle_s = min(age_s, max(0, (session.node.keyspace.now_ms - client.active_ms) // 1000))
     letters = {
         "x": client.multi is not None,
-        "b": client.id in session.node.blocked,
+        "b": client.id in session.node.blocked or client.id in session.node.held_back,
         "d": client.dirty,
         "r": client.readonly,
         "e": client.no_evict,

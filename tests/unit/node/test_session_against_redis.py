@@ -180,6 +180,14 @@ def test_the_topology_has_the_form_of_redis(redis: Redis, protocol: str) -> None
     assert shape(ours.raw("TIME")) == shape(theirs.raw("TIME"))
 
 
+def test_the_names_of_commands_include_subcommands_as_in_redis(redis: Redis) -> None:
+    ours, theirs = Drive().connect(), RedisClient(redis)
+    mine = set(decode(ours.raw("COMMAND", "LIST")))
+    assert len(mine) == len(decode(ours.raw("COMMAND", "LIST", "FILTERBY", "PATTERN", "*")))
+    known = {info.name.encode() for command in COMMANDS.values() for info in command.subcommands.values()}
+    assert {b"client|list", b"config|get"} <= known & set(decode(theirs.raw("COMMAND", "LIST"))) <= mine
+
+
 ARGUMENTS = b"$9\r\narguments\r\n"
 OWN_GROUPS = ("grid", "json")
 """Of commands that Redis does not have."""
