@@ -79,6 +79,11 @@ class RequestReader:
         strict = self._strict
         return bool(strict._missing or strict._held_bytes)
 
+    @property
+    def unfinished_bytes(self) -> int:
+        """What is kept of the beginning of a request."""
+        return self._strict._held_bytes + self._strict._argument_bytes
+
     def feed(self, data: bytes) -> list[list[bytes]]:
         """Every request that `data` completes, none empty, every element bytes.
 
