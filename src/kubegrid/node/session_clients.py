@@ -144,10 +144,11 @@ def _line(session: Session, args: list[bytes], client: Session) -> bytes:
     flags = "".join([letter for letter, holds in letters.items() if holds])
     multi = -1 if client.multi is None else len(client.multi)
     asked_bytes = len(resp.array_of_bulks(args)) if client is session else 0
+    query_bytes = client.reader.unfinished_bytes + asked_bytes
     words = (
         f"id={client.id} addr={client.peer} laddr={client.laddr} fd={client.id} name={client.name.decode('ascii')} "
         f"age={age_s} idle={idle_s} flags={flags or 'N'} db={client.db} sub=0 psub=0 ssub=0 multi={multi} "
-        f"qbuf={client.reader.unfinished_bytes + asked_bytes} qbuf-free=0 argv-mem=0 multi-mem={client.multi_bytes} rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 "
+        f"qbuf={query_bytes} qbuf-free=0 argv-mem=0 multi-mem={client.multi_bytes} rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 "
         f"events=r cmd={client.last_command.decode('ascii') or 'NULL'} user=default redir=-1 resp={client.resp} "
         f"lib-name={client.lib_name.decode('ascii')} lib-ver={client.lib_ver.decode('ascii')}\n"
     )
