@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
             return 0
         queued = sum([sum(map(len, request)) for request in self.queue])
         unsent = self.transport.get_write_buffer_size() + self.unread_bytes
-        return self.reader.held_bytes + sum(map(len, self.unparsed)) + queued + self.multi_bytes + int(unsent)
+        return self.reader.unfinished_bytes + sum(map(len, self.unparsed)) + queued + self.multi_bytes + int(unsent)
 
     # -- waiting -------------------------------------------------------------------------------------------------
 

@@ -98,6 +98,8 @@ class NodeContext:
         self.connections_refused = 0
         self.blocked: dict[int, Callable[[bool], None]] = {}
         """Clients that wait (WAIT, KG.TAKE … BLOCK) by number, and how to end that: as after its time, or with an error."""
+        self.held_back: set[int] = set()
+        """Numbers of the clients whose write waits for the end of CLIENT PAUSE … WRITE."""
         self.writes_paused_until_ms = 0
         """Unix time at which CLIENT PAUSE … WRITE ends; 0: no pause."""
         self.takers: Any = None

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from kubegrid.node.connection import Connection
 from kubegrid.node.session_takers import Takers
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 BACKLOG = 1024
 """Connections that the kernel may hold before they are accepted."""
-TOO_MANY = b"-ERR max number of clients reached\r\n"
+TOO_MANY = b"-ERR max number of clients + cluster connections reached\r\n"
 
 
 class _Refused(asyncio.Protocol):
     """A client over the limit: told so, and closed."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.write(TOO_MANY)
-        transport.close()
+        refused = cast(asyncio.WriteTransport, transport)  # uvloop's are not subclasses of it
+        refused.write(TOO_MANY)
+        refused.close()
 
 
 class RespServer:

@@ -128,14 +128,14 @@ def _reply(session: Session, args: list[bytes]) -> bytes:
     return resp.ERR_SYNTAX
 
 
-def _line(session: Session, client: Session) -> bytes:
+def _line(session: Session, args: list[bytes], client: Session) -> bytes:
     """One connection as a line of `name=value` words. What this server does not keep is 0."""
     now_ms = time.monotonic_ns() // 1_000_000
     age_s = max(0, (now_ms - client.created_ms) // 1000)
     idle_s = min(age_s, max(0, (session.node.keyspace.now_ms - client.active_ms) // 1000))
     letters = {
         "x": client.multi is not None,
-        "b": client.id in session.node.blocked,
+        "b": client.id in session.node.blocked or client.id in session.node.held_back,
         "d": client.dirty,
         "r": client.readonly,
         "e": client.no_evict,
@@ -143,10 +143,12 @@ def _line(session: Session, client: Session) -> bytes:
     }
     flags = "".join([letter for letter, holds in letters.items() if holds])
     multi = -1 if client.multi is None else len(client.multi)
+    asked_bytes = len(resp.array_of_bulks(args)) if client is session else 0
+    query_bytes = client.reader.unfinished_bytes + asked_bytes
     words = (
         f"id={client.id} addr={client.peer} laddr={client.laddr} fd={client.id} name={client.name.decode('ascii')} "
         f"age={age_s} idle={idle_s} flags={flags or 'N'} db={client.db} sub=0 psub=0 ssub=0 multi={multi} "
-        f"qbuf=0 qbuf-free=0 argv-mem=0 multi-mem={client.multi_bytes} rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 "
+        f"qbuf={query_bytes} qbuf-free=0 argv-mem=0 multi-mem={client.multi_bytes} rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 "
         f"events=r cmd={client.last_command.decode('ascii') or 'NULL'} user=default redir=-1 resp={client.resp} "
         f"lib-name={client.lib_name.decode('ascii')} lib-ver={client.lib_ver.decode('ascii')}\n"
     )
@@ -154,7 +156,7 @@ def _line(session: Session, client: Session) -> bytes:
 
 
 def _info(session: Session, args: list[bytes]) -> bytes:
-    return resp.verbatim(_line(session, session), session.resp == 3)
+    return resp.verbatim(_line(session, args, session), session.resp == 3)
 
 
 def _list(session: Session, args: list[bytes]) -> bytes | Generator[None, None, bytes]:
@@ -173,15 +175,15 @@ def _list(session: Session, args: list[bytes]) -> bytes | Generator[None, None, 
     elif len(args) != 2:
         return resp.ERR_SYNTAX
     if len(clients) > CLIENTS_A_SLICE:
-        return _lines_in_slices(session, clients)
-    return resp.verbatim(b"".join([_line(session, client) for client in clients]), session.resp == 3)
+        return _lines_in_slices(session, args, clients)
+    return resp.verbatim(b"".join([_line(session, args, client) for client in clients]), session.resp == 3)
 
 
-def _lines_in_slices(session: Session, clients: list[Session]) -> Generator[None, None, bytes]:
+def _lines_in_slices(session: Session, args: list[bytes], clients: list[Session]) -> Generator[None, None, bytes]:
     """The lines of many clients, some in each turn of the loop."""
     lines: list[bytes] = []
     for client in clients:
-        lines.append(_line(session, client))
+        lines.append(_line(session, args, client))
         if len(lines) % CLIENTS_A_SLICE == 0:
             yield None
     return resp.verbatim(b"".join(lines), session.resp == 3)

@@ -50,14 +50,14 @@ def _docs(session: Session, args: list[bytes]) -> bytes:
 
 
 def _list(session: Session, args: list[bytes]) -> bytes:
+    everything = [info for command in COMMANDS.values() for info in (command, *command.subcommands.values())]
     if len(args) == 2:
-        return _names(list(COMMANDS.values()))
+        return _names(everything)
     if len(args) != 5 or args[2].upper() != b"FILTERBY":
         return resp.ERR_SYNTAX
     kind = args[3].upper()
     if kind == b"MODULE":
         return resp.EMPTY_ARRAY
-    everything = [info for command in COMMANDS.values() for info in (command, *command.subcommands.values())]
     if kind == b"ACLCAT":
         category = args[4].lower().decode("latin-1")
         return _names([info for info in everything if category in info.categories])

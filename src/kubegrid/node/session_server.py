@@ -76,7 +76,7 @@ def _clients(node: NodeContext) -> Fields:
         "connected_clients": len(node.sessions),
         "cluster_connections": 0,
         "maxclients": node.client_settings.clients_max,
-        "blocked_clients": len(node.blocked),
+        "blocked_clients": len(node.blocked) + len(node.held_back),
         "tracking_clients": 0,
     }
 

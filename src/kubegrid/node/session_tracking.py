@@ -155,8 +155,13 @@ def _writes_go_on(node: NodeContext, until_ms: int) -> None:
 
 def held_back(session: Session, args: list[bytes], dispatch: Callable[[Session, list[bytes]], Any]) -> Any:
     """A write during CLIENT PAUSE … WRITE: executed when that is over."""
-    while session.node.writes_paused_until_ms:
-        yield PAUSE_STEP_MS
+    node = session.node
+    node.held_back.add(session.id)
+    try:
+        while node.writes_paused_until_ms:
+            yield PAUSE_STEP_MS
+    finally:
+        node.held_back.discard(session.id)
     reply = dispatch(session, args)
     if not isinstance(reply, Generator):
         return reply

@@ -100,7 +100,7 @@ COMMANDS: dict[bytes, Command] = {
     b"COPY": columns.not_record(commands_keys.copy, _FIRST_TWO, _NOT_MOVED),
     b"OBJECT": commands_keys.object_,
     b"UNLINK": commands_keys.del_,
-    b"TOUCH": commands_keys.exists,
+    b"TOUCH": commands_keys.touch,
     b"FLUSHDB": commands_keys.flush,
     b"FLUSHALL": commands_keys.flush,
     b"SUBSTR": commands_strings.getrange,

@@ -65,7 +65,7 @@ def pexpireat(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
 
 def _at(keyspace: Keyspace, key: bytes) -> int:
     """When `key` ends; -2 when it is missing, -1 when it has no end."""
-    if keyspace.find(key) is None:
+    if keyspace.look_at(key) is None:
         return -2
     at_ms = keyspace.expiry_of(key)
     return -1 if at_ms is None else at_ms

@@ -76,8 +76,15 @@ def exists(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     return resp.integer(sum(map(keyspace.holds, args[1:])))
 
 
+def touch(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
+    reply = exists(keyspace, args, resp3)
+    for key in args[1:]:
+        keyspace.used_ms[slot_of(key)] = keyspace.now_ms
+    return reply
+
+
 def type_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
-    value = keyspace.find(args[1])
+    value = keyspace.look_at(args[1])
     if value is None:
         return b"+none\r\n"
     return b"+string\r\n" if type(value) is bytes else b"+record\r\n" if type(value) is Record else b"+hash\r\n"
@@ -174,9 +181,7 @@ def object_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return wrong_arity("object|" + subcommand.decode().lower())
     if subcommand == b"HELP":
         return _HELP
-    used_ms = keyspace.used_ms[slot_of(args[2])]
-    value = keyspace.find(args[2])
-    keyspace.used_ms[slot_of(args[2])] = used_ms  # asking about a key is not using it
+    value = keyspace.look_at(args[2])
     if value is None:
         return resp.null(resp3)
     if subcommand == b"ENCODING":
@@ -188,6 +193,7 @@ def object_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         number = parse_int64(value) if type(value) is bytes and args[2] not in keyspace.encodings else None
         return resp.integer(SHARED_REFERENCES if number is not None and 0 <= number < SHARED_INTEGERS else 1)
     # A clock for each key would cost memory and time on every GET; the slot's is a lower bound.
+    used_ms = keyspace.used_ms[slot_of(args[2])]
     return resp.integer((keyspace.now_ms - used_ms) // 1000 if used_ms else 0)
 
 
@@ -206,7 +212,7 @@ def encoding_of(value: bytes | Hash) -> bytes:
 
 def memory_usage(keyspace: Keyspace, key: bytes) -> int | None:
     """Counted bytes of a key with its value and expiry; None when it is missing. For MEMORY USAGE."""
-    value = keyspace.find(key)
+    value = keyspace.look_at(key)
     if value is None:
         return None
     size = KEY_OVERHEAD_BYTES + len(key) + (len(value) if type(value) is bytes else value.cost)

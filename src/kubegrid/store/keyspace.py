@@ -167,14 +167,21 @@ class Keyspace:
                 return None
         return value
 
+    def look_at(self, key: bytes) -> Any:
+        """`find` for who only tells about the key: it is not used by that."""
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
+        used_ms = self.used_ms[slot]
+        value = self.find(key)
+        self.used_ms[slot] = used_ms
+        return value
+
     def holds(self, key: bytes) -> bool:
-        """Whether there is such a key, by the rules of `find`; but a row that is cold stays so."""
+        """Whether there is such a key, by the rules of `look_at`; but a row that is cold stays so."""
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
         value = self.slots[slot].get(key)  # type: ignore[union-attr]
         if type(value) is int and not cold_rows.is_stray(self, value):
-            self.used_ms[slot] = self.now_ms
             return True
-        return self.find(key) is not None
+        return self.look_at(key) is not None
 
     def value_of(self, key: bytes) -> Any:
         """What the key holds, whether its time is over or not."""

@@ -80,9 +80,9 @@ class RequestReader:
         return bool(strict._missing or strict._held_bytes)
 
     @property
-    def held_bytes(self) -> int:
-        """Of the unfinished request, as far as it came."""
-        return self._strict.held_bytes
+    def unfinished_bytes(self) -> int:
+        """What is kept of the beginning of a request."""
+        return self._strict.unfinished_bytes
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """Every request that `data` completes, none empty, every element bytes.

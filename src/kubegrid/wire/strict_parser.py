@@ -15,6 +15,8 @@ from kubegrid.wire.inline import split_words
 LINE_BYTES_MAX = 64 * 1024
 """A header without an end after this many bytes is refused, as in Redis (PROTO_INLINE_MAX_SIZE)."""
 INTEGER_DIGITS_MAX = 20
+STRANGER_BULK_BYTES_MAX = 512 * 1024 * 1024
+"""Up to Redis' own default a long string of a client that has not authenticated is refused for that, not for its length."""
 
 _GREETINGS = {b"AUTH", b"HELLO"}
 _SMALL_COUNTS = {b"%d" % n: n for n in range(1024)}
@@ -57,8 +59,8 @@ class StrictParser:
         return bool(self._missing or self._held_bytes)
 
     @property
-    def held_bytes(self) -> int:
-        """Of the unfinished request, as far as it came."""
+    def unfinished_bytes(self) -> int:
+        """What is kept of the beginning of a request."""
         return self._held_bytes + self._argument_bytes
 
     def feed(self, data: bytes) -> list[list[bytes]]:
@@ -150,6 +152,7 @@ class StrictParser:
         find = data.find
         trusted = self.authenticated or self._greeted
         limit = self._bulk_bytes_max if trusted else self._client.unauthenticated_bulk_bytes_max
+        valid_max = self._bulk_bytes_max if trusted else STRANGER_BULK_BYTES_MAX
         try:
             while missing:
                 if bulk_bytes < 0:
@@ -164,12 +167,10 @@ class StrictParser:
                     length = _SMALL_COUNTS.get(text)
                     if length is None:
                         length = _integer(text)
-                        if length is None or not 0 <= length <= self._bulk_bytes_max:
+                        if length is None or not 0 <= length <= valid_max:
                             raise ProtocolError("invalid bulk length")
                     if length > limit:
-                        if trusted:
-                            raise ProtocolError("invalid bulk length")
-                        raise ProtocolError("unauthenticated bulk length")
+                        raise ProtocolError("invalid bulk length" if trusted else "unauthenticated bulk length")
                     bulk_bytes = length
                     position = end + 2
                 end = position + bulk_bytes

@@ -180,6 +180,30 @@ def test_the_topology_has_the_form_of_redis(redis: Redis, protocol: str) -> None
     assert shape(ours.raw("TIME")) == shape(theirs.raw("TIME"))
 
 
+def test_the_names_of_commands_include_subcommands_as_in_redis(redis: Redis) -> None:
+    ours, theirs = Drive().connect(), RedisClient(redis)
+    mine = set(decode(ours.raw("COMMAND", "LIST")))
+    assert len(mine) == len(decode(ours.raw("COMMAND", "LIST", "FILTERBY", "PATTERN", "*")))
+    known = {info.name.encode() for command in COMMANDS.values() for info in command.subcommands.values()}
+    assert {b"client|list", b"config|get"} <= known & set(decode(theirs.raw("COMMAND", "LIST"))) <= mine
+
+
+@pytest.mark.parametrize("command", [("CLIENT", "LIST"), ("client", "info"), ("CLIENT", "LIST", "TYPE", "normal")])
+def test_the_lines_of_clients_are_those_of_redis(redis: Redis, command: tuple[str, ...]) -> None:
+    def line(raw: bytes, number: int) -> dict[bytes, bytes]:
+        lines = [text for text in decode(raw).splitlines() if text.startswith(b"id=%d " % number)]
+        return dict(word.split(b"=", 1) for word in lines[0].split(b" "))
+
+    ours, theirs = Drive().connect(), RedisClient(redis)
+    mine = line(ours.raw(*command), ours.id)
+    real = line(theirs.raw(*command), int(theirs.raw("CLIENT", "ID")[1:]))
+    own_values = {b"id", b"addr", b"fd", b"laddr", b"qbuf-free", b"argv-mem", b"rbs", b"rbp", b"tot-mem"}
+    assert list(real) == [name for name in mine if name not in (b"lib-name", b"lib-ver")]
+    assert {n: v for n, v in mine.items() if n in real and n not in own_values} == {
+        n: v for n, v in real.items() if n not in own_values
+    }
+
+
 ARGUMENTS = b"$9\r\narguments\r\n"
 OWN_GROUPS = ("grid", "json")
 """Of commands that Redis does not have."""

@@ -256,10 +256,12 @@ def test_a_numbered_write_is_held_while_writes_are_paused(drive: Drive, client: 
     held = dispatch(drive.connect(), [b"KG.ONCE", ME, b"1", b"0", b"INCR", b"k"])
     assert isinstance(held, Generator)
     assert next(held) is not None and client("GET", "k") is None
+    assert b"blocked_clients:1\r\n" in client("INFO", "clients") and b" flags=b " in client("CLIENT", "LIST")
     drive.time_passes()
     with pytest.raises(StopIteration) as done:
         next(held)
     assert done.value.value == b":1\r\n"
+    assert b"blocked_clients:0\r\n" in client("INFO", "clients")
     assert client("KG.ONCE", ME, 1, 0, "INCR", "k") == 1
 
 

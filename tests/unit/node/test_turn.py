@@ -382,4 +382,12 @@ async def test_clients_over_the_limit_are_told_so(member: Member) -> None:
     first.send(("PING",))
     await first.reply()
     second = await member.connect()
-    assert str(await second.reply()) == "ERR max number of clients reached"
+    assert str(await second.reply()) == "ERR max number of clients + cluster connections reached"
+
+
+async def test_the_list_of_clients_tells_of_requests_that_have_only_begun(member: Member) -> None:
+    half, other = await member.connect(), await member.connect()
+    half.writer.write(b"*2\r\n$3\r\nGET\r\n$5\r\nab")
+    await settle()
+    other.send(("CLIENT", "LIST"))
+    assert b" qbuf=5 " in (await other.reply()).splitlines()[0]

@@ -127,6 +127,8 @@ def test_a_stranger_may_send_small_requests_only() -> None:
     assert reader(False).feed(encode(b"AUTH", b"x")) == [[b"AUTH", b"x"]]
     assert message(encode(*[b"x"] * 11), False) == "Protocol error: unauthenticated multibulk length"
     assert message(b"*1\r\n$16385\r\n", False) == "Protocol error: unauthenticated bulk length"
+    assert message(b"*1\r\n$100000000\r\n", False) == "Protocol error: unauthenticated bulk length"
+    assert message(b"*1\r\n$536870913\r\n", False) == "Protocol error: invalid bulk length"
 
 
 def test_what_is_kept_of_an_unfinished_request_is_bounded() -> None:
