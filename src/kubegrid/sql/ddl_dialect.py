@@ -22,6 +22,8 @@ INDEX_KINDS = {"HASH": "hash", "ORDERED": "ordered", "BTREE": "ordered"}
 _TYPES_WITH_SIZES = frozenset(("DECIMAL", "NUMERIC", "DEC", "VARCHAR", "CHAR", "BPCHAR", "TEXT", "STRING", "ENUM"))
 """`index DECIMAL(18,2)` declares a column of the name index."""
 
+PARAMETER_STARTS = tuple(f"${digit}" for digit in "0123456789")
+"""Words of their own, or `$1,$2` would be the start of a text in dollars."""
 _BINDING = ("on", "using", "method", "side", "kind")
 """Of a join: one that has any of them goes before commas."""
 
@@ -69,6 +71,12 @@ def _broadcast(parser: Any) -> exp.Property:
 class GridSql(DuckDB):
     """What users write. The SQL that partitions and the final statement run is DuckDB's own."""
 
+    class Tokenizer(DuckDB.Tokenizer):  # type: ignore[misc, valid-type]
+        KEYWORDS: ClassVar[dict[str, Any]] = {
+            **DuckDB.Tokenizer.KEYWORDS,
+            **dict.fromkeys(PARAMETER_STARTS, TokenType.PARAMETER),
+        }
+
     class Parser(DuckDB.Parser):  # type: ignore[misc, valid-type]
         PROPERTY_PARSERS: ClassVar[dict[str, Any]] = {
             **DuckDB.Parser.PROPERTY_PARSERS,
@@ -77,6 +85,13 @@ class GridSql(DuckDB):
         }
         CONSTRAINT_PARSERS: ClassVar[dict[str, Any]] = {**DuckDB.Parser.CONSTRAINT_PARSERS, "INDEX": _index}
         SCHEMA_UNNAMED_CONSTRAINTS: ClassVar[set[str]] = {*DuckDB.Parser.SCHEMA_UNNAMED_CONSTRAINTS, "INDEX"}
+
+        def _parse_types(self, *args: Any, **options: Any) -> Any:
+            """DuckDB has no types in angle brackets: what stands before `<` is a column, be it called range or list."""
+            named = self._curr is not None and self._curr.token_type in self.NESTED_TYPE_TOKENS
+            if named and self._next is not None and self._next.token_type is TokenType.LT:
+                return None
+            return super()._parse_types(*args, **options)
 
         def _parse_table(self, *args: Any, joins: bool = False, **options: Any) -> Any:
             """With the joins behind VALUES and unnest() in UPDATE … FROM and DELETE … USING, which sqlglot leaves there."""
@@ -104,3 +119,12 @@ def keep_commas(select: exp.Select) -> None:
             alias = unnest.args.get("alias")
             unnest.set("alias", None)
             join.set("this", exp.Lateral(this=unnest, alias=alias))
+
+
+def keep_nulls(tree: Any) -> None:
+    """Of `last(x IGNORE NULLS) OVER …` sqlglot would write `LAST(x) OVER …`; of last_value(), which is the same, it keeps all."""
+    for ignoring in tree.find_all(exp.IgnoreNulls):
+        function: Any = ignoring.this
+        if isinstance(function, exp.First | exp.Last):
+            whole = exp.FirstValue if isinstance(function, exp.First) else exp.LastValue
+            ignoring.set("this", whole(this=function.this))
