@@ -112,12 +112,12 @@ def _with_numbers(tokens: list[Token]) -> list[Token]:
         return tokens
     made: list[Token] = []
     for token in tokens:
-        before = made[-1] if made else None
         if token.token_type is TokenType.PARAMETER and token.text in PARAMETER_STARTS:
             made.append(Token(TokenType.PARAMETER, "$", token.line, token.col, token.start, token.start))
             made.append(Token(TokenType.NUMBER, token.text[1], token.line, token.col, token.end, token.end))
         elif _goes_on(made, token):
-            made[-1] = Token(TokenType.NUMBER, before.text + token.text, token.line, token.col, before.start, token.end)
+            number = made[-1]
+            made[-1] = Token(TokenType.NUMBER, number.text + token.text, token.line, token.col, number.start, token.end)
         else:
             made.append(token)
     return made

@@ -135,6 +135,11 @@ def test_a_file_in_the_place_of_a_table_is_a_table_that_is_not_there() -> None:
         planned("SELECT * FROM 'x.csv'")
 
 
+def test_what_could_only_be_written_in_part_is_refused() -> None:
+    with pytest.raises(NotSupported, match="cannot be run over the partitions"):
+        planned("SELECT max(id IGNORE NULLS) FROM orders")
+
+
 def test_an_unknown_table_names_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'flights'"):
         planned("SELECT * FROM fligths")
