@@ -76,12 +76,17 @@ def _broadcast(parser: Any) -> exp.Property:
 def _plus(parser: Any) -> Any:
     """sqlglot drops the sign, but `GROUP BY +1` is by a number and `GROUP BY 1` by the first column."""
     operand = parser._parse_unary()
-    is_number = isinstance(operand, exp.Literal) and not operand.is_string
+    positive = operand.this if isinstance(operand, exp.Neg) else operand
+    is_number = isinstance(positive, exp.Literal) and not positive.is_string
     return exp.Anonymous(this="add", expressions=[operand]) if is_number else operand
 
 
 class GridSql(DuckDB):
     """What users write. The SQL that partitions and the final statement run is DuckDB's own."""
+
+    def to_json_path(self, path: Any) -> Any:
+        """As it was written: sqlglot knows some of DuckDB's paths only, not `$..name`."""
+        return path
 
     class Tokenizer(DuckDB.Tokenizer):
         KEYWORDS: ClassVar[dict[str, Any]] = {
