@@ -159,7 +159,7 @@ def keep_commas(select: exp.Select) -> None:
 
 def keep_nulls(tree: Any) -> None:
     """Of `last(x IGNORE NULLS) OVER …` sqlglot would write `LAST(x) OVER …`; of last_value(), which is the same, it keeps all."""
-    for ignoring in tree.find_all(exp.IgnoreNulls):
+    for ignoring in tree.find_all(exp.IgnoreNulls, exp.RespectNulls):
         function: Any = ignoring.this
         if isinstance(function, exp.First | exp.Last):
             whole = exp.FirstValue if isinstance(function, exp.First) else exp.LastValue

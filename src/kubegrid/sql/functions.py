@@ -35,7 +35,8 @@ _ROW_FUNCTIONS = """
     url_decode url_encode weekday yearweek
 """
 ROW_FUNCTIONS = frozenset(_ROW_FUNCTIONS.split())
-"""Functions of one row that sqlglot does not know, or not whole (`as_written`), and that are as good in a partition as anywhere."""
+"""Functions of one row that sqlglot does not know, or not whole (`as_written`), and that are as good in a partition as
+anywhere."""
 
 TABLE_FUNCTIONS = frozenset(("range", "generate_series", "unnest", "json_each", "json_tree", "repeat", "repeat_row"))
 """Those in FROM that make rows of their arguments; all others are refused: they read files, settings, other SQL."""

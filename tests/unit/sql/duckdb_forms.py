@@ -82,7 +82,9 @@ regexp_extract(s,'(zzz)',1,'k') ; regexp_extract_all(s,'(L)',1,'i') ; jaro_winkl
 jaro_winkler_similarity(s,'HELLO') ; decode(bl,'replace') ; reduce([1,2],lambda x, y: x+y,3) ;
 list_reduce([1,2],lambda x, y: x+y,3) ; JSON '{ "a" : 1 }'::VARCHAR ; json_array_length(js->'a') ; json_type(js->'a'->'b') ;
 to_json(js->'a') ; lower(js->>'c') ; js->'$..b' ;
-json_extract(js,'$..*') ; json_extract(js,'/a/b') ; json_extract_string(js,['c','$.a']) ; (js->'a'->>'b') = '[1,2]' ; js->-1 ; json_array_length('[1, 2]'->'$') ; + 8 ; + i ; 1 - + 2
+json_extract(js,'$..*') ; json_extract(js,'/a/b') ; json_extract_string(js,['c','$.a']) ;
+(js->'a'->>'b') = '[1,2]' ; js->-1 ;
+json_array_length('[1, 2]'->'$') ; + 8 ; + i ; 1 - + 2
 """
 _AGGREGATES = r"""
 sum(i) ; avg(dc) ; avg(d) ; min(s) ; max(ts) ; count(*) ; count(i) ; count(DISTINCT b) ;
@@ -165,7 +167,8 @@ SELECT i FROM t CROSS JOIN range(2) r(x) ORDER BY ALL ;
 SELECT * FROM json_each('[1,2]') ORDER BY 1 ; SELECT j FROM t a LEFT JOIN (SELECT 5 AS j) b USING (j) ORDER BY 1 ;
 SELECT * RENAME (i AS ii) FROM t ORDER BY ALL ; SELECT range FROM range(9) WHERE range < 3 ORDER BY 1 ;
 SELECT date_trunc(unit, dt), date_diff(unit, dt, DATE '2024-03-01') FROM (SELECT dt, if(b, 'month', 'year') AS unit FROM t)
-ORDER BY ALL ; SELECT b, count(*) FROM t GROUP BY b, + 2, + -9 ORDER BY ALL ; SELECT b, count(*) FROM t GROUP BY + 1, b ORDER BY ALL ;
+ORDER BY ALL ; SELECT b, count(*) FROM t GROUP BY b, + 2, + -9 ORDER BY ALL ;
+SELECT b, count(*) FROM t GROUP BY + 1, b ORDER BY ALL ;
 SELECT list < 2, "array" < 3 FROM (SELECT i AS list, i AS "array" FROM t) ORDER BY ALL
 """
 
