@@ -1,8 +1,8 @@
 """An in-memory DuckDB that statements from outside may run in: bounded, and with nothing to reach but its tables.
 
 Files, networks, extensions and Python variables are closed, and so are the settings, so that no statement opens them
-again; functions that make values of any size have a limit (`sized_functions`). The package from PyPI has no ICU in it: the
-time zone is UTC, and the functions that know zones by name are missing in every pod alike.
+again; functions that make values of any size have a limit (`sized_functions`). The time zone is UTC in every pod alike,
+wherever its machine stands.
 
 DuckDB is imported when the first database is opened: a member that never runs SQL does without its 30 MB and 0.2 s.
 """
@@ -47,6 +47,9 @@ def open_database(
     connection = duckdb.connect(":memory:")
     for name, value in settings.items():
         connection.execute(f"SET {name} = '{value.replace(chr(39), chr(39) * 2)}'")
+    connection.execute(
+        "SET GLOBAL TimeZone = 'UTC'"
+    )  # else it is the process's own; without GLOBAL, this cursor's only
     # In this order: the folder for temporary files cannot be set after the files are closed, and nothing after the lock.
     sized_functions.limit(connection)
     connection.execute("SET enable_external_access = false")

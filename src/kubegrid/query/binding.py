@@ -99,6 +99,7 @@ class Binding:
         opened = partial(open_database, MEMORY_BYTES, spill_folder, spill_bytes_max)
         self._seen = EmptyTables(_seen, partial(opened, lossless=False))
         self._hidden = EmptyTables(_hidden, opened)
+        self._bare = EmptyTables(_seen, opened)
         self._arrow_types: dict[str, Any] = {}
 
     def columns(
@@ -118,11 +119,32 @@ class Binding:
     def check_reads_none(self, text: str, catalog: Catalog, running: Running | None = None) -> None:
         """That a statement which is run here reads no table of the grid after all, in words that the planner does not
         know: here they have no rows, and the answer would be wrong. Raises NotSupported."""
-        with self._turn(self._seen, running) as cursor:
-            read = {name.lower() for name in cursor.get_table_names(text)}
+        read = self._read(text, running)
+        if read is None:
+            self._check_binds_alone(text, running)
         for table in catalog.tables:
-            if table.name.lower() in read:
+            if table.name.lower() in (read or ()):
                 raise NotSupported(f"table {table.name} cannot be read in this way", remedy="Write a SELECT … FROM it.")
+
+    def _read(self, text: str, running: Running | None) -> set[str] | None:
+        """The tables that a statement reads; None: DuckDB cannot tell, as of an ASOF join or of quantiles in a list."""
+        with self._turn(self._seen, running) as cursor:
+            try:
+                return {name.lower() for name in cursor.get_table_names(text)}
+            except Exception:
+                if running is not None:
+                    running.check()
+                return None
+
+    def _check_binds_alone(self, text: str, running: Running | None) -> None:
+        """In a database that never has a table."""
+        with self._turn(self._bare, running) as cursor:
+            try:
+                cursor.sql(text)
+            except Exception as error:
+                if running is not None:
+                    running.check()
+                raise sql_error(error) from error
 
     def hidden_columns(
         self, sql: str, catalog: Catalog, tables: Iterable[str], running: Running | None = None
@@ -158,6 +180,7 @@ class Binding:
         with self._lock, contextlib.suppress(Exception):  # busy with a result that nobody reads: it closes with that
             self._seen.close()
             self._hidden.close()
+            self._bare.close()
 
     @contextlib.contextmanager
     def _locked(self, running: Running | None) -> Iterator[None]:
@@ -215,6 +238,8 @@ class Binding:
         try:
             nulls = ", ".join(f"NULL::{kind} AS c{place}" for place, kind in enumerate(kinds))
             schema = cursor.sql(f"SELECT {nulls} LIMIT 0").to_arrow_table().schema
+        except Exception as error:
+            raise NotSupported(f"an answer cannot have a column of one of these types: {', '.join(kinds)}") from error
         finally:
             cursor.close()
         self._arrow_types |= dict(zip(kinds, schema.types, strict=True))

@@ -9,11 +9,14 @@ two others become plain properties. None of the words is reserved: a column may 
 Next: `ddl`, which makes definitions of what is read here.
 """
 
+import re
 from itertools import pairwise
 from typing import Any, ClassVar
 
 from sqlglot import TokenType, exp
 from sqlglot.dialects.duckdb import DuckDB
+
+from kubegrid.sql import as_written
 
 BROADCAST = "BROADCAST"
 TTL = "TTL"
@@ -22,6 +25,10 @@ INDEX_KINDS = {"HASH": "hash", "ORDERED": "ordered", "BTREE": "ordered"}
 _TYPES_WITH_SIZES = frozenset(("DECIMAL", "NUMERIC", "DEC", "VARCHAR", "CHAR", "BPCHAR", "TEXT", "STRING", "ENUM"))
 """`index DECIMAL(18,2)` declares a column of the name index."""
 
+_HAS_UNITS = re.compile("[A-Za-z]")
+_ONE_UNIT = re.compile(r"\s*-?[0-9]+(\.[0-9]+)?\s*[A-Za-z]+\s*")
+PARAMETER_STARTS = tuple(f"${digit}" for digit in "0123456789")
+"""Words of their own, or `$1,$2` would be the start of a text in dollars."""
 _BINDING = ("on", "using", "method", "side", "kind")
 """Of a join: one that has any of them goes before commas."""
 
@@ -66,10 +73,36 @@ def _broadcast(parser: Any) -> exp.Property:
     return parser.expression(exp.Property(this=exp.var(BROADCAST), value=value or exp.true()))  # type: ignore[no-any-return]
 
 
+def _plus(parser: Any) -> Any:
+    """sqlglot drops the sign, but `GROUP BY +1` is by a number and `GROUP BY 1` by the first column."""
+    operand = parser._parse_unary()
+    positive = operand.this if isinstance(operand, exp.Neg) else operand
+    is_number = isinstance(positive, exp.Literal) and not positive.is_string
+    return exp.Anonymous(this="add", expressions=[operand]) if is_number else operand
+
+
 class GridSql(DuckDB):
     """What users write. The SQL that partitions and the final statement run is DuckDB's own."""
 
+    def to_json_path(self, path: Any) -> Any:
+        """As it was written: sqlglot knows some of DuckDB's paths only, not `$..name`."""
+        return path
+
+    class Tokenizer(DuckDB.Tokenizer):
+        KEYWORDS: ClassVar[dict[str, Any]] = {
+            **DuckDB.Tokenizer.KEYWORDS,
+            **dict.fromkeys(PARAMETER_STARTS, TokenType.PARAMETER),
+        }
+
     class Parser(DuckDB.Parser):  # type: ignore[misc, valid-type]
+        FUNCTIONS: ClassVar[dict[str, Any]] = as_written.FUNCTIONS
+        TYPE_LITERAL_PARSERS: ClassVar[dict[Any, Any]] = {}
+        """JSON '…' is a text as it stands, which json('…') is not."""
+        UNARY_PARSERS: ClassVar[dict[Any, Any]] = {**DuckDB.Parser.UNARY_PARSERS, TokenType.PLUS: _plus}
+        LAMBDAS: ClassVar[dict[Any, Any]] = {
+            kind: read for kind, read in DuckDB.Parser.LAMBDAS.items() if kind is not TokenType.ARROW
+        }
+        """In DuckDB 2 `->` takes a part of a JSON and nothing else."""
         PROPERTY_PARSERS: ClassVar[dict[str, Any]] = {
             **DuckDB.Parser.PROPERTY_PARSERS,
             BROADCAST: _broadcast,
@@ -77,6 +110,24 @@ class GridSql(DuckDB):
         }
         CONSTRAINT_PARSERS: ClassVar[dict[str, Any]] = {**DuckDB.Parser.CONSTRAINT_PARSERS, "INDEX": _index}
         SCHEMA_UNNAMED_CONSTRAINTS: ClassVar[set[str]] = {*DuckDB.Parser.SCHEMA_UNNAMED_CONSTRAINTS, "INDEX"}
+
+        def _parse_interval_span(self, this: Any, parse_function_unit: bool = True) -> Any:
+            """Of '3 days 04:05:06' and '3 days ago' sqlglot would keep '3' DAYS."""
+            if (
+                this is not None
+                and this.is_string
+                and _HAS_UNITS.search(this.name)
+                and not _ONE_UNIT.fullmatch(this.name)
+            ):
+                return self.expression(exp.Interval(this=this))
+            return super()._parse_interval_span(this, parse_function_unit)
+
+        def _parse_types(self, *args: Any, **options: Any) -> Any:
+            """DuckDB has no types in angle brackets: what stands before `<` is a column, be it called range or list."""
+            named = self._curr is not None and self._curr.token_type in self.NESTED_TYPE_TOKENS
+            if named and self._next is not None and self._next.token_type is TokenType.LT:
+                return None
+            return super()._parse_types(*args, **options)
 
         def _parse_table(self, *args: Any, joins: bool = False, **options: Any) -> Any:
             """With the joins behind VALUES and unnest() in UPDATE … FROM and DELETE … USING, which sqlglot leaves there."""
@@ -104,3 +155,12 @@ def keep_commas(select: exp.Select) -> None:
             alias = unnest.args.get("alias")
             unnest.set("alias", None)
             join.set("this", exp.Lateral(this=unnest, alias=alias))
+
+
+def keep_nulls(tree: Any) -> None:
+    """Of `last(x IGNORE NULLS) OVER …` sqlglot would write `LAST(x) OVER …`; of last_value(), which is the same, it keeps all."""
+    for ignoring in tree.find_all(exp.IgnoreNulls, exp.RespectNulls):
+        function: Any = ignoring.this
+        if isinstance(function, exp.First | exp.Last):
+            whole = exp.FirstValue if isinstance(function, exp.First) else exp.LastValue
+            ignoring.set("this", whole(this=function.this))

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from sqlglot import exp
+from sqlglot import ErrorLevel, exp
+from sqlglot.errors import UnsupportedError
 
 from kubegrid.base.tables import Catalog, TableDefinition
+from kubegrid.sql.errors import NotSupported
 from kubegrid.sql.plans import Fragment, Threshold
 from kubegrid.sql.routing import Reach, looked_up
 from kubegrid.sql.sources import Known, table_of
@@ -43,4 +45,8 @@ class Fragments:
 
 
 def sql_of(statement: Any) -> str:
-    return str(statement.sql("duckdb", comments=False))
+    """Raises NotSupported for what sqlglot could write in part only; the answer would be another one."""
+    try:
+        return str(statement.sql("duckdb", comments=False, unsupported_level=ErrorLevel.RAISE))
+    except UnsupportedError as error:
+        raise NotSupported(f"it cannot be run over the partitions of a grid: {error}") from None

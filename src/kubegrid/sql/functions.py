@@ -10,7 +10,7 @@ from typing import Any
 from sqlglot import exp
 
 _AGGREGATES = """
-    arbitrary arg_max_null arg_max_nulls_last arg_min_null arg_min_nulls_last bitstring_agg combine_aggr count_star
+    approx_top_k arbitrary arg_max_null arg_max_nulls_last arg_min_null arg_min_nulls_last bitstring_agg combine_aggr count_star
     decimal_average entropy favg fsum geomean geometric_mean histogram histogram_exact json_group_array
     json_group_object json_group_structure kahan_sum kurtosis_pop lttb mad mean product reservoir_quantile sem
     sum_no_overflow sumkahan variant_group_array variant_group_object wavg weighted_avg
@@ -19,22 +19,24 @@ AGGREGATES = frozenset(_AGGREGATES.split())
 """Aggregates that sqlglot does not know as such. DuckDB's macros that are made of aggregates are among them."""
 
 _ROW_FUNCTIONS = """
-    add bar base64 bin bit_count bit_position century damerau_levenshtein date_part date_sub datepart datesub
-    days_in_month decade divide epoch_ns epoch_us era even fdiv fmod format_bytes formatreadabledecimalsize
-    formatreadablesize from_binary from_hex gamma gcd greatest_common_divisor hamming hash isfinite isoyear jaccard
-    jaro_similarity json_array_length json_contains json_exists json_quote json_structure json_valid json_value julian
-    lcm least_common_multiple left_grapheme length_grapheme lgamma list_aggr list_aggregate list_cat list_element
-    list_extract list_has_all list_indexof list_intersect list_pack list_position list_slice list_unique
-    make_timestamp_ms make_timestamptz md5_number microsecond millennium millisecond mismatches multiply nanosecond
-    nextafter nfc_normalize octet_length ord parse_dirname parse_dirpath parse_filename parse_path prefix printf
-    regexp_escape regexp_split_to_array right_grapheme round_even roundbankers row row_to_json set_bit signbit
-    strip_accents strlen struct_concat struct_keys struct_values substring_grapheme subtract suffix timezone
-    timezone_hour timezone_minute to_base to_centuries to_decades to_hours to_json to_microseconds to_millennia
-    to_milliseconds to_minutes to_months to_quarters to_seconds to_weeks to_years try_strptime unbin url_decode
-    url_encode weekday yearweek
+    add bar base64 bin bit_count bit_position century damerau_levenshtein date_diff date_part date_sub date_trunc
+    datediff datepart datesub datetrunc days_in_month decade decode divide epoch_ns epoch_us era even fdiv fmod
+    format_bytes formatreadabledecimalsize formatreadablesize from_binary from_hex gamma gcd greatest_common_divisor
+    hamming hash isfinite isoyear jaccard jaro_similarity jaro_winkler_similarity json_array_length json_contains
+    json_exists json_quote json_structure json_valid json_value julian lcm least_common_multiple left_grapheme
+    length_grapheme lgamma list_aggr list_aggregate list_cat list_element list_extract list_has_all list_indexof
+    list_intersect list_pack list_position list_slice list_unique make_timestamp_ms make_timestamptz md5_number
+    microsecond millennium millisecond mismatches multiply nanosecond nextafter nfc_normalize octet_length ord
+    parse_dirname parse_dirpath parse_filename parse_path prefix printf regexp_escape regexp_extract
+    regexp_extract_all regexp_replace regexp_split_to_array right_grapheme round_even roundbankers row row_to_json
+    set_bit signbit strip_accents strlen struct_concat struct_keys struct_values substring_grapheme subtract suffix
+    timezone timezone_hour timezone_minute to_base to_centuries to_decades to_hours to_json to_microseconds
+    to_millennia to_milliseconds to_minutes to_months to_quarters to_seconds to_weeks to_years try_strptime unbin
+    url_decode url_encode weekday yearweek
 """
 ROW_FUNCTIONS = frozenset(_ROW_FUNCTIONS.split())
-"""Functions of one row that sqlglot does not know and that are as good in a partition as anywhere."""
+"""Functions of one row that sqlglot does not know, or not whole (`as_written`), and that are as good in a partition as
+anywhere."""
 
 TABLE_FUNCTIONS = frozenset(("range", "generate_series", "unnest", "json_each", "json_tree", "repeat", "repeat_row"))
 """Those in FROM that make rows of their arguments; all others are refused: they read files, settings, other SQL."""

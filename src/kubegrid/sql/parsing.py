@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlglot
 from sqlglot import Token, TokenType
-from sqlglot.dialects.dialect import Dialect
 
+from kubegrid.sql.ddl_dialect import DIALECT
 from kubegrid.sql.errors import PredicateError
 
 PREDICATE_CHARS_MAX = 16_384
@@ -22,7 +22,6 @@ DEPTH_MAX = 24
 
 HAS = "a predicate has comparisons, IN, BETWEEN, LIKE, IS NULL, AND, OR and NOT over columns and literals"
 
-_DUCKDB = Dialect.get_or_raise("duckdb")
 _PREFIXES = (TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.TILDE)
 _OPEN = (TokenType.L_PAREN,)
 _BEFORE_PARENTHESIS = {
@@ -60,9 +59,9 @@ def parsed(text: str) -> Any:
     except UnicodeEncodeError as error:
         raise PredicateError("it is not valid UTF-8", text, error.start) from None
     try:
-        tokens = _DUCKDB.tokenize(text)
+        tokens = DIALECT.tokenize(text)
         _check_tokens(tokens, text)
-        trees = _DUCKDB.parser().parse(tokens, text)
+        trees = DIALECT.parser().parse(tokens, text)
     except sqlglot.errors.ParseError as error:
         raise _not_sql(error, text) from None
     except sqlglot.errors.TokenError:

@@ -7,9 +7,9 @@ from typing import Any
 
 import sqlglot
 from sqlglot import Token, TokenType
-from sqlglot.dialects.dialect import Dialect
 
 from kubegrid.base.table_errors import shown
+from kubegrid.sql.ddl_dialect import DIALECT, PARAMETER_STARTS
 from kubegrid.sql.errors import NotSupported, SqlError, SyntaxProblem, TooMuch, UnknownName
 
 STATEMENT_BYTES_MAX = 2**20
@@ -26,8 +26,7 @@ _PREFIXES = (TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.TILDE)
 _MARKS = (TokenType.PLACEHOLDER, TokenType.QDCOLON)
 """`?`, and `?::`, which sqlglot takes for an operator of another database."""
 
-DUCKDB = Dialect.get_or_raise("duckdb")
-_TYPES = DUCKDB.parser_class.TYPE_TOKENS
+_TYPES = DIALECT.parser_class.TYPE_TOKENS
 
 
 def tokens_of(text: str, bytes_max: int = STATEMENT_BYTES_MAX, depth_max: int = DEPTH_MAX) -> list[Token]:
@@ -42,12 +41,13 @@ def tokens_of(text: str, bytes_max: int = STATEMENT_BYTES_MAX, depth_max: int = 
     except UnicodeEncodeError as error:
         raise problem(SyntaxProblem, "it is not valid UTF-8", text, error.start) from None
     try:
-        tokens = list(DUCKDB.tokenize(text))
+        tokens = list(DIALECT.tokenize(text))
         if tokens and tokens[0].text.upper() == "EXPLAIN":  # sqlglot makes one token of all that follows it
-            tokens[1:] = DUCKDB.tokenize(" " * (tokens[0].end + 1) + text[tokens[0].end + 1 :])
+            tokens[1:] = DIALECT.tokenize(" " * (tokens[0].end + 1) + text[tokens[0].end + 1 :])
     except sqlglot.errors.TokenError:
         place = max(text.rfind("'"), text.rfind('"'), text.rfind("/*"), text.rfind("$$"), 0)
         raise problem(SyntaxProblem, "a text, name or comment that does not end", text, place) from None
+    tokens = _with_numbers(tokens)
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         tokens.pop()
     if not tokens:
@@ -58,8 +58,12 @@ def tokens_of(text: str, bytes_max: int = STATEMENT_BYTES_MAX, depth_max: int = 
             remedy="Many rows are written faster with kubegrid load, or with write() of the client.",
         )
     depth = run = 0
+    before: TokenType | None = None
     for token in tokens:
         kind = token.token_type
+        if kind is TokenType.VAR and before is TokenType.R_PAREN and token.text.upper() == "EXPORT_STATE":
+            raise problem(NotSupported, "EXPORT_STATE is not supported: an answer has no states", text, token.start)
+        before = kind
         if kind in OPEN:
             depth += 1
         elif kind in CLOSE:
@@ -100,6 +104,29 @@ def not_sql(error: sqlglot.errors.ParseError, text: str) -> SqlError:
     else:
         reason = f"{shown(highlight)} does not belong here" if highlight else "this is not valid SQL"
     return problem(SyntaxProblem, reason, text, place)
+
+
+def _with_numbers(tokens: list[Token]) -> list[Token]:
+    """`$12` as `$` and a number, of which the tokenizer makes `$1` and `2`."""
+    if not any(token.text in PARAMETER_STARTS for token in tokens):
+        return tokens
+    made: list[Token] = []
+    for token in tokens:
+        if token.token_type is TokenType.PARAMETER and token.text in PARAMETER_STARTS:
+            made.append(Token(TokenType.PARAMETER, "$", token.line, token.col, token.start, token.start))
+            made.append(Token(TokenType.NUMBER, token.text[1], token.line, token.col, token.end, token.end))
+        elif _goes_on(made, token):
+            number = made[-1]
+            made[-1] = Token(TokenType.NUMBER, number.text + token.text, token.line, token.col, number.start, token.end)
+        else:
+            made.append(token)
+    return made
+
+
+def _goes_on(made: list[Token], token: Token) -> bool:
+    """Whether the token is the rest of a parameter's number."""
+    parameter = len(made) > 1 and made[-2].token_type is TokenType.PARAMETER
+    return parameter and token.text.isdecimal() and made[-1].end + 1 == token.start
 
 
 def _numbered(tokens: list[Token], text: str) -> list[Token]:

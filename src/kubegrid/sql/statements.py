@@ -14,7 +14,7 @@ from sqlglot import Token, TokenType, exp
 
 from kubegrid.base.nearest import nearest
 from kubegrid.base.table_errors import shown
-from kubegrid.sql.ddl_dialect import DIALECT, keep_commas
+from kubegrid.sql.ddl_dialect import DIALECT, keep_commas, keep_nulls
 from kubegrid.sql.errors import NotSupported, SqlError, SyntaxProblem, TooMuch
 from kubegrid.sql.statement_tokens import (
     CLOSE,
@@ -55,6 +55,8 @@ _REMEDIES = {
     "PIVOT": "count(*) FILTER (WHERE …) for each column does what PIVOT does.",
 }
 _QUERY_STARTS = ("SELECT", "WITH", "FROM", "VALUES", "(")
+_WRITING = (exp.DML, exp.DDL, exp.Command)
+"""What DuckDB takes in WITH, too, and a query would leave undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +164,14 @@ def _tree(tokens: list[Token], text: str) -> Any:
         raise SyntaxProblem(f"the statement is not understood ({type(error).__name__})") from error
     if len(trees) != 1 or trees[0] is None:
         raise problem(SyntaxProblem, "there is no statement here", text, tokens[0].start)
+    for writing in trees[0].find_all(*_WRITING):
+        if writing is not trees[0]:
+            raise NotSupported(
+                f"{writing.key.upper()} cannot stand inside of a statement", remedy="Run it as a statement of its own."
+            )
     for select in trees[0].find_all(exp.Select):
         keep_commas(select)
+    keep_nulls(trees[0])
     if isinstance(trees[0], exp.Values):
         return exp.select("*").from_(exp.Subquery(this=trees[0]))
     return trees[0]

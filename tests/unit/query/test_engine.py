@@ -1,7 +1,9 @@
 """Statements through the engine: what they answer, how they are bound, kept, refused, ended."""
 
 import threading
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,37 @@ def test_a_join_with_a_broadcast_table_runs_in_the_partitions(grid: InProcess, e
 def test_a_statement_without_tables_asks_no_partition(grid: InProcess, engine: Engine, text: str) -> None:
     assert repr(engine.execute(text).table().to_pylist()) == repr(grid.expected(text).to_pylist())
     assert grid.asked == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT quantile_disc(i, [0.1, 0.9]) FROM range(11) AS t(i)", [([1, 9],)]),
+        ("SELECT count(*) FROM repeat(1, 5 * 2) AS t(i)", [(10,)]),
+        ("SELECT x, y FROM (VALUES (5)) AS a(x) ASOF JOIN (VALUES (3), (4)) AS b(y) ON x >= y", [(5, 4)]),
+    ],
+)
+def test_a_statement_of_which_duckdb_cannot_tell_the_tables_is_answered_if_it_needs_none(
+    engine: Engine, text: str, expected: Any
+) -> None:
+    assert rows(engine, text) == expected
+
+
+def test_times_in_zones_are_in_utc_wherever_the_machine_stands(
+    grid: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        engine = engine_over(grid)
+        text = "SELECT TIMESTAMPTZ '2026-07-01 02:00:00+00'::VARCHAR, TIMESTAMPTZ '2026-07-01 00:00:00' AS midnight"
+        table = engine.execute(text).table()
+        engine.close()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert table.schema.field("midnight").type.tz == "UTC"
+    assert tuple(table.to_pylist()[0].values()) == ("2026-07-01 02:00:00+00", datetime(2026, 7, 1, tzinfo=UTC))
 
 
 def test_information_schema_has_the_catalogs_tables_and_nothing_hidden(engine: Engine) -> None:

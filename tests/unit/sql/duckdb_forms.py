@@ -74,7 +74,17 @@ DATE '2020-01-01'::TIMESTAMP ; dt >= TIMESTAMP '2020-01-01 10:00:00'::DATE ;
 TIMESTAMP WITH TIME ZONE '2020-01-01 10:00:00+05'::TIMESTAMP ; TIMESTAMP WITHOUT TIME ZONE '2020-01-01 10:00:00+05'::DATE ;
 TIMESTAMP WITH TIME ZONE '2020-01-01 10:00:00+05'::DATE::VARCHAR || s ; TIME WITHOUT TIME ZONE '10:00:00'::VARCHAR ;
 DECIMAL(4,2) '1.234'::VARCHAR ; INTEGER[] '[1,2]'::VARCHAR ; STRUCT(a INTEGER[]) '{a:[1]}'::VARCHAR ;
-(TIME WITH TIME ZONE '10:00:00+05'::VARCHAR) || CASE '1'::INT WHEN 1 THEN '2'::INT END
+(TIME WITH TIME ZONE '10:00:00+05'::VARCHAR) || CASE '1'::INT WHEN 1 THEN '2'::INT END ;
+INTERVAL '3 days 04:05:06' ; INTERVAL '14 months ago' ; ts + INTERVAL '@ 2 days ago' ; INTERVAL '-2.5 days' ; INTERVAL '3' DAY ;
+date_trunc(CASE WHEN b THEN 'month' ELSE 'year' END,dt) ; datediff(if(b,'day','year'),dt,DATE '2024-03-01') ;
+regexp_replace(s,'.','x','l') ; regexp_replace(s,'L','x','gi') ; regexp_replace(s,'L','x',if(true,'i','g')) ;
+regexp_extract(s,'(zzz)',1,'k') ; regexp_extract_all(s,'(L)',1,'i') ; jaro_winkler_similarity(s,'HELLO',0.1) ;
+jaro_winkler_similarity(s,'HELLO') ; decode(bl,'replace') ; reduce([1,2],lambda x, y: x+y,3) ;
+list_reduce([1,2],lambda x, y: x+y,3) ; JSON '{ "a" : 1 }'::VARCHAR ; json_array_length(js->'a') ; json_type(js->'a'->'b') ;
+to_json(js->'a') ; lower(js->>'c') ; js->'$..b' ;
+json_extract(js,'$..*') ; json_extract(js,'/a/b') ; json_extract_string(js,['c','$.a']) ;
+(js->'a'->>'b') = '[1,2]' ; js->-1 ;
+json_array_length('[1, 2]'->'$') ; + 8 ; + i ; 1 - + 2
 """
 _AGGREGATES = r"""
 sum(i) ; avg(dc) ; avg(d) ; min(s) ; max(ts) ; count(*) ; count(i) ; count(DISTINCT b) ;
@@ -91,6 +101,7 @@ product(i) ; fsum(d) ; favg(d) ; kahan_sum(d) ; mad(d) ; geomean(abs(i)) ; weigh
 countif(b) ; sum(i) FILTER (WHERE b) ; sum(DISTINCT i) ; avg(DISTINCT i) ; max(s COLLATE NOCASE) ; sum(dc) ;
 sum(b) ; avg(dt)::VARCHAR ; avg(ts) ; min({'a':i}) ; list(i ORDER BY i)[1] ; bitstring_agg(abs(i)::INT,0,20) ;
 arbitrary(1) ; sum(i)/count(*) ; count() ; arg_max_null(s,i) ; bit_count(bit_or(i)) ;
+approx_top_k(b,2)[1] IS NULL ; count(js->'a') ; max(js->>'c') ; count(js->'a'->'b') FILTER (WHERE b) ;
 sum(CASE WHEN b THEN 1 ELSE 0 END) ; group_concat(DISTINCT s ORDER BY s)
 """
 _WINDOWS = r"""
@@ -107,7 +118,10 @@ sum(i) OVER (ORDER BY i ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW EXCLUDE
 count(DISTINCT b) OVER () ; sum(i) FILTER (WHERE b) OVER (PARTITION BY b) ; list(i ORDER BY i) OVER (ORDER BY i) ;
 count(*) OVER (ORDER BY dt RANGE BETWEEN INTERVAL 1 YEAR PRECEDING AND CURRENT ROW) ; avg(i) OVER w ;
 row_number() OVER () ; sum(sum(i)) OVER () ; median(i) OVER (PARTITION BY b) ; rank(ORDER BY i) OVER (ORDER BY b) ;
-string_agg(s,',') OVER (ORDER BY i)
+string_agg(s,',') OVER (ORDER BY i) ;
+last(i IGNORE NULLS) OVER (ORDER BY j NULLS FIRST ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) ;
+last(i IGNORE NULLS) OVER (ORDER BY j DESC) ; last(i) OVER (ORDER BY j DESC) ; last(i RESPECT NULLS) OVER (ORDER BY j DESC) ;
+first(i IGNORE NULLS) OVER (ORDER BY j NULLS FIRST)
 """
 _QUERIES = r"""
 SELECT i FROM t ORDER BY i LIMIT 2 ; SELECT * FROM t ORDER BY ALL ; SELECT i FROM t ORDER BY i DESC NULLS FIRST ;
@@ -151,7 +165,11 @@ RIGHT JOIN (VALUES (6), (8)) w(x) ON x = v ORDER BY ALL ;
 SELECT * FROM (SELECT 1 AS id), unnest([1, 2]) u(id) NATURAL JOIN (SELECT 2 AS id) w, unnest([3]) x ORDER BY ALL ;
 SELECT i FROM t CROSS JOIN range(2) r(x) ORDER BY ALL ;
 SELECT * FROM json_each('[1,2]') ORDER BY 1 ; SELECT j FROM t a LEFT JOIN (SELECT 5 AS j) b USING (j) ORDER BY 1 ;
-SELECT * RENAME (i AS ii) FROM t ORDER BY ALL
+SELECT * RENAME (i AS ii) FROM t ORDER BY ALL ; SELECT range FROM range(9) WHERE range < 3 ORDER BY 1 ;
+SELECT date_trunc(unit, dt), date_diff(unit, dt, DATE '2024-03-01') FROM (SELECT dt, if(b, 'month', 'year') AS unit FROM t)
+ORDER BY ALL ; SELECT b, count(*) FROM t GROUP BY b, + 2, + -9 ORDER BY ALL ;
+SELECT b, count(*) FROM t GROUP BY + 1, b ORDER BY ALL ;
+SELECT list < 2, "array" < 3 FROM (SELECT i AS list, i AS "array" FROM t) ORDER BY ALL
 """
 
 

@@ -39,6 +39,15 @@ def test_a_moment_keeps_its_instant() -> None:
     assert duckdb.connect().execute(text).fetchone() == (int(value.astimezone(UTC).timestamp()) * 1_000_000,)
 
 
+@pytest.mark.parametrize("text", ["SELECT ($1,$2,$12)", "SELECT ($1, $2, $12)", "SELECT ($1+$2-2,$2,$12::BIGINT)"])
+def test_numbered_parameters_need_no_blanks_between_them(text: str) -> None:
+    assert answer(text, *range(1, 13)) == ((1, 2, 12),)
+
+
+def test_a_text_in_dollars_has_no_parameters() -> None:
+    assert answer("SELECT $$ $1,$2 $$, $x$a$1,$2$x$, '$1,$2' AS \"$3\"") == (" $1,$2 ", "a$1,$2", "$1,$2")
+
+
 def test_question_marks_take_values_in_the_order_of_the_text() -> None:
     text = "WITH c AS (SELECT ? AS a) SELECT a, ?, CASE WHEN ? THEN ? END FROM c WHERE ? ORDER BY 1 LIMIT ?"
     assert answer(text, 1, 2, True, 4, True, 6) == (1, 2, 4)

@@ -96,6 +96,28 @@ def test_what_nobody_may_do_here_is_refused_by_its_first_word(text: str) -> None
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "WITH w AS (INSERT INTO t VALUES (1) RETURNING a) SELECT a FROM w",
+        "WITH w AS (DELETE FROM t RETURNING a) SELECT count(*) FROM u",
+        "WITH w AS (UPDATE t SET a = 1 RETURNING a) INSERT INTO u SELECT a FROM w",
+        "CREATE TABLE u AS WITH w AS (DELETE FROM t RETURNING a) SELECT a FROM w",
+        "SELECT a FROM (SELECT 1) WHERE EXISTS (WITH w AS (DELETE FROM t RETURNING a) SELECT a FROM w)",
+    ],
+)
+def test_a_statement_that_writes_is_never_a_part_of_another_one(text: str) -> None:
+    with pytest.raises(NotSupported, match=r"(INSERT|DELETE|UPDATE) cannot stand inside of a statement"):
+        parse(text)
+
+
+def test_states_of_aggregates_are_refused_and_not_taken_for_names() -> None:
+    for text in ("SELECT sum(a) EXPORT_STATE FROM t", "SELECT g, finalize(sum(a) export_state) FROM t GROUP BY g"):
+        with pytest.raises(NotSupported, match="EXPORT_STATE"):
+            parse(text)
+    assert parse("SELECT sum(a) AS export_state FROM t").kind == statements.QUERY
+
+
+@pytest.mark.parametrize(
     "source",
     [
         *("read_csv('/etc/passwd')", "read_parquet('x')", "glob('*')", "read_text('x')", "read_blob('x')"),
@@ -111,6 +133,11 @@ def test_functions_that_read_files_are_refused_wherever_they_stand(source: str, 
 def test_a_file_in_the_place_of_a_table_is_a_table_that_is_not_there() -> None:
     with pytest.raises(UnknownName, match=r"x\.csv"):
         planned("SELECT * FROM 'x.csv'")
+
+
+def test_what_could_only_be_written_in_part_is_refused() -> None:
+    with pytest.raises(NotSupported, match="cannot be run over the partitions"):
+        planned("SELECT max(id IGNORE NULLS) FROM orders")
 
 
 def test_an_unknown_table_names_the_nearest() -> None:
