@@ -47,9 +47,8 @@ def open_database(
     connection = duckdb.connect(":memory:")
     for name, value in settings.items():
         connection.execute(f"SET {name} = '{value.replace(chr(39), chr(39) * 2)}'")
-    connection.execute(
-        "SET GLOBAL TimeZone = 'UTC'"
-    )  # else it is the process's own; without GLOBAL, this cursor's only
+    # Else it is the process's own; without GLOBAL it would be set for this cursor only.
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
     # In this order: the folder for temporary files cannot be set after the files are closed, and nothing after the lock.
     sized_functions.limit(connection)
     connection.execute("SET enable_external_access = false")
