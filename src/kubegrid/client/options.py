@@ -39,7 +39,7 @@ class ClientOptions:
     """The longest wait between two retries: what a failover's end may be noticed late by."""
     connections: int = 32
     """Sync: connections to one member; a thread that needs one more waits for another's. Async: takes that wait at a time."""
-    busy_wait: float = 0.0005
+    busy_wait: float = 0.001
     """Sync: for so long a thread looks for the reply to a short command before it sleeps until it comes, where that is of use
     (`spinning`): with two processors or more, while no other thread of the client waits, as long as replies come in that
     time. A read takes half as long then; it takes processor time that the thread would have slept. 0: never."""

@@ -36,6 +36,9 @@ WAITING_MAX = 256
 """Batches that wait for the loop; whoever has more waits for room before it prepares them."""
 
 BEHIND = resp.error("TRYAGAIN a batch before this one was refused")
+CLEARING = resp.error(
+    "TRYAGAIN this member is full, and is still deleting records of a table that was dropped or emptied"
+)
 log = logging.getLogger("kubegrid.node.ingest")
 
 
@@ -174,7 +177,9 @@ class IngestTurns:
         keyspace = self._node.keyspace
         if not self._turn.member.writable:
             return resp.ERR_NOREPLICAS
-        return resp.ERR_OOM if keyspace.used_bytes >= keyspace.limit_bytes else None
+        if keyspace.used_bytes < keyspace.limit_bytes:
+            return None
+        return CLEARING if keyspace.tables.strays else resp.ERR_OOM
 
     def _write(self, batch: Batch, prepared: Prepared) -> bytes:
         """Raises TooLarge, SchemaChanged; then nothing was written."""

@@ -357,6 +357,30 @@ def test_a_full_member_refuses(member: Member) -> None:
     stream.end()
 
 
+def test_a_full_member_that_still_deletes_a_dropped_table_asks_to_be_asked_again(member: Member) -> None:
+    stream = member.stream()
+    stream.put(rows(IDS[:FEW], 1.0), seq=1)
+    assert stream.answer()[1].startswith(b"*3")
+    stream.end()
+    member.change(lambda catalog: catalog.drop("trades"))
+    member.change(lambda catalog: catalog.create(parse_definition(None, msgspec.json.encode(TRADES))))
+    member.in_loop(lambda: member.keyspace.set_limit(0, None))
+    stream = Stream(member, "trades", "replace", "1")
+    stream.put(rows(IDS[:1], 2.0), seq=2, acked=1)
+    assert stream.answer()[1].startswith(b"-TRYAGAIN this member is full")
+    stream.end()
+
+    def sweep() -> None:
+        while member.keyspace.sweep_slice():
+            pass
+
+    member.in_loop(lambda: member.turn.work(sweep))
+    stream = Stream(member, "trades", "replace", "1")
+    stream.put(rows(IDS[:1], 2.0), seq=2, acked=1)
+    assert stream.answer()[1].startswith(b"-OOM")
+    stream.end()
+
+
 def test_batches_wait_while_requests_are_held(member: Member) -> None:
     member.set(open=Gate.HOLD)
     stream = member.stream()
