@@ -29,6 +29,8 @@ _HAS_UNITS = re.compile("[A-Za-z]")
 _ONE_UNIT = re.compile(r"\s*-?[0-9]+(\.[0-9]+)?\s*[A-Za-z]+\s*")
 PARAMETER_STARTS = tuple(f"${digit}" for digit in "0123456789")
 """Words of their own, or `$1,$2` would be the start of a text in dollars."""
+PARAMETER_START = TokenType.SESSION_PARAMETER
+"""Their kind. Behind one of TokenType.PARAMETER the tokenizer takes every word for a name, as AND in `$1 AND`."""
 _BINDING = ("on", "using", "method", "side", "kind")
 """Of a join: one that has any of them goes before commas."""
 
@@ -91,7 +93,7 @@ class GridSql(DuckDB):
     class Tokenizer(DuckDB.Tokenizer):
         KEYWORDS: ClassVar[dict[str, Any]] = {
             **DuckDB.Tokenizer.KEYWORDS,
-            **dict.fromkeys(PARAMETER_STARTS, TokenType.PARAMETER),
+            **dict.fromkeys(PARAMETER_STARTS, PARAMETER_START),
         }
 
     class Parser(DuckDB.Parser):  # type: ignore[misc, valid-type]

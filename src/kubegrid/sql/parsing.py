@@ -12,6 +12,7 @@ from sqlglot import Token, TokenType
 
 from kubegrid.sql.ddl_dialect import DIALECT
 from kubegrid.sql.errors import PredicateError
+from kubegrid.sql.statement_tokens import with_numbers
 
 PREDICATE_CHARS_MAX = 16_384
 TOKENS_MAX = 500
@@ -59,7 +60,7 @@ def parsed(text: str) -> Any:
     except UnicodeEncodeError as error:
         raise PredicateError("it is not valid UTF-8", text, error.start) from None
     try:
-        tokens = DIALECT.tokenize(text)
+        tokens = with_numbers(DIALECT.tokenize(text))
         _check_tokens(tokens, text)
         trees = DIALECT.parser().parse(tokens, text)
     except sqlglot.errors.ParseError as error:

@@ -9,7 +9,7 @@ import sqlglot
 from sqlglot import Token, TokenType
 
 from kubegrid.base.table_errors import shown
-from kubegrid.sql.ddl_dialect import DIALECT, PARAMETER_STARTS
+from kubegrid.sql.ddl_dialect import DIALECT, PARAMETER_START
 from kubegrid.sql.errors import NotSupported, SqlError, SyntaxProblem, TooMuch, UnknownName
 
 STATEMENT_BYTES_MAX = 2**20
@@ -47,7 +47,7 @@ def tokens_of(text: str, bytes_max: int = STATEMENT_BYTES_MAX, depth_max: int = 
     except sqlglot.errors.TokenError:
         place = max(text.rfind("'"), text.rfind('"'), text.rfind("/*"), text.rfind("$$"), 0)
         raise problem(SyntaxProblem, "a text, name or comment that does not end", text, place) from None
-    tokens = _with_numbers(tokens)
+    tokens = with_numbers(tokens)
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         tokens.pop()
     if not tokens:
@@ -106,13 +106,13 @@ def not_sql(error: sqlglot.errors.ParseError, text: str) -> SqlError:
     return problem(SyntaxProblem, reason, text, place)
 
 
-def _with_numbers(tokens: list[Token]) -> list[Token]:
+def with_numbers(tokens: list[Token]) -> list[Token]:
     """`$12` as `$` and a number, of which the tokenizer makes `$1` and `2`."""
-    if not any(token.text in PARAMETER_STARTS for token in tokens):
+    if not any(token.token_type is PARAMETER_START for token in tokens):
         return tokens
     made: list[Token] = []
     for token in tokens:
-        if token.token_type is TokenType.PARAMETER and token.text in PARAMETER_STARTS:
+        if token.token_type is PARAMETER_START:
             made.append(Token(TokenType.PARAMETER, "$", token.line, token.col, token.start, token.start))
             made.append(Token(TokenType.NUMBER, token.text[1], token.line, token.col, token.end, token.end))
         elif _goes_on(made, token):

@@ -39,6 +39,12 @@ def test_a_moment_keeps_its_instant() -> None:
     assert duckdb.connect().execute(text).fetchone() == (int(value.astimezone(UTC).timestamp()) * 1_000_000,)
 
 
+@pytest.mark.parametrize("rest", ["AND TRUE", "OR FALSE", "IS NOT NULL", "BETWEEN FALSE AND TRUE", "IN (TRUE, FALSE)"])
+def test_words_behind_a_parameter_are_what_they_are(rest: str) -> None:
+    assert answer(f"SELECT $2 {rest}, $1", 7, True) == (True, 7)
+    assert answer(f"SELECT ? {rest}, ?", True, 7) == (True, 7)
+
+
 @pytest.mark.parametrize("text", ["SELECT ($1,$2,$12)", "SELECT ($1, $2, $12)", "SELECT ($1+$2-2,$2,$12::BIGINT)"])
 def test_numbered_parameters_need_no_blanks_between_them(text: str) -> None:
     assert answer(text, *range(1, 13)) == ((1, 2, 12),)
