@@ -10,7 +10,7 @@ from tests.sim.campaign import RULES, first_find
 SEEDS = 1000
 
 HARMLESS = {"grace_before_promotion"}
-"""Not an entry of PROTOCOL.md's last section: R12 alone keeps a hasty winner from answering; it costs needless failovers."""
+"""No mistake that loses data: R12 alone keeps a hasty winner from answering; it costs needless failovers."""
 
 
 @pytest.mark.timeout(300)

@@ -20,10 +20,10 @@ log = logging.getLogger("kubegrid.node.clients")
 
 def close_those_that_hold_most(sessions: Iterable["Connection"], bytes_max: int) -> int:
     """Close clients, the one that holds most first, until the rest hold no more than `bytes_max`; how many were closed."""
-    holding = sorted(((session.held_bytes(), session.id, session) for session in sessions), reverse=True)
+    holding = [(held, session.id, session) for session in sessions if (held := session.held_bytes())]
     total = sum([held for held, _, _ in holding])
     closed = 0
-    for held, number, session in holding:
+    for held, number, session in sorted(holding, reverse=True):
         if total <= bytes_max:
             break
         log.warning("client closed for want of memory id=%d addr=%s held_bytes=%d", number, session.peer, held)

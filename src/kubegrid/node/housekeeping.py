@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from kubegrid.base.settings import MIB, StoreSettings
 from kubegrid.node.client_memory import close_those_that_hold_most
 from kubegrid.node.memory_watch import MemoryWatch
-from kubegrid.node.turn import NEVER_BYTES, Turn
+from kubegrid.node.turn import Turn, nothing
 from kubegrid.store import Keyspace
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Housekeeping:
         for chore in self._chores:
             chore.stop()
         self._timer = None
-        self.turn.grown_at_bytes = NEVER_BYTES
+        self.turn.when_grown = nothing
         self.memory.close()
 
     def _interval(self) -> None:
@@ -163,11 +163,11 @@ class Housekeeping:
 
     def _sweep(self) -> bool:
         """Records of dropped tables go as ordinary deletions."""
-        return self._as_primary(self.keyspace.sweep_slice) > 0
+        return self._as_primary(lambda: self.keyspace.sweep_slice(self._settings.slice_units)) > 0
 
     def _build(self) -> bool:
         """Indexes over records that were there before them."""
-        return self.keyspace.build_slice() > 0
+        return self.keyspace.build_slice(self._settings.slice_units) > 0
 
     def _free(self) -> bool:
         """What was thrown away."""

@@ -53,29 +53,20 @@ LEFT_POLL_S = 0.01
 REGISTER_INTERVAL_S = 0.5
 LOG_PART = 16
 """The log kept for members that return is at most 1/16 of the memory by its count, and about twice that in fact."""
-REPLY_PART = QUERY_PART = 16
-"""One command's reply, and one request, is at most 1/16 of the memory: while it is put together it is there twice."""
-VALUE_PART = 32
-"""One value is at most 1/32 of it: on its way in it is there several times."""
+REPLY_PART = 16
+"""One command's reply is at most 1/16 of the memory: while it is put together it is there twice."""
 RESERVE_PART = 6
 """Kept free of records for the log, frames on their way and replies nobody has read (1/6 of the memory)."""
 
 
 def _limit_by_memory(config: NodeConfig) -> None:
-    """What one request, reply or entry may take is less in a small member."""
-    memory_bytes = config.memory_bytes
-    store, clients, replication = config.store, config.clients, config.replication
-    config.store = msgspec.structs.replace(
-        store,
-        reply_bytes_max=min(store.reply_bytes_max, memory_bytes // REPLY_PART),
-        value_bytes_max=min(store.value_bytes_max, memory_bytes // VALUE_PART),
-    )
-    config.clients = msgspec.structs.replace(
-        clients, query_bytes_max=min(clients.query_bytes_max, memory_bytes // QUERY_PART)
-    )
-    config.replication = msgspec.structs.replace(
-        replication, log_bytes_max=min(replication.log_bytes_max, memory_bytes // LOG_PART)
-    )
+    """A reply, and the log that is kept, are less in a small member. Requests are not: statements that write come in
+    parts of up to 8 MiB whatever the member's size."""
+    store, replication, memory_bytes = config.store, config.replication, config.memory_bytes
+    reply_bytes_max = min(store.reply_bytes_max, memory_bytes // REPLY_PART)
+    config.store = msgspec.structs.replace(store, reply_bytes_max=reply_bytes_max)
+    log_bytes_max = min(replication.log_bytes_max, memory_bytes // LOG_PART)
+    config.replication = msgspec.structs.replace(replication, log_bytes_max=log_bytes_max)
 
 
 class DataPod:

@@ -1,6 +1,6 @@
 """WAIT: how many copies there are of what a client wrote.
 
-Every reply waits for all in-sync members anyway (PROTOCOL.md, commit point), so the answer is the number of in-sync
+Every reply waits for all in-sync members anyway (the commit point), so the answer is the number of in-sync
 backups, taken after everything that was executed so far is confirmed: a backup that is removed meanwhile does not count.
 """
 

@@ -54,6 +54,10 @@ OPEN = Gate.OPEN
 HOLD = Gate.HOLD
 
 
+def nothing() -> None:
+    """What is to be done where nobody said what."""
+
+
 class Replicator(Protocol):
     """What the turn needs of the member that drives replication."""
 
@@ -114,7 +118,7 @@ class Turn:
         """Unix time at which CLIENT PAUSE ends; 0: no pause. Whoever sets it clears it."""
         self.when_open: Callable[[], None] | None = None
         """Done once, in the next turn that may execute requests, before the first of them."""
-        self.when_grown: Callable[[], None] = lambda: None
+        self.when_grown: Callable[[], None] = nothing
         """Done at the end of a turn after which the store counts more than `grown_at_bytes`, or `passing_bytes` are more
         than `PASSING_BYTES`. Whoever sets it raises those, and takes these back to 0."""
         self.grown_at_bytes = NEVER_BYTES

@@ -169,7 +169,7 @@ class Keyspace:
 
     def look_at(self, key: bytes) -> Any:
         """`find` for who only tells about the key: it is not used by that."""
-        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
+        slot = slot_of(key)
         used_ms = self.used_ms[slot]
         value = self.find(key)
         self.used_ms[slot] = used_ms
@@ -177,11 +177,8 @@ class Keyspace:
 
     def holds(self, key: bytes) -> bool:
         """Whether there is such a key, by the rules of `look_at`; but a row that is cold stays so."""
-        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
-        value = self.slots[slot].get(key)  # type: ignore[union-attr]
-        if type(value) is int and not cold_rows.is_stray(self, value):
-            return True
-        return self.look_at(key) is not None
+        value = self.slots[slot_of(key)].get(key)  # type: ignore[union-attr]
+        return (type(value) is int and not cold_rows.is_stray(self, value)) or self.look_at(key) is not None
 
     def value_of(self, key: bytes) -> Any:
         """What the key holds, whether its time is over or not."""
@@ -468,30 +465,28 @@ class Keyspace:
         """Take back what `take_turn` gave with this undo; entries newest first."""
         replay.revert(self, undo)
 
-    def free_slice(self, budget: int | None = None) -> int:
+    def free_slice(self, budget: int) -> int:
         """Free at most `budget` keys or fields of what was thrown away; how many were freed."""
-        return reclaim.free_slice(self.garbage, self.settings.slice_units if budget is None else budget)
+        return reclaim.free_slice(self.garbage, budget)
 
-    def expire_slice(self, budget: int | None = None) -> int:
+    def expire_slice(self, budget: int) -> int:
         """Active expiry, on the primary: look at `budget` keys that expire; how many were deleted."""
-        return expiry.expire_slice(self, self.settings.slice_units if budget is None else budget)
+        return expiry.expire_slice(self, budget)
 
-    def sweep_slice(self, budget: int | None = None) -> int:
+    def sweep_slice(self, budget: int) -> int:
         """On the primary, in a turn: remove records of dropped tables, and forget clients that were silent for too long.
 
         How many keys and clients were looked at in vain or removed: 0 when there is nothing left to do.
         """
         if not self.primary:
             return 0
-        budget = self.settings.slice_units if budget is None else budget
         return self.requests.forget_slice(self.now_ms, budget) + self.tables.sweep_slice(self, budget)
 
-    def build_slice(self, budget: int | None = None) -> int:
+    def build_slice(self, budget: int) -> int:
         """On any member: go on building indexes over records that were there before, and thawing what is left of blocks.
 
         How many keys were looked at.
         """
-        budget = self.settings.slice_units if budget is None else budget
         return self.tables.build_slice(self, budget) + cold_rows.thaw_slice(self, budget)
 
     def snapshot(self) -> Iterator[bytes]:

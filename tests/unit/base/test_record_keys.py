@@ -1,4 +1,4 @@
-"""Keys of records: CONTRACTS, "Keys of records", to the letter; and one spelling for each record."""
+"""Keys of records, to the letter; and one spelling for each record."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal

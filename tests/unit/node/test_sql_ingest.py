@@ -371,7 +371,7 @@ def test_a_full_member_that_still_deletes_a_dropped_table_asks_to_be_asked_again
     stream.end()
 
     def sweep() -> None:
-        while member.keyspace.sweep_slice():
+        while member.keyspace.sweep_slice(1000):
             pass
 
     member.in_loop(lambda: member.turn.work(sweep))

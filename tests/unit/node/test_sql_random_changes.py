@@ -119,7 +119,7 @@ class Script:
         def later() -> None:
             keyspace.now_ms += 10
             for _ in range(20):
-                keyspace.expire_slice()
+                keyspace.expire_slice(4000)
 
         self.member.in_turn(later)
 
@@ -128,7 +128,7 @@ class Script:
 
     def housekeeping(self) -> None:
         self.member.in_loop(self.member.capture.tidy)
-        self.member.in_loop(self.member.keyspace.build_slice)
+        self.member.in_loop(lambda: self.member.keyspace.build_slice(4000))
 
     def be_deposed(self) -> None:
         """Take back the last few entries, and become the primary again."""
