@@ -9,12 +9,13 @@ import pytest
 
 from kubegrid.base.configuration import Configuration
 from kubegrid.base.ids import Member
+from kubegrid.base.process_memory import ProcessMemory
 from kubegrid.base.settings import MIB, StoreSettings
 from kubegrid.node.applying import UNITS_PER_TURN, Applying
 from kubegrid.node.handover_hold import HandoverHold
 from kubegrid.node.housekeeping import LoopWatch
 from kubegrid.node.http import HttpPort
-from kubegrid.node.memory_watch import FULL_MARK, HARD_MARK, MemoryWatch
+from kubegrid.node.memory_watch import FULL_MARK, HARD_MARK, SQL_BYTES, MemoryWatch
 from kubegrid.node.snapshots import SnapshotStreams
 from kubegrid.store import Keyspace
 
@@ -163,36 +164,37 @@ async def test_nothing_is_cut_from_a_store_that_is_behind() -> None:
 # -- memory ----------------------------------------------------------------------------------------------------------
 
 
-class ResidentSize(MemoryWatch):
-    """A memory watch that is told the resident size."""
+class ToldSize(MemoryWatch):
+    """A memory watch that is told the size of the process; `files` of it are mapped from files."""
 
     told = 50 * MIB
+    files = 0
 
-    def _resident(self) -> int:
-        return self.told
+    def _seen(self) -> ProcessMemory:
+        return ProcessMemory(self.told, self.files)
 
 
 def test_records_get_what_the_process_and_its_reserve_leave() -> None:
-    watch = ResidentSize(500 * MIB, 100 * MIB)
+    watch = ToldSize(500 * MIB, 100 * MIB)
     assert watch.limit_bytes == int(500 * MIB * FULL_MARK) - 150 * MIB
 
 
 def test_resident_bytes_above_the_counted_ones_lower_the_limit() -> None:
-    watch = ResidentSize(500 * MIB, 100 * MIB)
+    watch = ToldSize(500 * MIB, 100 * MIB)
     before = watch.limit_bytes
     watch.told = (50 + 100 + 150) * MIB
     assert watch.look(used_bytes=100 * MIB) == int(before / 1.5)
 
 
 def test_memory_that_was_freed_may_be_used_again() -> None:
-    watch = ResidentSize(500 * MIB, 100 * MIB)
+    watch = ToldSize(500 * MIB, 100 * MIB)
     watch.told = (50 + 100 + 240) * MIB
     full = watch.look(used_bytes=200 * MIB)
     assert watch.look(used_bytes=20 * MIB) == full
 
 
 def test_past_the_hard_mark_nothing_may_grow_whatever_the_count_says() -> None:
-    watch = ResidentSize(500 * MIB, 100 * MIB)
+    watch = ToldSize(500 * MIB, 100 * MIB)
     watch.told = int(500 * MIB * HARD_MARK) + MIB
     assert watch.look(used_bytes=5 * MIB) <= 5 * MIB
     watch.told = 150 * MIB
@@ -200,7 +202,7 @@ def test_past_the_hard_mark_nothing_may_grow_whatever_the_count_says() -> None:
 
 
 def test_libraries_that_come_after_the_start_are_no_cost_of_records() -> None:
-    watch = ResidentSize(500 * MIB, 100 * MIB)
+    watch = ToldSize(500 * MIB, 100 * MIB)
     watch.told = (50 + 30) * MIB
     before = watch.limit_bytes
     assert watch.look(used_bytes=0) == before - 30 * MIB
@@ -209,7 +211,7 @@ def test_libraries_that_come_after_the_start_are_no_cost_of_records() -> None:
 
 
 def test_what_a_statement_took_before_anything_was_stored_is_room_again_when_it_ends() -> None:
-    watch = ResidentSize(500 * MIB, 100 * MIB)
+    watch = ToldSize(500 * MIB, 100 * MIB)
     before = watch.limit_bytes
     watch.told = (50 + 200) * MIB
     assert watch.look(used_bytes=0) == before - 200 * MIB
@@ -218,7 +220,7 @@ def test_what_a_statement_took_before_anything_was_stored_is_room_again_when_it_
 
 
 def test_what_a_statement_took_when_records_came_is_room_again_when_it_ends() -> None:
-    watch = ResidentSize(500 * MIB, 100 * MIB)
+    watch = ToldSize(500 * MIB, 100 * MIB)
     before = watch.limit_bytes
     watch.told = (50 + 200) * MIB
     watch.look(used_bytes=0)
@@ -227,8 +229,48 @@ def test_what_a_statement_took_when_records_came_is_room_again_when_it_ends() ->
     assert watch.look(used_bytes=20 * MIB) == before
 
 
+def test_what_a_statement_had_at_a_peak_is_room_again_when_it_ends() -> None:
+    watch = ToldSize(500 * MIB, 100 * MIB)
+    before = watch.limit_bytes
+    watch.told = (50 + 100 + 200) * MIB
+    assert watch.look(used_bytes=100 * MIB) == before // 2
+    watch.told = (50 + 100) * MIB
+    assert watch.look(used_bytes=95 * MIB) == before
+
+
+def test_while_sql_is_at_work_what_it_has_is_no_cost_of_records() -> None:
+    watch = ToldSize(500 * MIB, 100 * MIB)
+    before = watch.limit_bytes
+    watch.sql_at_work = lambda: True
+    watch.told = (50 + 100 + 250) * MIB
+    assert watch.look(used_bytes=100 * MIB) == before - SQL_BYTES
+
+
+def test_past_the_full_mark_sql_gives_way_and_only_then_nothing_may_grow() -> None:
+    gave_way = []
+    watch = ToldSize(500 * MIB, 100 * MIB)
+    watch.sql_at_work = lambda: True
+    watch.when_short = lambda: gave_way.append(watch.told)
+    watch.told = 440 * MIB
+    watch.look(used_bytes=100 * MIB)
+    assert not gave_way
+    watch.told = 460 * MIB
+    assert watch.look(used_bytes=100 * MIB) > 200 * MIB
+    assert gave_way == [460 * MIB]
+    watch.told = 480 * MIB
+    assert watch.look(used_bytes=100 * MIB) == 100 * MIB
+
+
+def test_libraries_that_are_mapped_after_the_start_do_not_count() -> None:
+    watch = ToldSize(500 * MIB, 100 * MIB)
+    watch.told, watch.files = (50 + 100 + 100 + 80) * MIB, 80 * MIB
+    before = watch.limit_bytes
+    assert watch.look(used_bytes=100 * MIB) == before
+    assert watch.rss_bytes == watch.told
+
+
 def test_an_emptied_member_whose_allocator_keeps_everything_is_not_shut_for_good() -> None:
-    watch = ResidentSize(500 * MIB, 100 * MIB)
+    watch = ToldSize(500 * MIB, 100 * MIB)
     watch.told = int(500 * MIB * HARD_MARK) + MIB
     watch.look(used_bytes=200 * MIB)
     watch.told += 2 * MIB
@@ -238,7 +280,7 @@ def test_an_emptied_member_whose_allocator_keeps_everything_is_not_shut_for_good
 def test_near_the_limit_freed_memory_is_given_back_and_not_asked_for_too_often() -> None:
     asked = 0
 
-    class Trimming(ResidentSize):
+    class Trimming(ToldSize):
         def _give_back(self) -> None:
             nonlocal asked
             asked += 1
@@ -255,7 +297,7 @@ def test_near_the_limit_freed_memory_is_given_back_and_not_asked_for_too_often()
 def test_what_was_freed_before_the_member_was_near_its_limit_is_given_back_too() -> None:
     """Small records fill it, all are deleted, and big ones need other pages than those that the allocator kept."""
 
-    class Trimming(ResidentSize):
+    class Trimming(ToldSize):
         def _give_back(self) -> None:
             self.told -= 150 * MIB
 
@@ -274,7 +316,7 @@ def test_what_was_freed_before_the_member_was_near_its_limit_is_given_back_too()
 def test_beyond_the_hard_mark_memory_is_given_back_though_no_record_was_deleted() -> None:
     """It may be requests and replies that are gone by now."""
 
-    class Trimming(ResidentSize):
+    class Trimming(ToldSize):
         def _give_back(self) -> None:
             self.told -= 100 * MIB
 
@@ -288,7 +330,7 @@ def test_beyond_the_hard_mark_memory_is_given_back_though_no_record_was_deleted(
 
 
 def test_clients_may_hold_what_is_left_and_always_a_part_of_the_reserve() -> None:
-    watch = ResidentSize(500 * MIB, 100 * MIB)
+    watch = ToldSize(500 * MIB, 100 * MIB)
     watch.told = 200 * MIB
     watch.look(used_bytes=90 * MIB)
     assert not watch.nearly_full
@@ -301,7 +343,7 @@ def test_clients_may_hold_what_is_left_and_always_a_part_of_the_reserve() -> Non
 
 
 def test_even_the_smallest_member_accepts_its_first_keys() -> None:
-    assert ResidentSize(40 * MIB, 10 * MIB).limit_bytes == 4 * MIB
+    assert ToldSize(40 * MIB, 10 * MIB).limit_bytes == 4 * MIB
 
 
 def test_the_longest_turn_is_remembered_for_a_while() -> None:

@@ -124,7 +124,6 @@ class Housekeeping:
             chore.stop()
         self._timer = None
         self.turn.when_grown = nothing
-        self.memory.close()
 
     def _interval(self) -> None:
         loop = asyncio.get_running_loop()

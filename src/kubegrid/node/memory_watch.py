@@ -1,30 +1,40 @@
-"""How much a member may store: the limit of counted bytes, derived from the resident size that was really seen.
+"""How much a member may store: the limit of counted bytes, derived from the size of the process that was really seen.
 
-Counted bytes are not resident bytes: there is the process itself, the log, unread output, and an allocator that does not
-give back everything. A member whose resident size passes the hard mark refuses to grow whatever the count says; reads go
-on. A grid that is embedded in a process with other things to do (`MemoryBudget`) can go by the count alone.
+Counted bytes are not the process's: there is the process itself, the log, unread output, and an allocator that does not
+give back everything. A member whose size passes the hard mark refuses to grow whatever the count says; reads go on. A grid
+that is embedded in a process with other things to do (`MemoryBudget`) can go by the count alone.
+
+The size is the resident size, without libraries that were mapped after the start: SQL's. While SQL is at work, what it has
+for copies and statements is no cost of records: nothing is concluded about those, and the size is what the system could not
+take back. If that comes near the limit, the copies go (`when_short`), for records come first.
 
 Next on the path of the data: `housekeeping`, which looks now and then, and `store.keyspace`, which keeps the limit.
 """
 
 import ctypes
 import logging
-import os
 import time
+from collections.abc import Callable
 
+from kubegrid.base.process_memory import ProcessMemory, process_memory
 from kubegrid.base.settings import MIB
+from kubegrid.node.turn import nothing
 
 log = logging.getLogger("kubegrid.node.housekeeping")
 
 FULL_MARK = 0.90
 """Part of `memory_bytes` that the process is planned to fill: what is above is for what nobody counts."""
 HARD_MARK = 0.95
-"""Part of `memory_bytes` in resident size at which nothing may grow any more."""
+"""Part of `memory_bytes` in size at which nothing may grow any more."""
 FULL_BYTES_MIN = 24 * MIB
 HARD_BYTES_MIN = 16 * MIB
 """Left above the two marks at least: as much can be under way when the mark is seen, however small the member is."""
 RATIO_FROM_BYTES = 8 * MIB
-"""Counted bytes below which the ratio of resident to counted bytes says nothing."""
+"""Counted bytes below which the ratio of size to counted bytes says nothing."""
+NEAR_PEAK_PART = 0.9
+"""Of the peak: with so many counted bytes, a smaller ratio than at the peak is true again."""
+SQL_BYTES = 48 * MIB
+"""What SQL takes before it has any data: Python's share of DuckDB, Arrow and the parser, which stays."""
 RECORDS_PART_MIN = 0.1
 """Records get at least this part of `memory_bytes`, however small that is: a grid that refuses its first key is of no use."""
 LAST_PART = 0.01
@@ -36,13 +46,16 @@ GIVE_BACK_FROM_PART = 0.05
 GIVE_BACK_PAUSE_S = 1.0
 GIVE_BACK_PAUSE_MAX_S = 60.0
 """The pause doubles while it is of no use: walking a large heap takes milliseconds."""
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 """Of the GNU C library; others have none."""
 
 
+def _never() -> bool:
+    return False
+
+
 class MemoryWatch:
-    """Derives the limit of counted bytes from the resident size.
+    """Derives the limit of counted bytes from the size of the process.
 
     Invariant: `limit_bytes` times the worst ratio seen, plus the baseline and the reserve, stays under the full mark;
     after the hard mark was passed, it is no more than what was counted then.
@@ -52,16 +65,22 @@ class MemoryWatch:
         self.memory_bytes = memory_bytes
         self.reserve_bytes = reserve_bytes
         """For the log, frames on their way and replies nobody has read."""
-        self.full_bytes = memory_bytes - max(memory_bytes * (1 - FULL_MARK), FULL_BYTES_MIN)
-        self.hard_bytes = memory_bytes - max(memory_bytes * (1 - HARD_MARK), HARD_BYTES_MIN)
-        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        self.rss_bytes = self._resident()
-        self._start_bytes = self.rss_bytes
-        self.baseline_bytes = self.rss_bytes
+        self.full_bytes = min(int(memory_bytes * FULL_MARK), memory_bytes - FULL_BYTES_MIN)
+        self.hard_bytes = min(int(memory_bytes * HARD_MARK), memory_bytes - HARD_BYTES_MIN)
+        self.sql_at_work: Callable[[], bool] = _never
+        """Whether SQL has memory of this process that it will give back."""
+        self.when_short: Callable[[], None] = nothing
+        """Done at each look at which the process is past the full mark while SQL is at work."""
+        self._beside_sql = False
+        """At the last look."""
+        start = self._seen()
+        self.rss_bytes = start.resident_bytes
+        self._start_file_bytes = start.file_bytes
+        self.size_bytes = self.baseline_bytes = self._start_bytes = self._size()
         """Of the process without records."""
         self.ratio = 1.0
         self._ceiling_bytes = memory_bytes
-        self._ceiling_rss_bytes = 0
+        self._ceiling_size_bytes = 0
         self._peak_used_bytes = RATIO_FROM_BYTES
         self._high_used_bytes = 0
         """Most that was counted since free pages were last given back with success."""
@@ -77,7 +96,7 @@ class MemoryWatch:
     @property
     def left_bytes(self) -> int:
         """Below the hard mark at the last look; negative when there is too much already."""
-        return int(self.hard_bytes) - self.rss_bytes
+        return self.hard_bytes - self.size_bytes
 
     @property
     def clients_bytes(self) -> int:
@@ -85,73 +104,86 @@ class MemoryWatch:
         of the reserve they always have, or a member that is too large for other reasons would close them all."""
         return max(self.left_bytes, self.reserve_bytes // CLIENTS_PART)
 
-    def _resident(self) -> int:
-        return int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE_BYTES
+    def _seen(self) -> ProcessMemory:
+        return process_memory()
+
+    def _size(self) -> int:
+        seen = self._seen()
+        self.rss_bytes = seen.resident_bytes
+        if self._beside_sql:
+            return seen.own_bytes
+        return seen.own_bytes + min(seen.file_bytes, self._start_file_bytes)
 
     def _derive(self) -> int:
         room = self.full_bytes - self.baseline_bytes - self.reserve_bytes
         return int(min(max(room / self.ratio, self.memory_bytes * RECORDS_PART_MIN), self._ceiling_bytes))
 
     def look(self, used_bytes: int) -> int:
-        """Read the resident size and answer the limit of counted bytes."""
-        rss = self.rss_bytes = self._resident_after_giving_back(used_bytes)
-        beside = rss - used_bytes
-        if beside < self.baseline_bytes or used_bytes < RATIO_FROM_BYTES == self._peak_used_bytes:
-            # Until much was stored, what the process grows by are libraries that come after the start, or a statement's
-            # memory, which goes again.
-            self.baseline_bytes = max(self._start_bytes, beside)
-        if used_bytes >= self._peak_used_bytes:
-            # Only at a peak: memory freed below one is kept by the allocator for the next records, not lost.
-            self._peak_used_bytes = used_bytes
-            self.ratio = max(1.0, (rss - self.baseline_bytes - self.reserve_bytes) / used_bytes)
-        if rss > self.hard_bytes and rss > self._ceiling_rss_bytes + MIB:
-            if self._ceiling_rss_bytes == 0:
-                log.warning(
-                    "memory full rss_bytes=%d memory_bytes=%d used_bytes=%d", rss, self.memory_bytes, used_bytes
-                )
+        """Read the size of the process and answer the limit of counted bytes."""
+        self._beside_sql = self.sql_at_work()
+        size = self.size_bytes = self._size_after_giving_back(used_bytes)
+        if not self._beside_sql:
+            self._conclude(size, used_bytes)
+        else:
+            self.baseline_bytes = max(self.baseline_bytes, self._start_bytes + SQL_BYTES)
+            if size > self.full_bytes:
+                self.when_short()
+        if size > self.hard_bytes and size > self._ceiling_size_bytes + MIB:
+            if self._ceiling_size_bytes == 0:
+                log.warning("memory full bytes=%d memory_bytes=%d used_bytes=%d", size, self.memory_bytes, used_bytes)
             # The first time it is the records that fill it. Later, with fewer of them, it is what the allocator keeps.
-            part = LAST_PART if self._ceiling_rss_bytes == 0 else RECORDS_PART_MIN
-            self._ceiling_rss_bytes = rss
+            part = LAST_PART if self._ceiling_size_bytes == 0 else RECORDS_PART_MIN
+            self._ceiling_size_bytes = size
             self._ceiling_bytes = min(self._ceiling_bytes, max(used_bytes, int(self.memory_bytes * part)))
-        elif self._ceiling_rss_bytes and rss < self.full_bytes:
-            self._ceiling_rss_bytes = 0
+        elif self._ceiling_size_bytes and size < self.full_bytes:
+            self._ceiling_size_bytes = 0
             self._ceiling_bytes = self.memory_bytes
         self.limit_bytes = self._derive()
         return self.limit_bytes
 
-    def _resident_after_giving_back(self, used_bytes: int) -> int:
-        """The resident size; near the limit, and with much freed since, after the allocator gave free pages back.
+    def _conclude(self, size: int, used_bytes: int) -> None:
+        """What the process needs without records, and what a counted byte of records costs."""
+        beside = size - used_bytes
+        if beside < self.baseline_bytes or used_bytes < RATIO_FROM_BYTES == self._peak_used_bytes:
+            # Until much was stored, what the process grows by is what came after the start.
+            self.baseline_bytes = max(self._start_bytes, beside)
+        if used_bytes < self._peak_used_bytes * NEAR_PEAK_PART:
+            return  # memory freed below a peak is kept by the allocator for the next records, not lost
+        ratio = max(1.0, (size - self.baseline_bytes - self.reserve_bytes) / max(used_bytes, 1))
+        # Just below the peak it may only fall: what made the process large was given back meanwhile.
+        self.ratio = ratio if used_bytes >= self._peak_used_bytes else min(ratio, self.ratio)
+        self._peak_used_bytes = max(self._peak_used_bytes, used_bytes)
+
+    def _size_after_giving_back(self, used_bytes: int) -> int:
+        """The size; near the limit, and with much freed since, after the allocator gave free pages back.
 
         It keeps them for the next records of the same size, which is of no help when the next are of another size.
         """
-        rss = self._resident()
+        size = self._size()
         self._high_used_bytes = max(self._high_used_bytes, used_bytes)
-        if rss < self.full_bytes:
+        if size < self.full_bytes:
             self._give_back_pause_s = GIVE_BACK_PAUSE_S
-            return rss
+            return size
         now = time.monotonic()
         freed = self._high_used_bytes - used_bytes >= self.memory_bytes * GIVE_BACK_FROM_PART
         # Beyond the hard mark it may be requests and replies that are gone by now, or a statement's memory.
-        if (not freed and rss < self.hard_bytes) or now < self._give_back_at:
-            return rss
+        if (not freed and size < self.hard_bytes) or now < self._give_back_at:
+            return size
         self._give_back_at = now + self._give_back_pause_s
         self._give_back_pause_s = min(2 * self._give_back_pause_s, GIVE_BACK_PAUSE_MAX_S)
         self._give_back()
-        rss = self._resident()
-        if rss < self.full_bytes:
+        size = self._size()
+        if size < self.full_bytes:
             self._high_used_bytes = used_bytes
-        return rss
+        return size
 
     def _give_back(self) -> None:
         if _malloc_trim is not None:
             _malloc_trim(0)
 
-    def close(self) -> None:
-        os.close(self._statm)
-
 
 class MemoryBudget(MemoryWatch):
-    """A fixed limit of counted bytes, for a process whose resident size says nothing about the grid in it."""
+    """A fixed limit of counted bytes, for a process whose size says nothing about the grid in it."""
 
     nearly_full = False
 
@@ -159,5 +191,5 @@ class MemoryBudget(MemoryWatch):
         return self.memory_bytes - self.reserve_bytes
 
     def look(self, used_bytes: int) -> int:
-        self.rss_bytes = self._resident()
+        self.rss_bytes = self._seen().resident_bytes
         return self.limit_bytes

@@ -160,6 +160,8 @@ class DataPod:
         self.capture = SqlCapture(loop, self.turn, self.keyspace, self.me.incarnation, config.sql)
         self.housekeeping.listeners.append(self.capture.tidy)
         self.sql = SqlService(self)
+        memory.sql_at_work = self.sql.at_work
+        memory.when_short = self.sql.make_room
         self.flight = FlightPort(self.sql, config.bind, config.flight_port, self._flight_opened)
         self.topology = Topology(config.grid_id, config.partitions, description.member_record(self))
         self.context = self._make_context()

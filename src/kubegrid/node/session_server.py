@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from kubegrid.base.process_memory import process_memory
 from kubegrid.node import session_statistics
 from kubegrid.node.context import REDIS_VERSION, NodeContext, Session
 from kubegrid.node.session_statistics import Fields
@@ -18,7 +19,6 @@ from kubegrid.store import memory_usage
 from kubegrid.store.numbers import parse_int64
 from kubegrid.wire import resp
 
-_PAGE_BYTES = resource.getpagesize()
 _MEMORY_HELP = (
     "MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "USAGE <key> [SAMPLES <count>]",
@@ -27,15 +27,6 @@ _MEMORY_HELP = (
     "HELP",
     "    This text.",
 )
-
-
-def resident_bytes() -> int:
-    """The resident size of this process; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * _PAGE_BYTES
-    except OSError:
-        return 0
 
 
 def _human(number: float) -> str:
@@ -83,7 +74,7 @@ def _clients(node: NodeContext) -> Fields:
 
 def _memory(node: NodeContext) -> Fields:
     keyspace = node.keyspace
-    resident = resident_bytes()
+    resident = process_memory().resident_bytes
     return {
         "used_memory": keyspace.used_bytes,
         "used_memory_human": _human(keyspace.used_bytes),

@@ -43,15 +43,13 @@ class Fragments:
         partition: int,
         state_dir: str,
         fetch: Fetch,
-        *,
-        whole_process: bool = False,
+        room: Room | None = None,
     ) -> None:
         """`memory_bytes`: of the member, of which SQL gets a part. `state_dir`: where temporary files may be.
 
-        `whole_process`: the process is the member and nothing else, so SQL can go by its resident size, too.
+        `room`: of a process that is the member and nothing else, so that SQL can go by its size, too.
         """
         self.settings = settings
-        room = Room(memory_bytes) if whole_process else None
         self.replica = ColumnarReplica(settings, memory_bytes, state_dir, room)
         self.copies = FreshCopies(capture, self.replica, settings, partition, fetch)
         self.keeper = Keeper(self.copies)
@@ -93,6 +91,11 @@ class Fragments:
             cursor.close()
             raise
         return Fresh(cursor, {}, confirmation)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether there is something in memory, or about to be."""
+        return bool(self.replica.copies) or len(self.watch) > 0
 
     def drop(self) -> None:
         """Give up every copy, as if it had never been made. Statements that run go on with what they read."""

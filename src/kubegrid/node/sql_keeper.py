@@ -36,6 +36,10 @@ class Keeper:
         self._ripe.update(numbers)
         self._wake.set()
 
+    def look(self) -> None:
+        """Soon, whether the process still has the memory for copies. From any thread."""
+        self._wake.set()
+
     def _built(self) -> None:
         with self._replica.lock:
             if self._thread is None and not self._closed:

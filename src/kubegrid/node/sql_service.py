@@ -21,6 +21,7 @@ from kubegrid.replication import Role
 if TYPE_CHECKING:
     from kubegrid.client.caller import Caller
     from kubegrid.columns.requests import FragmentRequest
+    from kubegrid.columns.room import Room
     from kubegrid.flight.partitions import GridPartitions, Place
     from kubegrid.flight.service import Fragments, Ingest
     from kubegrid.node.pod import DataPod
@@ -96,6 +97,24 @@ class SqlService:
         """A part, if there is one: `engine`, `fragments`, `ingest`."""
         return self._parts.get(name)
 
+    # -- memory (node.memory_watch) --------------------------------------------------------------------------------
+
+    def at_work(self) -> bool:
+        """Whether SQL has memory that it will give back: of statements that run, or copies of tables."""
+        engine, fragments = self.made("engine"), self.made("fragments")
+        return (engine is not None and engine.running > 0) or (fragments is not None and fragments.at_work)
+
+    def make_room(self) -> None:
+        """Copies of tables go soon if the process has grown too large."""
+        fragments = self.made("fragments")
+        if fragments is not None:
+            fragments.keeper.look()
+
+    def _room(self) -> "Room | None":
+        from kubegrid.columns.room import Room
+
+        return None if self._pod.embedded else Room(self._pod.housekeeping.memory.full_bytes)
+
     # -- parts -----------------------------------------------------------------------------------------------------
 
     def _part(self, name: str, make: Callable[[], Part]) -> Part:
@@ -117,11 +136,11 @@ class SqlService:
         return part
 
     def _make_engine(self) -> "Engine":
-        from kubegrid.columns.room import Room
         from kubegrid.query.engine import Engine, all_of_it
         from kubegrid.query.writing import StatementWriter
 
-        granted = all_of_it if self._pod.embedded else Room(self._pod.config.memory_bytes).granted
+        room = self._room()
+        granted = all_of_it if room is None else room.granted
         writer = StatementWriter(self._caller)
         return Engine(self.catalog, self._partitions(), writer, self._settings(), granted)
 
@@ -140,7 +159,7 @@ class SqlService:
             self.partition,
             config.state_dir,
             fetch,
-            whole_process=not self._pod.embedded,
+            self._room(),
         )
 
     def _make_ingest(self) -> "Ingest":

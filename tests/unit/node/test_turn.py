@@ -13,6 +13,7 @@ from tests.unit.node.drive import Drive
 from tests.unit.node.table_rows import JOBS, packed
 from tests.unit.store.block_scripts import load
 
+from kubegrid.base.process_memory import ProcessMemory
 from kubegrid.base.settings import MIB, ClientSettings, StoreSettings
 from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.tables import Catalog
@@ -114,8 +115,8 @@ async def test_a_member_that_grows_quickly_looks_at_its_memory_before_the_interv
         return 100 * MIB + 2 * keyspace.used_bytes
 
     class GrowsTwiceAsMuch(MemoryWatch):
-        def _resident(self) -> int:
-            return resident_bytes()
+        def _seen(self) -> ProcessMemory:
+            return ProcessMemory(resident_bytes(), 0)
 
     monkeypatch.setattr(housekeeping, "INTERVAL_MS", 3_600_000)
     chores = Housekeeping(
@@ -145,8 +146,8 @@ async def test_clients_that_hold_too_much_memory_are_closed_those_that_hold_most
         return sum(session.held_bytes() for session in sessions.values())
 
     class HoldsWhatClientsSent(MemoryWatch):
-        def _resident(self) -> int:
-            return 100 * MIB + held_bytes()
+        def _seen(self) -> ProcessMemory:
+            return ProcessMemory(100 * MIB + held_bytes(), 0)
 
     monkeypatch.setattr(housekeeping, "INTERVAL_MS", 3_600_000)
     watch = HoldsWhatClientsSent(150 * MIB, 20 * MIB)
@@ -169,7 +170,7 @@ async def test_clients_that_hold_too_much_memory_are_closed_those_that_hold_most
             await client.writer.drain()
     await settle()
     chores.stop()
-    assert watch._resident() < watch.hard_bytes + 8 * MIB
+    assert 100 * MIB + held_bytes() < watch.hard_bytes + 8 * MIB
     assert 1 <= chores.crowded_out < 6
     modest.writer.write(b"lue\r\n")
     assert await modest.reply() == b"OK"
