@@ -1,9 +1,13 @@
 """How much memory this process has, as the system counts it."""
 
+import ctypes
 import resource
+import sys
 from typing import NamedTuple
 
 _PAGE_BYTES = resource.getpagesize()
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+"""Of the GNU C library; others have none."""
 
 
 class ProcessMemory(NamedTuple):
@@ -27,3 +31,12 @@ def process_memory() -> ProcessMemory:
     except OSError:
         return ProcessMemory(0, 0)
     return ProcessMemory(int(resident) * _PAGE_BYTES, int(shared) * _PAGE_BYTES)
+
+
+def give_back() -> None:
+    """Have the allocators return what is free to the system. Walking a large heap takes milliseconds."""
+    if _malloc_trim is not None:
+        _malloc_trim(0)
+    arrow = sys.modules.get("pyarrow")  # has an allocator of its own, and is long to import
+    if arrow is not None:
+        arrow.default_memory_pool().release_unused()

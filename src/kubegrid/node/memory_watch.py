@@ -11,12 +11,11 @@ take back. If that comes near the limit, the copies go (`when_short`), for recor
 Next on the path of the data: `housekeeping`, which looks now and then, and `store.keyspace`, which keeps the limit.
 """
 
-import ctypes
 import logging
 import time
 from collections.abc import Callable
 
-from kubegrid.base.process_memory import ProcessMemory, process_memory
+from kubegrid.base.process_memory import ProcessMemory, give_back, process_memory
 from kubegrid.base.settings import MIB
 from kubegrid.node.turn import nothing
 
@@ -46,8 +45,6 @@ GIVE_BACK_FROM_PART = 0.05
 GIVE_BACK_PAUSE_S = 1.0
 GIVE_BACK_PAUSE_MAX_S = 60.0
 """The pause doubles while it is of no use: walking a large heap takes milliseconds."""
-_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-"""Of the GNU C library; others have none."""
 
 
 def _never() -> bool:
@@ -178,8 +175,7 @@ class MemoryWatch:
         return size
 
     def _give_back(self) -> None:
-        if _malloc_trim is not None:
-            _malloc_trim(0)
+        give_back()
 
 
 class MemoryBudget(MemoryWatch):
