@@ -236,6 +236,27 @@ async def test_the_async_client_says_the_same_of_a_silent_member(silent: Silent)
             await grid.get("a")
 
 
+async def test_the_async_client_says_how_long_it_tried(silent: Silent) -> None:
+    """From the asking on, not from the first thing that went wrong."""
+    async with await kubegrid.connect_async(f"127.0.0.1:{silent.port}", timeout=0.3, silence=30) as grid:
+        with pytest.raises(kubegrid.UnavailableError, match=r"GET was not served within 0\.3 s"):
+            await grid.get("a")
+
+
+async def test_several_reads_of_which_some_fail_are_not_done(silent: Silent) -> None:
+    address = f"127.0.0.1:{silent.port}"
+    with kubegrid.connect(address, timeout=0.3, silence=0.1) as grid:
+        with pytest.raises(kubegrid.UnavailableError, match="GET was not served"):
+            grid.get_many(["a", "b"])
+        with pytest.raises(kubegrid.UnavailableError, match="EXISTS was not served"):
+            grid.exists("a", "b")
+        with pytest.raises(kubegrid.PartlyDoneError):
+            grid.set_many({"a": 1, "b": 2})
+    async with await kubegrid.connect_async(address, timeout=0.3, silence=0.1) as other:
+        with pytest.raises(kubegrid.UnavailableError, match="GET was not served"):
+            await other.get_many(["a", "b"])
+
+
 def test_a_timeout_below_the_silence_ends_the_first_attempt(silent: Silent) -> None:
     with kubegrid.connect(f"127.0.0.1:{silent.port}", timeout=0.2, silence=30) as grid:
         started = time.monotonic()

@@ -486,6 +486,18 @@ async def test_a_hand_over_is_asked_of_the_primary_and_awaited(stage):
     assert await manager.post("/v1/partitions/0/hand-over", to="p0-1") == (200, {"primary": "p0-1", "epoch": 3})
 
 
+async def test_a_hand_over_to_the_primary_is_done_already_unless_that_is_gone(stage):
+    manager = await stage.make()
+    first, _ = await begun(stage, manager)
+    code, answer = await manager.post("/v1/partitions/0/hand-over", to="p0-0")
+    assert code == 200 and answer["primary"] == "p0-0"
+    await first.die()
+    async with asyncio.timeout(10):
+        while code == 200:
+            code, answer = await manager.post("/v1/partitions/0/hand-over", to="p0-0")
+    assert code == 409 and "p0-0/a is the primary of partition 0, and is not connected" in answer["error"]
+
+
 async def test_a_hand_over_that_cannot_be_is_refused_with_the_reason(stage):
     manager = await stage.make()
     first, _ = await begun(stage, manager)

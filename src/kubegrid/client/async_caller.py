@@ -88,6 +88,7 @@ class AsyncCaller:
         if deadline is None:
             deadline = now + self.options.timeout
         call = Call(loop.create_future(), args, slot, write, read, long, once and self.options.request_ids, deadline)
+        call.asked_at = now
         self.members.check_open()
         if self._sweeper is None:
             self._sweeper = loop.call_later(SWEEP_S, self._sweep)
@@ -323,7 +324,7 @@ class AsyncCaller:
                     name,
                     write=first.write,
                     identified=first.once,
-                    started=clock.now(),
+                    started=first.asked_at,
                     deadline=deadline,
                 )
             unit.trial = trial

@@ -90,7 +90,7 @@ class AsyncGrid(AsyncPlainCommands):
 
     async def _all(self, requests: list[Request]) -> list[Any]:
         replies = await self.caller.run(requests)
-        raise_failures(replies)
+        raise_failures(replies, reads=not any(request.write for request in requests))
         return replies
 
     # -- tables ------------------------------------------------------------------------------------------------------

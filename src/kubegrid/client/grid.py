@@ -110,7 +110,7 @@ class Grid(PlainCommands):
 
     def _all(self, requests: list[Request]) -> list[Any]:
         replies = run_batch(self.caller, requests)
-        raise_failures(replies)
+        raise_failures(replies, reads=not any(request.write for request in requests))
         return replies
 
     # -- tables ------------------------------------------------------------------------------------------------------

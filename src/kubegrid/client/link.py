@@ -26,7 +26,20 @@ from kubegrid.client.trial import Trial
 class Call:
     """One request of the async client, until its future is done."""
 
-    __slots__ = ("alone", "args", "deadline", "future", "long", "once", "read", "sent_at", "slot", "trial", "write")
+    __slots__ = (
+        "alone",
+        "args",
+        "asked_at",
+        "deadline",
+        "future",
+        "long",
+        "once",
+        "read",
+        "sent_at",
+        "slot",
+        "trial",
+        "write",
+    )
 
     def __init__(
         self,
@@ -50,6 +63,7 @@ class Call:
         self.deadline = deadline
         self.alone = False
         """It was refused together with others: it has an id of its own from then on."""
+        self.asked_at = 0.0
         self.sent_at = 0.0
         self.trial: Trial | None = None
 

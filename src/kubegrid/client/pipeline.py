@@ -107,9 +107,12 @@ def _combined(failures: list[tuple[int, Exception]], count: int) -> Exception:
     )
 
 
-def raise_failures(replies: Sequence[Any]) -> None:
-    """Raise when an error is among `replies`: itself if there was one reply only, else a PartlyDoneError."""
+def raise_failures(replies: Sequence[Any], *, reads: bool = False) -> None:
+    """Raise when an error is among `replies`: itself if there was one reply only, else a PartlyDoneError.
+
+    `reads`: of reads nothing is ever done in part, so the first error stands for all.
+    """
     failures = [(index, reply) for index, reply in enumerate(replies) if isinstance(reply, ClientError)]
     if failures:
-        error = _combined(list(failures), len(replies))
+        error = _combined(list(failures), 1 if reads else len(replies))
         raise error from failures[0][1]

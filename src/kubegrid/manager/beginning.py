@@ -86,7 +86,11 @@ def decide(view: View) -> Propose | Wait:
         return _begin_again_when_settled(view, note)
     if view.on_loss == START_EMPTY:
         return _begin_again_when_settled(view, f"{_loss(view)}; started again by itself, as onLoss: startEmpty says")
-    return Wait(f"{_loss(view)}; run `kubegrid partition accept-loss {view.partition}`", for_person=True)
+    advice = f"run `kubegrid partition accept-loss {view.partition}`"
+    survivor = _survivor(view)
+    if survivor is not None:
+        advice = f"{survivor.name} has what there was up to {_position(survivor)}, and goes on with that; {advice}"
+    return Wait(f"{_loss(view)}; {advice}", for_person=True)
 
 
 def accept_loss(view: View, also_dead: Sequence[Member], vouched_by: str, connected: set[Member]) -> Propose | Refuse:
@@ -124,25 +128,34 @@ def _begin(view: View) -> Propose | Wait:
 
 
 def _begin_again_when_settled(view: View, note: str) -> Propose | Wait:
-    living = sum(record.member not in view.dead for record in view.records)
-    if living < view.copies and not view.settled:
+    if len(_living(view)) < view.copies and not view.settled:
         return Wait(f"{note}; waits a moment for its members")
     return _begin_again(view, note)
 
 
 def _begin_again(view: View, note: str) -> Propose | Wait:
     assert view.stored is not None
-    living = [record for record in view.records if record.member not in view.dead]
-    survivors = [record for record in living if record.complete]
-    if survivors:
-        chosen = max(survivors, key=lambda record: (record.position, record.name == view.first_primary))
-        kept = f"{chosen.name} kept what it had up to {chosen.last_epoch}.{chosen.last_seq}"
-    elif living:
+    survivor = _survivor(view)
+    if survivor is not None:
+        chosen = survivor
+        kept = f"{chosen.name} kept what it had up to {_position(chosen)}"
+    elif living := _living(view):
         chosen = min(living, key=lambda record: (record.name != view.first_primary, record.ordinal))
         kept = f"{chosen.name} starts empty"
     else:
         return Wait(f"{note}; waits for a member to begin with")
     return Propose(_configuration(view, view.stored.epoch + 1, chosen.member, f"{note}; {kept}"))
+
+
+def _living(view: View) -> list[MemberRecord]:
+    return [record for record in view.records if record.member not in view.dead]
+
+
+def _survivor(view: View) -> MemberRecord | None:
+    """The member that was a copy once and has most. It may have all that was acknowledged: a primary that died while it
+    removed this member had nothing confirmed without it."""
+    complete = [record for record in _living(view) if record.complete]
+    return max(complete, key=lambda record: (record.position, record.name == view.first_primary), default=None)
 
 
 def _configuration(view: View, epoch: int, primary: Member, note: str) -> Configuration:
@@ -163,7 +176,12 @@ def _loss(view: View) -> str:
     if not deaths:
         return f"partition {view.partition}: no copy is known"
     said = ", ".join(f"{death.member} died at {_time(death.at)} ({death.how})" for death in deaths)
-    return f"partition {view.partition}: all copies were lost: {said}"
+    copies = "all copies" if _survivor(view) is None else "all copies in sync"
+    return f"partition {view.partition}: {copies} were lost: {said}"
+
+
+def _position(record: MemberRecord) -> str:
+    return f"{record.last_epoch}.{record.last_seq}"
 
 
 def _names(members: Sequence[Member]) -> str:

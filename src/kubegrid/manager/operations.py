@@ -104,6 +104,10 @@ class Operations:
         if before.primary is None:
             raise OperationError(409, f"partition {number} has no primary that could hand over")
         if to == before.primary.name:
+            if before.primary not in self.grid.sessions.by_member:
+                raise OperationError(
+                    409, f"{before.primary} is the primary of partition {number}, and is not connected"
+                )
             return {"primary": to, "epoch": before.epoch}
         target: Member | None = None
         if to is not None:

@@ -76,6 +76,19 @@ def test_with_wait_a_person_is_told_what_happened_and_what_to_do():
     assert decision.explanation.endswith("run `kubegrid partition accept-loss 0`")
 
 
+def test_a_person_who_has_to_decide_is_told_of_a_survivor_and_what_it_has():
+    """A primary that dies while it removes a silent backup leaves one that lacks nothing: that must not read as total loss."""
+    alone = Configuration("g", 0, 8, A, (A,))
+    records = [record(B, complete=True, position=(7, 40)), record(NEW_A)]
+    decision = decide(view(stored=alone, dead=deaths(A), records=records))
+    assert isinstance(decision, Wait) and decision.for_person
+    assert "all copies in sync were lost: p0-0/a died at" in decision.explanation
+    assert "p0-1 has what there was up to 7.40, and goes on with that; run `kubegrid" in decision.explanation
+    accepted = accept_loss(view(stored=alone, dead=deaths(A), records=records), [], "", set())
+    assert isinstance(accepted, Propose) and accepted.configuration.primary == B
+    assert "p0-1 kept what it had up to 7.40" in accepted.configuration.note
+
+
 def test_with_start_empty_the_first_primary_begins_again_at_the_next_epoch():
     decision = decide(view(on_loss="startEmpty", dead=deaths(A, B), records=[record(NEW_B), record(NEW_A)]))
     assert isinstance(decision, Propose)
