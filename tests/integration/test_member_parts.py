@@ -277,6 +277,34 @@ def test_an_emptied_member_whose_allocator_keeps_everything_is_not_shut_for_good
     assert watch.look(used_bytes=0) == 50 * MIB
 
 
+def test_a_member_that_cannot_shrink_takes_records_again_as_long_as_it_does_not_grow() -> None:
+    """Most records were deleted, one of each page was not."""
+    watch = ToldSize(500 * MIB, 100 * MIB)
+    watch.told = 450 * MIB
+    watch.look(used_bytes=280 * MIB)
+    watch.told = 476 * MIB
+    used = 10 * MIB
+    assert watch.look(used) == used
+    for _ in range(100):
+        limit = watch.look(used)
+        assert used < limit <= used + MIB
+        used = limit
+    for _ in range(100):
+        if watch.look(used) > used:
+            used += MIB
+            watch.told += MIB
+    assert watch.told < 490 * MIB, "it grows, and stops half-way to the end"
+
+
+def test_past_the_whole_memory_nothing_may_grow_even_in_the_same_place() -> None:
+    watch = ToldSize(500 * MIB, 100 * MIB)
+    watch.told = 480 * MIB
+    watch.look(used_bytes=280 * MIB)
+    watch.told = 600 * MIB
+    watch.look(used_bytes=200 * MIB)
+    assert watch.look(used_bytes=150 * MIB) == 150 * MIB
+
+
 def test_near_the_limit_freed_memory_is_given_back_and_not_asked_for_too_often() -> None:
     asked = 0
 

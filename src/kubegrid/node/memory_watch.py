@@ -125,7 +125,7 @@ class MemoryWatch:
             self.baseline_bytes = max(self.baseline_bytes, self._start_bytes + SQL_BYTES)
             if size > self.full_bytes:
                 self.when_short()
-        if size > self.hard_bytes and size > self._ceiling_size_bytes + MIB:
+        if size > self.memory_bytes or (size > self.hard_bytes and size > self._ceiling_size_bytes + MIB):
             if self._ceiling_size_bytes == 0:
                 log.warning("memory full bytes=%d memory_bytes=%d used_bytes=%d", size, self.memory_bytes, used_bytes)
             # The first time it is the records that fill it. Later, with fewer of them, it is what the allocator keeps.
@@ -135,6 +135,9 @@ class MemoryWatch:
         elif self._ceiling_size_bytes and size < self.full_bytes:
             self._ceiling_size_bytes = 0
             self._ceiling_bytes = self.memory_bytes
+        elif self._ceiling_size_bytes and size < (self.hard_bytes + self.memory_bytes) // 2:
+            # The process does not grow: new records find room where others were deleted, and the allocator kept it.
+            self._ceiling_bytes = max(self._ceiling_bytes, used_bytes + MIB)
         self.limit_bytes = self._derive()
         return self.limit_bytes
 
