@@ -54,6 +54,11 @@ def read(tree: exp.Insert, table: TableDefinition, target: exp.Table, columns: S
         return Conflict(FAIL)
     if clause.args.get("duplicate") or clause.args.get("constraint"):
         raise NotSupported("write ON CONFLICT DO NOTHING, or ON CONFLICT (key) DO UPDATE SET …")
+    if clause.args.get("index_predicate"):
+        raise NotSupported(
+            "WHERE cannot stand before DO: there are no keys of some rows only",
+            remedy="A condition for the change stands at the end: ON CONFLICT (key) DO UPDATE SET … WHERE …",
+        )
     named = [entry.find(exp.Identifier) or entry for entry in clause.args.get("conflict_keys") or ()]
     if named and {entry.name.lower() for entry in named} != {column.lower() for column in table.key}:
         raise WriteRefused(
