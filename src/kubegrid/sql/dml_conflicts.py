@@ -41,7 +41,11 @@ def read(tree: exp.Insert, table: TableDefinition, target: exp.Table, columns: S
     clause = tree.args.get("conflict")
     alternative = str(tree.args.get("alternative") or "").upper()
     if alternative:
-        if clause is not None or alternative not in ("REPLACE", "IGNORE"):
+        if clause is not None:
+            raise NotSupported(
+                f"INSERT OR {alternative} … and ON CONFLICT say two things of one key; write one of them"
+            )
+        if alternative not in ("REPLACE", "IGNORE"):
             raise NotSupported(
                 f"INSERT OR {alternative} … is not supported; there are OR REPLACE, OR IGNORE, ON CONFLICT"
             )

@@ -183,6 +183,11 @@ def test_insert_or_replace_sets_the_columns_that_are_given() -> None:
             NotSupported,
             "a subquery cannot stand in DO UPDATE",
         ),
+        (
+            "INSERT OR IGNORE INTO strict VALUES (1, 2) ON CONFLICT DO NOTHING",
+            NotSupported,
+            "say two things of one key",
+        ),
         ("INSERT INTO strict VALUES (1, 2) ON DUPLICATE KEY UPDATE must = 3", SqlError, "ON CONFLICT|expected|belong"),
     ],
 )
