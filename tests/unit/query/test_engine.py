@@ -237,8 +237,8 @@ KINDS = (
 
 @pytest.mark.parametrize("value", KINDS)
 def test_values_of_any_type_come_out_as_duckdb_gives_them(grid: InProcess, engine: Engine, value: str) -> None:
-    for rows in ("WHERE id < 2", "WHERE id = 1", "ORDER BY id LIMIT 2"):
-        text = f"SELECT id, {value} AS v FROM trades {rows}"
+    for which in ("WHERE id < 2", "WHERE id = 1", "ORDER BY id LIMIT 2"):
+        text = f"SELECT id, {value} AS v FROM trades {which}"
         answer, expected = engine.execute(text).table().sort_by("id"), grid.expected(text).sort_by("id")
         assert answer.schema == expected.schema
         assert answer.column("v").to_pylist() == expected.column("v").to_pylist()
