@@ -204,6 +204,12 @@ def test_statements_lose_no_change_that_other_commands_make(grid: Grid) -> None:
             "INTERVAL",
         ),
         ("ALTER TABLE t ADD COLUMN m INTEGER NOT NULL", kubegrid.SqlWriteRefusedError, "Let it be nullable"),
+        ("INSERT INTO t VALUES (7, 7) ON CONFLICT DO UPDATE SET n = excluded.m", kubegrid.SqlNameError, '"m"'),
+        (
+            "INSERT INTO t SELECT i, 1 FROM range(2) r(i) ON CONFLICT DO UPDATE SET n = 1 WHERE t.nn > 1",
+            kubegrid.SqlNameError,
+            '"nn"',
+        ),
         ("TRUNCATE u", kubegrid.SqlNameError, "no table 'u'"),
     ],
 )
@@ -216,6 +222,13 @@ def test_a_statement_that_cannot_be_done_says_why_and_changes_nothing(
         grid.sql(statement)
     assert rows(grid, "SELECT * FROM t") == [(4, 4)]
     assert grid.tables() == ["t"]
+
+
+def test_a_row_of_defaults_is_inserted(grid: Grid) -> None:
+    grid.sql("CREATE TABLE t (id BIGINT DEFAULT 7 PRIMARY KEY, n INTEGER, s VARCHAR DEFAULT 'none')")
+    assert grid.sql("INSERT INTO t DEFAULT VALUES").rows_changed == 1
+    assert grid.sql("INSERT INTO t DEFAULT VALUES ON CONFLICT DO UPDATE SET n = 1").rows_changed == 1
+    assert rows(grid, "SELECT * FROM t") == [(7, 1, "none")]
 
 
 def test_what_each_partition_did_is_told_and_a_second_run_does_the_rest(grid: Grid, processes: GridProcesses) -> None:

@@ -24,6 +24,10 @@ def begin(cursor: Any, sql: str, batch_rows: int) -> Any:
         raise NotSupported("a fragment is one SELECT")
     relation = cursor.sql(statements[0])
     types = [str(kind) for kind in relation.types]
+    if any("ENUM(" in kind for kind in types):  # in the order of its values, which are lost on the way
+        raise NotSupported(
+            "values of an ENUM cannot be gathered from partitions", remedy="Make them VARCHAR by a CAST."
+        )
     if len(types) > NARROW_COLUMNS or any(kind.startswith(UNBOUNDED) or kind.endswith("]") for kind in types):
         batch_rows = max(1, batch_rows // WIDE_PART)
     return relation.to_arrow_reader(batch_rows)

@@ -10,6 +10,7 @@ wherever it stands, so `random()` would be another number when it is used than w
 would double. The error is a cast that fails and not `error()`, because a volatile function may not stand everywhere.
 """
 
+import re
 from typing import Any
 
 VALUE_BYTES_MAX = 64 * 1024
@@ -22,6 +23,7 @@ _WIDE = {"format": r"\{[^}]*([0-9]{4}|\{)", "printf": r"%[^a-zA-Z%]*([0-9]{4}|\*
 """A width of four digits, or one that is given beside the format."""
 FORMATTED_VALUES_MAX = 16
 
+_FIELD = re.compile(r"\bg\.(\w+)")
 _TEXT = f"{VALUE_BYTES_MAX} bytes"
 _LIST = f"{VALUE_ELEMENTS_MAX} elements"
 
@@ -32,9 +34,12 @@ def _checked(name: str, limit: str, condition: str, kind: str, value: str) -> st
 
 
 def _overload(name: str, parameters: str, call: str) -> str:
-    """`parameters`, with types where DuckDB's own has one, are the fields of `g` in `call`."""
+    """`parameters` are the fields of `g` in `call`. They have types where these tell overloads apart: in a query that is
+    joined to others whose columns it uses, DuckDB 2.0 fails on macros that have any."""
     fields = ", ".join(f"{each}: {each}" for each in (parameter.split()[0] for parameter in parameters.split(", ")))
-    return f"({parameters}) AS list_transform([{{{fields}}}], lambda g: system.main.{name}({call}))[1]"
+    # DuckDB takes g.n for a text where the macro stands in FROM unnest(…).
+    inner = _FIELD.sub(r"g['\1']", f"system.main.{name}({call})")
+    return f"({parameters}) AS list_transform([{{{fields}}}], lambda g: {inner})[1]"
 
 
 def _macro(name: str, *overloads: str) -> str:
@@ -43,25 +48,21 @@ def _macro(name: str, *overloads: str) -> str:
 
 def _repeat() -> str:
     size = f"g.n::DOUBLE * greatest(1, strlen(g.s::VARCHAR)) > {VALUE_BYTES_MAX} AND g.n > 1"
-    return _macro(
-        "repeat", _overload("repeat", "s, n BIGINT", f"g.s, {_checked('repeat', _TEXT, size, 'BIGINT', 'g.n')}")
-    )
+    return _macro("repeat", _overload("repeat", "s, n", f"g.s, {_checked('repeat', _TEXT, size, 'BIGINT', 'g.n')}"))
 
 
 def _pad(name: str) -> str:
-    size = f"g.n > {VALUE_BYTES_MAX} AND g.n > length(g.s)"
+    size = f"g.n > {VALUE_BYTES_MAX} AND g.n > length(g.s::VARCHAR)"
     return _macro(
         name,
-        _overload(
-            name, "s VARCHAR, n INTEGER, p VARCHAR", f"g.s, {_checked(name, _TEXT, size, 'INTEGER', 'g.n')}, g.p"
-        ),
+        _overload(name, "s, n, p", f"g.s, {_checked(name, _TEXT, size, 'INTEGER', 'g.n')}, g.p"),
     )
 
 
 def _bitstring() -> str:
     size = f"g.n > {VALUE_BYTES_MAX * 8}"
     checked = _checked("bitstring", _TEXT, size, "INTEGER", "g.n")
-    return _macro("bitstring", _overload("bitstring", "s, n INTEGER", f"g.s, {checked}"))
+    return _macro("bitstring", _overload("bitstring", "s, n", f"g.s, {checked}"))
 
 
 def _range(name: str) -> str:
@@ -88,15 +89,13 @@ def _resize(name: str) -> str:
     bare = _checked(name, _LIST, f"g.n > {VALUE_ELEMENTS_MAX} AND g.n > len(g.l)", "BIGINT", "g.n")
     size = f"g.n::DOUBLE * {each} > {VALUE_BYTES_MAX} AND g.n > len(g.l)"
     filled = _checked(name, _LIST, size, "BIGINT", "g.n")
-    return _macro(
-        name, _overload(name, "l, n BIGINT", f"g.l, {bare}"), _overload(name, "l, n BIGINT, v", f"g.l, {filled}, g.v")
-    )
+    return _macro(name, _overload(name, "l, n", f"g.l, {bare}"), _overload(name, "l, n, v", f"g.l, {filled}, g.v"))
 
 
 def _bins() -> str:
     name = "equi_width_bins"
     checked = _checked(name, _LIST, f"g.n > {VALUE_ELEMENTS_MAX}", "BIGINT", "g.n")
-    return _macro(name, _overload(name, "a, b, n BIGINT, nice", f"g.a, g.b, {checked}, g.nice"))
+    return _macro(name, _overload(name, "a, b, n, nice", f"g.a, g.b, {checked}, g.nice"))
 
 
 def _format(name: str) -> str:
@@ -109,11 +108,11 @@ def _format(name: str) -> str:
 
 
 def _replace() -> str:
-    size = f"strlen(g.s)::DOUBLE * strlen(g.b) > {REPLACED_BYTES_MAX}"
-    grown = "(strlen(g.s) - strlen(system.main.replace(g.s, g.a, ''))) // greatest(1, strlen(g.a))"
-    condition = f"{size} AND strlen(g.b) > 1 AND ({grown}) * strlen(g.b) > {REPLACED_BYTES_MAX}"
+    size = f"strlen(g.s::VARCHAR)::DOUBLE * strlen(g.b::VARCHAR) > {REPLACED_BYTES_MAX}"
+    grown = "(strlen(g.s::VARCHAR) - strlen(system.main.replace(g.s, g.a, ''))) // greatest(1, strlen(g.a::VARCHAR))"
+    condition = f"{size} AND strlen(g.b::VARCHAR) > 1 AND ({grown}) * strlen(g.b::VARCHAR) > {REPLACED_BYTES_MAX}"
     checked = _checked("replace", f"{REPLACED_BYTES_MAX} bytes", condition, "INTEGER::VARCHAR", "g.b")
-    return _macro("replace", _overload("replace", "s VARCHAR, a VARCHAR, b VARCHAR", f"g.s, g.a, {checked}"))
+    return _macro("replace", _overload("replace", "s, a, b", f"g.s, g.a, {checked}"))
 
 
 NAMES = frozenset(

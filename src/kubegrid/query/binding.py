@@ -18,6 +18,7 @@ from typing import Any
 from kubegrid.base.tables import Catalog, TableDefinition
 from kubegrid.columns.database import open_database, quoted
 from kubegrid.query.duck_errors import sql_error
+from kubegrid.query.plain_types import without_dictionaries
 from kubegrid.query.running import Running
 from kubegrid.query.watch import Watch
 from kubegrid.sql.errors import NotSupported, SqlError, SyntaxProblem, Unavailable
@@ -115,6 +116,20 @@ class Binding:
                 if running is not None:
                     running.check()
                 raise self._told(cursor, text, catalog, error) from None
+
+    def placed(self, error: SqlError, text: str, catalog: Catalog, running: Running | None = None) -> SqlError:
+        """An error in a SELECT of our own, with its place in the statement that this was made of, if DuckDB tells it
+        there too. `text`: that statement; empty: it is none of DuckDB's."""
+        if not error.where:
+            return error
+        with self._turn(self._seen, running) as cursor:
+            try:
+                cursor.execute("EXPLAIN\n" + text)
+            except Exception as found:
+                told = sql_error(found, text, catalog.by_name, lines_before=1)
+                if told.message == error.message:
+                    return told
+        return type(error)(error.message, remedy=error.advice)
 
     def check_reads_none(self, text: str, catalog: Catalog, running: Running | None = None) -> None:
         """That a statement which is run here reads no table of the grid after all, in words that the planner does not
@@ -242,7 +257,7 @@ class Binding:
             raise NotSupported(f"an answer cannot have a column of one of these types: {', '.join(kinds)}") from error
         finally:
             cursor.close()
-        self._arrow_types |= dict(zip(kinds, schema.types, strict=True))
+        self._arrow_types |= dict(zip(kinds, map(without_dictionaries, schema.types), strict=True))
 
 
 def _unquoted(cursor: Any, text: str, catalog: Catalog) -> str:

@@ -158,9 +158,10 @@ class Execution:
             query = bound.expression if bound.kind == statements.CTAS else dml.source(bound, catalog)
         if query is None:
             raise NotSupported("there is nothing to explain: the statement asks no partition before it writes")
-        return self._means.preparing.hidden_query(query, catalog, self._running)
+        return self._means.preparing.hidden_query(query, catalog, self._running, _duckdb_text(statement))
 
     def _written(self, statement: Statement, statement_id: str | None, again: bool) -> Result:
+        text = _duckdb_text(statement)
         if statement.parameters or self._values:
             statement = parameters.bind(statement, self._values)
         if statement.expression is not None:
@@ -174,6 +175,7 @@ class Execution:
             means.settings,
             means.granted,
             self._running,
+            text,
         )
         written = means.writer.execute(
             statement,
@@ -194,6 +196,12 @@ class Execution:
             outcomes=written.outcomes,
             statement_id=written.statement_id or statement_id,
         )
+
+
+def _duckdb_text(statement: Statement) -> str:
+    """A statement that writes, as DuckDB understands it, too; empty: it does not (CREATE TABLE … AS has clauses of ours)."""
+    plain = not statement.parameters and statement.kind in (statements.INSERT, statements.UPDATE, statements.DELETE)
+    return blank(statement.text, statement.tokens[0].start) if plain else ""
 
 
 def _describes_query(statement: Statement) -> bool:

@@ -23,6 +23,7 @@ from kubegrid.query.plain_types import passable
 from kubegrid.query.running import Running
 from kubegrid.query.thresholds import Thresholds
 from kubegrid.sql import moments, parameters, planner, refusals, statements
+from kubegrid.sql.errors import SqlError
 from kubegrid.sql.plans import Fragment, Plan
 from kubegrid.sql.statements import Statement
 
@@ -123,12 +124,17 @@ class Preparing:
         columns = self._binding.columns(sql, catalog, (), running)
         return Prepared(sql, catalog, columns, self._binding.schema(columns, running), None)
 
-    def hidden_query(self, expression: exp.Query, catalog: Catalog, running: Running | None = None) -> Prepared:
-        """Of a statement that writes: `__version` may be named in it."""
+    def hidden_query(
+        self, expression: exp.Query, catalog: Catalog, running: Running | None = None, text: str = ""
+    ) -> Prepared:
+        """Of a statement that writes: `__version` may be named in it. `text`: that statement, if it has no parameters."""
         closed.check(expression)
         expression = moments.at_moment(expression, datetime.now(UTC))
         tables = _tables(expression, catalog)
-        columns = self._binding.columns(_as_seen(expression).sql("duckdb"), catalog, tables, running)
+        try:
+            columns = self._binding.columns(_as_seen(expression).sql("duckdb"), catalog, tables, running)
+        except SqlError as error:
+            raise self._binding.placed(error, text, catalog, running) from None
         plan = self._planned(expression, catalog, columns, running)
         sql = expression.sql("duckdb")
         return Prepared(sql, catalog, columns, self._binding.schema(columns, running), plan)

@@ -41,8 +41,9 @@ def merge(
     meeting = [(place, *there[key]) for key, place in first.items() if key in there]
     new = [place for key, place in first.items() if key not in there]
     operations.add(repeat(MISSING), [keys[place] for place in new], [encoded[place] for place in new])
-    if not meeting or not insert.conflict.assigned:
+    if not insert.conflict.assigned:
         return
+    # Also if no row meets a record: what is wrong with the assignments is not told only when one does.
     given = _relation(table, [(place, rows[place]) for place, _, _ in meeting], "__place")
     found = _relation(table, [(version, values) for _, version, values in meeting], dml_conflicts.VERSION)
     merged = queries.local(_over(insert), {GIVEN: given, THERE: found})

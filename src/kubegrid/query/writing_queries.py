@@ -28,7 +28,9 @@ class StatementQueries:
         settings: SqlSettings,
         granted: Callable[[int], int],
         running: Running,
+        text: str = "",
     ) -> None:
+        """`text`: what the user wrote, if DuckDB understands it."""
         self._catalog = catalog
         self._preparing = preparing
         self._answered = answered
@@ -36,17 +38,18 @@ class StatementQueries:
         self._settings = settings
         self._granted = granted
         self._running = running
+        self._text = text
 
     @property
     def catalog(self) -> Catalog:
         return self._catalog()
 
     def columns(self, query: exp.Query) -> tuple[tuple[str, str], ...]:
-        return self._preparing.hidden_query(query, self._catalog(), self._running).columns
+        return self._preparing.hidden_query(query, self._catalog(), self._running, self._text).columns
 
     def select(self, query: exp.Query) -> Iterator[Any]:
         part = self._running.part()
-        result = self._answered(lambda: self._preparing.hidden_query(query, self._catalog(), part), part)
+        result = self._answered(lambda: self._preparing.hidden_query(query, self._catalog(), part, self._text), part)
         with result:
             yield from result.batches
 

@@ -19,6 +19,7 @@ from kubegrid.sql.errors import SqlError, TypeProblem
 Label = Callable[[int], str]
 """How a row is called in an error, by its number from 0."""
 GIVEN = "given_rows"
+DAY_US = 24 * 3600 * 1_000_000
 
 
 def row_number(number: int) -> str:
@@ -96,6 +97,8 @@ def _values(chunks: Any, definition: TableDefinition, column: Column, label: Lab
         if name == "TIMESTAMP WITH TIME ZONE":
             naive = chunks.cast(pa.timestamp("us")).to_pylist()
             return [None if value is None else value.replace(tzinfo=UTC) for value in naive]
+        if name == "TIME":
+            _check_times(chunks, definition, column, label)
         values: list[Any] = chunks.to_pylist()
     except (OverflowError, ValueError):
         place = next(i for i, value in enumerate(chunks) if not _readable(value))
@@ -119,6 +122,16 @@ def _values(chunks: Any, definition: TableDefinition, column: Column, label: Lab
         reason = error.reason if isinstance(error, BadValue) else f"{shown(values[place])} is not a {name}"
         raise refused(definition, BadValue(reason, definition.name, column.name), label(place)) from None
     return values
+
+
+def _check_times(chunks: Any, definition: TableDefinition, column: Column, label: Label) -> None:
+    """DuckDB knows 24:00, of which Python makes 00:00. Raises TypeProblem."""
+    import pyarrow as pa
+
+    for place, microseconds in enumerate(chunks.cast(pa.int64()).to_pylist()):
+        if microseconds is not None and microseconds >= DAY_US:
+            reason = "24:00:00 is no TIME here: the last is 23:59:59.999999"
+            raise refused(definition, BadValue(reason, definition.name, column.name), label(place))
 
 
 def _readable(value: Any) -> bool:

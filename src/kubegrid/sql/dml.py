@@ -116,7 +116,8 @@ def _insert(tree: exp.Insert, catalog: Catalog) -> Insert:
     rows: tuple[tuple[Cell, ...], ...] = ()
     query: exp.Query | None = None
     if tree.args.get("default"):
-        rows, columns = ((),), ()
+        check_given(table, ())
+        rows, columns = ((None,) * len(table.columns),), table.names
     elif isinstance(body, exp.Values):
         if tree.args.get("by_name"):
             raise NotSupported("INSERT BY NAME is for a SELECT, whose columns have names")

@@ -41,7 +41,11 @@ def read(tree: exp.Insert, table: TableDefinition, target: exp.Table, columns: S
     clause = tree.args.get("conflict")
     alternative = str(tree.args.get("alternative") or "").upper()
     if alternative:
-        if clause is not None or alternative not in ("REPLACE", "IGNORE"):
+        if clause is not None:
+            raise NotSupported(
+                f"INSERT OR {alternative} … and ON CONFLICT say two things of one key; write one of them"
+            )
+        if alternative not in ("REPLACE", "IGNORE"):
             raise NotSupported(
                 f"INSERT OR {alternative} … is not supported; there are OR REPLACE, OR IGNORE, ON CONFLICT"
             )
@@ -54,6 +58,11 @@ def read(tree: exp.Insert, table: TableDefinition, target: exp.Table, columns: S
         return Conflict(FAIL)
     if clause.args.get("duplicate") or clause.args.get("constraint"):
         raise NotSupported("write ON CONFLICT DO NOTHING, or ON CONFLICT (key) DO UPDATE SET …")
+    if clause.args.get("index_predicate"):
+        raise NotSupported(
+            "WHERE cannot stand before DO: there are no keys of some rows only",
+            remedy="A condition for the change stands at the end: ON CONFLICT (key) DO UPDATE SET … WHERE …",
+        )
     named = [entry.find(exp.Identifier) or entry for entry in clause.args.get("conflict_keys") or ()]
     if named and {entry.name.lower() for entry in named} != {column.lower() for column in table.key}:
         raise WriteRefused(

@@ -71,7 +71,8 @@ def _literal(value: Any, place: int) -> exp.Expression:
     if isinstance(value, time):
         return _typed(value.isoformat(), "TIME" if value.tzinfo is None else "TIMETZ")
     if isinstance(value, timedelta):
-        return _typed(f"{value // timedelta(microseconds=1)} microseconds", "INTERVAL")
+        within = timedelta(seconds=value.seconds, microseconds=value.microseconds)  # days stay days, as in DuckDB
+        return _typed(f"{value.days} days {within // timedelta(microseconds=1)} microseconds", "INTERVAL")
     if isinstance(value, UUID):
         return _typed(str(value), "UUID")
     try:

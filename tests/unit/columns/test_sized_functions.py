@@ -45,6 +45,7 @@ SAME = """
     equi_width_bins(DATE '2020-01-01', DATE '2020-02-01', 2, true)
     format('{} {:>10}', 1, 'x') | format('{:,}', 12345) | format('a 20000') | format('{0} 20000 {1:.2f}', 'q', 1.5)
     format(NULL, 1) | printf('%5d %s', 3, 'x') | printf('%s in 20000', 'x') | printf('%.3f%% of 10000', 1.5)
+    lpad('x', 5::TINYINT, 'ab') | list_resize([1], 2::UBIGINT) | list_resize([1], 3.5) | replace('[1]'::JSON, '1', '2')
     replace('abc', 'b', 'xx') | replace('abc', '', 'x') | replace(NULL, 'a', 'b') | replace('abc', NULL, 'b')
 """
 
@@ -88,6 +89,19 @@ def test_a_limit_may_stand_where_only_repeatable_functions_may(limited: Any) -> 
     assert limited.sql(f"SELECT repeat(a, n) {rows} GROUP BY repeat(a, n) HAVING repeat(a, n) > ''").fetchall() == [
         ("aa",)
     ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("unnest(range(3)) u(x)", "unnest([repeat('x', 2)]) u(x)", "unnest(generate_series(1, 9, 3)) u(x)"),
+        *("t, (SELECT replace(t.a, 'b', 'c')) u(x)", "t, LATERAL (SELECT lpad(t.a, 5, 'x') || repeat(t.a, t.n)) u(x)"),
+        *("t, unnest(list_resize([t.a], t.n)) u(x)", "t, unnest(CASE WHEN format('{}', n) = '2' THEN [1, 2] END) u(x)"),
+    ],
+)
+def test_a_limit_may_stand_in_a_source_of_rows(source: str, limited: Any, plain: Any) -> None:
+    question = f"WITH t AS MATERIALIZED (SELECT 'ab' || i AS a, i AS n FROM range(1, 4) r(i)) SELECT x FROM {source} ORDER BY x"
+    assert limited.sql(question).fetchall() == plain.sql(question).fetchall() != []
 
 
 def test_rows_have_no_such_limit(limited: Any) -> None:

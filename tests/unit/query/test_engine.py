@@ -223,6 +223,39 @@ def test_pythons_variables_are_no_tables(engine: Engine) -> None:
         engine.execute("SELECT * FROM secrets")
 
 
+KINDS = (
+    *(
+        "bin(id)::BIT",
+        "id::BIGNUM",
+        "(TIME '10:00:00' + id * INTERVAL 1 SECOND)::TIMETZ",
+        "id::HUGEINT",
+        "id::UHUGEINT",
+    ),
+    *("tag", "('[' || id || ']')::JSON", "desk::BLOB", "id * INTERVAL 1 DAY", "[bin(id)::BIT]", "{'a': id::BIGNUM}"),
+)
+
+
+@pytest.mark.parametrize("value", KINDS)
+def test_values_of_any_type_come_out_as_duckdb_gives_them(grid: InProcess, engine: Engine, value: str) -> None:
+    for which in ("WHERE id < 2", "WHERE id = 1", "ORDER BY id LIMIT 2"):
+        text = f"SELECT id, {value} AS v FROM trades {which}"
+        answer, expected = engine.execute(text).table().sort_by("id"), grid.expected(text).sort_by("id")
+        assert answer.schema == expected.schema
+        assert answer.column("v").to_pylist() == expected.column("v").to_pylist()
+
+
+def test_values_of_an_enum_are_texts(engine: Engine) -> None:
+    made = "CASE WHEN id = 1 THEN 'a' ELSE 'b' END::ENUM('b', 'a')"
+    for text in (f"SELECT {made} AS v FROM trades WHERE id < 2", f"SELECT {made} AS v FROM (VALUES (0), (1)) t(id)"):
+        answer = engine.execute(text).table()
+        assert (str(answer.schema.field("v").type), sorted(answer.column("v").to_pylist())) == ("string", ["a", "b"])
+    inside = engine.execute(
+        "SELECT ['a'::ENUM('a')] AS l, {'k': 'a'::ENUM('a')} AS s, MAP {'a'::ENUM('a'): 1} AS m"
+    ).table()
+    assert "dictionary" not in str(inside.schema)
+    assert inside.to_pylist() == [{"l": ["a"], "s": {"k": "a"}, "m": [("a", 1)]}]
+
+
 def test_numbers_go_out_of_range_as_in_duckdb(grid: InProcess, engine: Engine) -> None:
     text = "SELECT id, id / 0 AS infinite, price / 3 AS third FROM trades WHERE id IN (0, 1, 2) ORDER BY id"
     assert repr(engine.execute(text).table().to_pylist()) == repr(grid.expected(text).to_pylist())

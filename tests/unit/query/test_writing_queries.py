@@ -12,7 +12,8 @@ from kubegrid.base.settings import SqlSettings
 from kubegrid.query import writing_changes
 from kubegrid.query.engine import Engine
 from kubegrid.query.writer import Queries, Written
-from kubegrid.sql.errors import TooMuch, TypeProblem
+from kubegrid.sql import dml
+from kubegrid.sql.errors import TooMuch, TypeProblem, UnknownName
 
 
 class Asking:
@@ -101,6 +102,34 @@ def test_a_star_never_includes_the_version(grid: InProcess, text: str) -> None:
     assert names == ["desk", "city"]
     batches = asked(grid, lambda queries: list(queries.select(query(text))))
     assert batches[0].schema.names == ["desk", "city"]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("DELETE FROM trades\n  USING desk b WHERE b.desk = 'x'", "desk b"),
+        ("EXPLAIN DELETE FROM trades USING desk b WHERE b.desk = 'x'", "desk b"),
+        ("UPDATE trades SET price = prize", "prize"),
+        ("INSERT INTO trades BY NAME SELECT dsk FROM trades", "dsk"),
+        ("INSERT INTO trades SELECT id, dsk FROM trades ON CONFLICT DO NOTHING", "dsk"),
+        ("UPDATE trades SET price = prize + ?", ""),
+    ],
+)
+def test_an_error_shows_its_place_in_the_statement_as_it_was_given(grid: InProcess, text: str, word: str) -> None:
+    class Reading:
+        def execute(self, statement: Any, queries: Queries, **_: Any) -> Written:
+            change = dml.read(statement, queries.catalog)
+            assert change.query is not None
+            queries.columns(change.query)
+            raise AssertionError("no error")
+
+    engine = Engine(lambda: grid.catalog, grid, Reading(), SqlSettings())
+    with pytest.raises(UnknownName) as failed:
+        engine.execute(text, [1] * text.count("?"))
+    engine.close()
+    line, column = failed.value.line, failed.value.column
+    assert (line, bool(failed.value.where)) == (text.count("\n") + 1 if word else 0, bool(word))
+    assert text.split("\n")[line - 1][column - 1 :].startswith(word)
 
 
 def test_a_small_question_sees_only_the_tables_it_is_given(grid: InProcess, tmp_path: Path) -> None:

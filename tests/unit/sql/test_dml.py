@@ -112,6 +112,14 @@ def test_rows_of_values_are_cast_each_by_itself() -> None:
     assert dml_values.asks_tables(read("INSERT INTO strict VALUES (1, (SELECT max(id) FROM trades))").rows)
 
 
+def test_default_values_are_a_row_of_defaults() -> None:
+    columns = [{"name": "id", "type": "BIGINT", "nullable": False, "default": 7}, {"name": "note", "type": "VARCHAR"}]
+    table = parse_definition("all_of_it", {"columns": columns, "key": ["id"]})
+    change = dml.read(statements.parse("INSERT INTO all_of_it DEFAULT VALUES"), Catalog().create(table))
+    assert isinstance(change, dml.Insert)
+    assert (change.columns, change.rows) == (("id", "note"), ((None, None),))
+
+
 @pytest.mark.parametrize(
     ("clause", "action"),
     [
@@ -166,9 +174,19 @@ def test_insert_or_replace_sets_the_columns_that_are_given() -> None:
         ("INSERT INTO strict VALUES (1, 2) ON CONFLICT (must) DO NOTHING", WriteRefused, "and that is \\(id\\)"),
         ("INSERT INTO strict VALUES (1, 2) ON CONFLICT DO UPDATE SET id = 2", WriteRefused, "part of the key"),
         (
+            "INSERT INTO strict VALUES (1, 2) ON CONFLICT (id) WHERE must > 1 DO NOTHING",
+            NotSupported,
+            "WHERE .* before DO",
+        ),
+        (
             "INSERT INTO strict VALUES (1, 2) ON CONFLICT DO UPDATE SET must = (SELECT 1)",
             NotSupported,
             "a subquery cannot stand in DO UPDATE",
+        ),
+        (
+            "INSERT OR IGNORE INTO strict VALUES (1, 2) ON CONFLICT DO NOTHING",
+            NotSupported,
+            "say two things of one key",
         ),
         ("INSERT INTO strict VALUES (1, 2) ON DUPLICATE KEY UPDATE must = 3", SqlError, "ON CONFLICT|expected|belong"),
     ],

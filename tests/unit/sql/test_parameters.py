@@ -18,6 +18,7 @@ VALUES: list[Any] = [
     *(0.1, -0.0, 1e300, 5e-324, math.inf, -math.inf, "it's", "", "ä\n\0x", "--", b"\x00\xff'", bytearray(b"ab")),
     *(Decimal("-1.50"), Decimal("1E+3"), Decimal("0.001"), Decimal(10) ** 37, date(2013, 1, 31), time(5, 30, 0, 1)),
     *(datetime(2013, 1, 31, 5), datetime(1, 1, 1), UUID(int=7), timedelta(days=1, microseconds=3)),
+    *(timedelta(microseconds=-1), timedelta(hours=30), timedelta(days=-400, hours=5)),
 ]
 
 
@@ -37,6 +38,12 @@ def test_a_moment_keeps_its_instant() -> None:
     value = datetime(2013, 1, 31, 5, tzinfo=timezone(timedelta(hours=2)))
     text = bind(parse("SELECT epoch_us(?)"), [value]).expression.sql("duckdb")
     assert duckdb.connect().execute(text).fetchone() == (int(value.astimezone(UTC).timestamp()) * 1_000_000,)
+
+
+@pytest.mark.parametrize("value", [timedelta(days=40, hours=3), timedelta(hours=-1), timedelta(days=-3)])
+def test_days_of_a_duration_are_days_of_its_interval(value: timedelta) -> None:
+    text = "SELECT datepart('day', ?), datepart('hour', ?), ?::VARCHAR"
+    assert answer(text, value, value, value) == duckdb.execute(text, [value, value, value]).fetchone()
 
 
 @pytest.mark.parametrize("rest", ["AND TRUE", "OR FALSE", "IS NOT NULL", "BETWEEN FALSE AND TRUE", "IN (TRUE, FALSE)"])
