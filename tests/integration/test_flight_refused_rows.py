@@ -41,7 +41,7 @@ def test_nothing_is_left_of_rows_that_were_refused(monkeypatch: pytest.MonkeyPat
                 writer, reader = client.do_put(flight.FlightDescriptor.for_path("table", "papers"), rows.schema)
                 writer.write_with_metadata(rows, b'{"mode": "fail"}')
                 writer.done_writing()
-                with pytest.raises(flight.FlightServerError, match="exists|were written"):
+                with pytest.raises(flight.FlightServerError, match=r"exists|were written"):
                     while reader.read() is not None:
                         pass
                     writer.close()
