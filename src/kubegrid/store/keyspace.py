@@ -111,6 +111,8 @@ class Keyspace:
         written, rows that were made records."""
         self.made_bytes = 0
         """Of values since the start that came into effects whole, however little of them came with a request."""
+        self.answer_bytes = 0
+        """Of replies that are being put together in slices."""
         self.blocks = Blocks()
         self.prefixes: frozenset[bytes] = frozenset()
         """The names of all tables: what stands before the first `:` of a record's key, and of no other new key."""
