@@ -21,9 +21,11 @@ Redis 7.0 does, errors included. A command that is not listed is answered `-ERR 
 * **A member without a lease or a primary** answers `-CLUSTERDOWN` at once; below `minInSync` writes get `-NOREPLICAS`.
 * **Long commands are cut into slices** (`KEYS`, `FLUSHALL`, deleting something large), so `KEYS` may see writes that
   others make meanwhile. What must be atomic (`EXEC`, `MSET`, `HGETALL`) has a limit of 20,000 keys or fields.
-* **Limits**: a key 64 KiB, a value or field 16 MiB, a request or all of one `MULTI` 32 MiB, 10,000 commands in it. The reply of a
+* **Limits**: a key 64 KiB, a value or field 16 MiB, a request or all of one `MULTI` 32 MiB, 10,000 commands in it, and
+  what they make of values that are there (`COPY`, `RENAME`, changes of records) 32 MiB. The reply of a
   command that may ask for much (`MGET`, `HGETALL`, `HMGET`, `HVALS`, `KEYS`, `KG.FIND` …) is at most 64 MiB, and 1/16 of the
-  member's memory; longer ones are refused. In `EXEC`, reads get an error once the replies are longer than that together.
+  member's memory; longer ones are refused. `KG.FIND`s that have to put together more than twice that at
+  the same time get `-TRYAGAIN`. In `EXEC`, reads get an error once the replies are longer than that together.
 * **Memory**: past the member's limit, writes that may grow get `-OOM`; reads and deletions go on. Nothing is evicted.
 * `SCAN` in a cluster walks the member asked, as in Redis; clients walk all of them.
 * `OBJECT IDLETIME` is the time since a key of the same slot was last used: a lower bound.

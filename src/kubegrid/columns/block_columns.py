@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 INSERT_ROWS = 2**20
 """About so many rows are one INSERT: several of DuckDB's groups of rows."""
+INCOMING_BYTES = 32 * 2**20
+"""And no more bytes: of a block that lacks rows, and of JSON, they are there a second time."""
 _SPELT = r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
 """A UUID as everybody writes it. Python reads more than DuckDB does."""
 _CAST = ("HUGEINT", "UHUGEINT", "UUID")
@@ -41,15 +43,17 @@ def incoming(conversion: Conversion, blocks: Iterable[Cold]) -> Iterator[Incomin
     """All rows of these blocks, in their order."""
     batches: list[pa.RecordBatch] = []
     selected = ""
-    rows = 0
+    rows = size = 0
     for cold in blocks:
         select, batch = convert(conversion, cold)
-        if batches and (rows >= INSERT_ROWS or select != selected or batch.schema != batches[0].schema):
+        enough = rows >= INSERT_ROWS or size >= INCOMING_BYTES
+        if batches and (enough or select != selected or batch.schema != batches[0].schema):
             yield Incoming(selected, pa.Table.from_batches(batches))
-            batches, rows = [], 0
+            batches, rows, size = [], 0, 0
         selected = select
         batches.append(batch)
         rows += batch.num_rows
+        size += batch.nbytes
     if batches:
         yield Incoming(selected, pa.Table.from_batches(batches))
 

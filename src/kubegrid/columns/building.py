@@ -16,14 +16,12 @@ import pyarrow as pa
 from kubegrid.columns import block_columns
 from kubegrid.columns.conversion import VERSION, Conversion
 from kubegrid.columns.database import quoted
-from kubegrid.columns.delta import INCOMING, insert
+from kubegrid.columns.delta import INCOMING, INSERT_BYTES, insert
 from kubegrid.store.changes import Met
 from kubegrid.store.records import Record
 
 HIDDEN = "hidden"
 """The DuckDB schema of what no statement names: rows on their way into a table, and rows that other partitions own."""
-INSERT_BYTES = 8 * 2**20
-"""Of Arrow that one INSERT takes: DuckDB has a group of rows in about as much."""
 _ORDER = f"ORDER BY {VERSION}"
 
 

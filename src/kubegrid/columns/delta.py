@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 POP_ROWS = 1000
 """Of what came or went are taken out in one go: freeing much at once would hold the GIL for too long."""
+INSERT_BYTES = 8 * 2**20
+"""Of Arrow made of records that one INSERT takes: DuckDB has a group of rows in about as much."""
 _INCOMING = "incoming rows"
 INCOMING = quoted(_INCOMING)
 """What a statement calls the Arrow table that it reads; with a blank, so that no table of a user is called so."""
@@ -58,9 +60,12 @@ class Copy:
 
 
 class Change:
-    """What was taken of one table's changes: `gone` first, then `blocks`, then `added`. All are emptied on the way."""
+    """What was taken of one table's changes: `gone` first, then `blocks`, then `added`. All are emptied on the way.
 
-    __slots__ = ("added", "anew", "blocks", "copy", "dead", "generation", "gone")
+    It becomes Arrow piece by piece: all of it at once could be several times what the process has left.
+    """
+
+    __slots__ = ("added", "anew", "blocks", "came", "copy", "dead", "generation", "gone", "went")
 
     def __init__(self, copy: Copy, captured: Captured) -> None:
         self.copy = copy
@@ -70,63 +75,47 @@ class Change:
         self.dead = captured.dead
         self.generation = captured.generation
         self.anew = captured.generation != copy.generation
+        self.came = 0
+        self.went = 0
+        """Rows that were deleted; of those that are gone some may never have been here."""
 
     def __bool__(self) -> bool:
         return bool(self.added or self.gone or self.blocks or self.anew)
 
-    def prepare(self) -> "PreparedChange":
-        """Convert it, slice by slice. Once."""
-        return PreparedChange(self)
-
-
-class PreparedChange:
-    """A change as Arrow. `carry_out` needs no GIL to speak of."""
-
-    def __init__(self, change: Change) -> None:
-        self.copy = change.copy
-        self.generation = change.generation
-        self.anew = change.anew
-        self.gone = None if change.anew else _versions_of(change.gone)
-        self.blocks = list(block_columns.incoming(change.copy.conversion, _cold(change.blocks, change.dead)))
-        self.added = _rows_of(change)
-        self.went = 0
-        """Rows that were deleted; of those that are gone some may never have been here."""
-
     def carry_out(self, cursor: Any) -> None:
-        """In a transaction."""
-        copy = self.copy
-        table = quoted(copy.definition.name)
-        went: list[tuple[int]] = []
-        if self.anew:
-            went = cursor.execute(f"DELETE FROM {table}").fetchall()
-        elif self.gone is not None and self.gone.num_rows <= NAMED_ROWS_MAX:
-            named = ", ".join(map(str, self.gone.column(0).to_pylist()))
-            went = cursor.execute(f"DELETE FROM {table} WHERE {VERSION} IN ({named})").fetchall()
-        elif self.gone is not None:
-            went = insert(cursor, self.gone, f"DELETE FROM {table} WHERE {VERSION} IN (SELECT v FROM {INCOMING})")
-        self.went = sum([count for (count,) in went])
-        conversion = copy.conversion
+        """In a transaction. Once."""
+        table = quoted(self.copy.definition.name)
+        self.went = sum([count for (count,) in self._delete(cursor, table)])
+        conversion = self.copy.conversion
         into = f"{table} ({conversion.names}, {VERSION})"
-        for selected, rows in self.blocks:
+        for selected, rows in block_columns.incoming(conversion, _cold(self.blocks, self.dead)):
+            self.came += rows.num_rows
             insert(cursor, rows, f"INSERT INTO {into} SELECT {selected} FROM {INCOMING}")
-        if self.added is not None:
-            insert(
-                cursor,
-                self.added,
-                f"INSERT INTO {into} SELECT {conversion.selected} FROM {INCOMING} ORDER BY {VERSION}",
-            )
+        for rows in _pieces(conversion.slices(_records_of(self.added))):
+            self.came += rows.num_rows
+            statement = f"INSERT INTO {into} SELECT {conversion.selected} FROM {INCOMING} ORDER BY {VERSION}"
+            insert(cursor, rows, statement)
+
+    def _delete(self, cursor: Any, table: str) -> list[tuple[int]]:
+        if self.anew:
+            return cursor.execute(f"DELETE FROM {table}").fetchall()  # type: ignore[no-any-return]
+        gone = _versions_of(self.gone)
+        if gone is None:
+            return []
+        if gone.num_rows <= NAMED_ROWS_MAX:
+            named = ", ".join(map(str, gone.column(0).to_pylist()))
+            return cursor.execute(f"DELETE FROM {table} WHERE {VERSION} IN ({named})").fetchall()  # type: ignore[no-any-return]
+        return insert(cursor, gone, f"DELETE FROM {table} WHERE {VERSION} IN (SELECT v FROM {INCOMING})")
 
     def done(self) -> int:
         """It was committed: enter it in the copy's books; how many rows it was."""
         copy = self.copy
-        came: int = sum([rows.num_rows for _, rows in self.blocks])
-        came += 0 if self.added is None else self.added.num_rows
-        copy.rows += came - self.went
+        copy.rows += self.came - self.went
         copy.dead += self.went
-        copy.loose += came
+        copy.loose += self.came
         copy.changes += 1
         copy.generation = self.generation
-        return self.went + came
+        return self.went + self.came
 
 
 def insert(cursor: Any, incoming: Any, statement: str) -> list[Any]:
@@ -146,9 +135,12 @@ def _popped(versions: set[int]) -> Iterator[list[int]]:
 
 
 def _records_of(added: dict[int, Record]) -> Iterator[Record]:
-    """All of a dictionary, which is empty afterwards."""
+    """All of a dictionary, in its order, which is mostly that of versions; it is empty afterwards."""
+    records = []
     while added:
-        yield added.popitem()[1]
+        records.append(added.popitem()[1])
+    while records:
+        yield records.pop()
 
 
 def _cold(blocks: list["Block"], dead: set[int]) -> list[Cold]:
@@ -168,7 +160,15 @@ def _versions_of(gone: set[int]) -> Any:
     return pa.table({"v": pa.chunked_array([pa.array(some, pa.uint64()) for some in _popped(gone)])})
 
 
-def _rows_of(change: Change) -> Any:
-    if not change.added:
-        return None
-    return pa.Table.from_batches(list(change.copy.conversion.slices(_records_of(change.added))))
+def _pieces(slices: Iterator[Any]) -> Iterator[Any]:
+    """Arrow tables of about `INSERT_BYTES`, of slices that are made one after the other."""
+    batches: list[Any] = []
+    size = 0
+    for batch in slices:
+        batches.append(batch)
+        size += batch.nbytes
+        if size >= INSERT_BYTES:
+            yield pa.Table.from_batches(batches)
+            batches, size = [], 0
+    if batches:
+        yield pa.Table.from_batches(batches)

@@ -191,13 +191,11 @@ class ColumnarReplica:
         changes = [change for change in changes if change]
         if not changes and not more:
             return
-        # Converted before the transaction, slice by slice.
-        prepared = [change.prepare() for change in changes]
         writer = self._writer
         writer.execute("BEGIN").fetchall()
         try:
-            for each in prepared:
-                each.carry_out(writer)
+            for change in changes:
+                change.carry_out(writer)
             for step in more:
                 step(writer)
             writer.execute("COMMIT").fetchall()
@@ -205,7 +203,7 @@ class ColumnarReplica:
             with contextlib.suppress(Exception):
                 writer.execute("ROLLBACK").fetchall()
             raise
-        self.applied += sum([each.done() for each in prepared])
+        self.applied += sum([change.done() for change in changes])
 
     def pin(self) -> Any:
         """Under `lock`: a connection in a transaction that sees all tables as they are now, and may only read."""

@@ -5,6 +5,7 @@ people with any driver; `extra_info` is the error itself, for our client and for
 """
 
 import logging
+import traceback
 from typing import Any
 from urllib.parse import quote
 
@@ -35,6 +36,19 @@ def outgoing(error: BaseException) -> Any:
     sql_error = as_sql_error(error)
     kind = _KINDS.get(sql_error.code, flight.FlightServerError)
     return kind(_text(sql_error), encode_error(sql_error.to_json()))
+
+
+def let_go(error: BaseException | None) -> None:
+    """Forget what the calls hold that `error` and its causes came through.
+
+    They refer to it as it does to them, and a member's collector looks at nothing old: a batch of rows that was refused after
+    some seconds would stay for ever.
+    """
+    if error is not None and error.__traceback__ is not None:
+        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = None
+        let_go(error.__cause__)
+        let_go(error.__context__)
 
 
 def as_sql_error(error: BaseException) -> errors.SqlError:

@@ -22,7 +22,7 @@ from pyarrow import flight
 from kubegrid.flight import plain_flights, sql_commands, tickets
 from kubegrid.flight.access import Access, Door, NoQuestions
 from kubegrid.flight.calls import OTHER, Calls
-from kubegrid.flight.failures import outgoing
+from kubegrid.flight.failures import let_go, outgoing
 from kubegrid.flight.fragments import FragmentCalls
 from kubegrid.flight.prepared import PreparedStatements
 from kubegrid.flight.puts import Puts
@@ -44,7 +44,9 @@ def _telling(method: Callable[Given, Answer]) -> Callable[Given, Answer]:
         try:
             return method(*args, **named)
         except Exception as error:
-            raise outgoing(error) from None
+            told = outgoing(error)
+            let_go(error)
+        raise told
 
     return call
 

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kubegrid.store import Keyspace, row_blocks
-from kubegrid.store.effects import BLOCK
+from kubegrid.store.effects import BLOCK, RESTORE_PIECE, SPLICE
+from kubegrid.store.string_writes import COPIED_BYTES_PER_UNIT
 
 log = logging.getLogger("kubegrid.node.applying")
 
@@ -41,6 +42,13 @@ def units_of(pairs: list[Any]) -> int:
     return units
 
 
+def _copying_units_of(pairs: list[Any], code: int) -> int:
+    """The strings that are made anew for a piece of them, by effects or undo records of this code."""
+    if code not in pairs[0::2]:
+        return 0
+    return sum([args[3] // COPIED_BYTES_PER_UNIT for one, args in zip(*[iter(pairs)] * 2, strict=True) if one == code])
+
+
 class Applying:
     """Invariant: instructions reach the store in the order in which they were given, none twice."""
 
@@ -60,13 +68,13 @@ class Applying:
     def apply(self, seq: int, effects: list[Any] | None) -> None:
         """Apply a committed entry's effects."""
         if effects:
-            self._do(units_of(effects), self.keyspace.apply, effects)
+            self._do(units_of(effects) + _copying_units_of(effects, SPLICE), self.keyspace.apply, effects)
         self.applied_seq = seq
 
     def revert(self, undo: list[Any] | None) -> None:
         """Take an executed entry back."""
         if undo:
-            self._do(units_of(undo), self.keyspace.revert, undo)
+            self._do(units_of(undo) + _copying_units_of(undo, RESTORE_PIECE), self.keyspace.revert, undo)
             self.reverting = self.busy
 
     def reset(self) -> None:

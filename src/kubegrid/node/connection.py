@@ -32,6 +32,8 @@ SMALL_REPLY_BYTES = 4096
 """Replies up to this are not counted one by one against the limit of unread output: a read brings a bounded number."""
 DISPATCH_UNITS = 3
 """What a command through `dispatch` costs of a turn's units, where one of `plain_batch` costs 1; arguments come on top."""
+BYTES_PER_UNIT = 512
+"""Of replies, and of values that commands make: they stay in memory until they are confirmed."""
 
 
 class Connection(asyncio.Protocol):
@@ -320,7 +322,7 @@ class Connection(asyncio.Protocol):
         """Execute one request; whether the next one may follow at once."""
         turn = self.turn
         keyspace = turn.keyspace
-        before = keyspace.units
+        units, made_bytes = keyspace.units, keyspace.made_bytes
         turn.units_left -= DISPATCH_UNITS + (len(args) >> 1)
         try:
             reply = dispatch(self, args)
@@ -330,7 +332,7 @@ class Connection(asyncio.Protocol):
             log.exception("command %r failed; its client's connection is closed", args[0][:32])
             self.abort("a command failed")
             return False
-        turn.units_left -= keyspace.units - before
+        turn.units_left -= keyspace.units - units + (keyspace.made_bytes - made_bytes) // BYTES_PER_UNIT
         if isinstance(reply, bytes):
             return self._reply(reply)
         self._wait("task")
@@ -339,7 +341,7 @@ class Connection(asyncio.Protocol):
         return False
 
     def _reply(self, reply: bytes) -> bool:
-        self.turn.units_left -= len(reply) >> 9
+        self.turn.units_left -= len(reply) // BYTES_PER_UNIT
         size = 0
         if self.reply_mode == "on":
             self.out.append(reply)

@@ -48,6 +48,9 @@ _OK = resp.OK
 _THREE = {3}
 _SET = {b"SET"}
 _EMPTY = b"-ERR KG.BATCH holds no request, or half of one\r\n"
+_TOO_MUCH = resp.error(
+    "ERR the requests of KG.BATCH before this one made more bytes of values than one log entry may have"
+)
 _TOO_LARGE = resp.error(f"ERR KG.BATCH holds at most {COMMANDS_MAX} requests of {BYTES_MAX} bytes together")
 
 
@@ -84,7 +87,10 @@ def execute(session: Session, requests: list[list[bytes]], find: Find) -> bytes:
                 return b"*%d\r\n%b" % (count, _OK * count)
     session.turn.units_left -= 2 * (count - done)
     replies = [b"*%d\r\n" % count, _OK * done]
-    replies += [_execute_one(session, args, find(args[0])) for args in requests[done:]]
+    made_bytes_max = keyspace.made_bytes + keyspace.settings.atomic_bytes_max
+    for args in requests[done:]:
+        too_much = keyspace.made_bytes > made_bytes_max
+        replies.append(_TOO_MUCH if too_much else _execute_one(session, args, find(args[0])))
     if node.waiters:
         node.takers.look()
     return b"".join(replies)

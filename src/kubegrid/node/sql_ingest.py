@@ -14,9 +14,10 @@ Next on the path of the data: `wire.arrow_rows`, `ingest_batch`, `ingest_turns`.
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -45,6 +46,8 @@ LOOK_S = 0.05
 """How often a thread that waits for the loop looks whether it still should."""
 SLICE_ROWS = 8 * RECORDS_MAX
 """Rows of a batch of `write` that are prepared at once: bounds what is in memory beside it."""
+LARGE_BYTES = 8 * 2**20
+"""Batches of `write` above this are written one after the other: each is in memory several times meanwhile."""
 _MODES = {mode.decode().lower(): mode for mode in MODES}
 
 
@@ -61,6 +64,8 @@ class Ingest:
         self._encoders: dict[int, ArrowRows] = {}
         self._streams: FlightStreams | None = None
         self._guard = threading.Lock()
+        self._large = threading.Lock()
+        """Held while a large batch is written."""
         self._closed = False
 
     def close(self) -> None:
@@ -87,9 +92,21 @@ class Ingest:
             raise Unavailable("this member is stopping")
         try:
             encoder = self._encoder(self._definition(table))
-            return (self._write_few if len(batch) <= FEW_ROWS else self._write_many)(encoder, mode.decode(), batch)
+            with self._one_by_one() if batch.nbytes > LARGE_BYTES else contextlib.nullcontext():
+                return (self._write_few if len(batch) <= FEW_ROWS else self._write_many)(encoder, mode.decode(), batch)
         except TableError as error:
             raise WriteRefused(error.message) from error
+
+    @contextlib.contextmanager
+    def _one_by_one(self) -> Iterator[None]:
+        while not self._large.acquire(timeout=LOOK_S):
+            if self._closed:
+                raise Unavailable("this member is stopping")
+        try:
+            yield
+        finally:
+            self._large.release()
+            pa.default_memory_pool().release_unused()
 
     def _write_few(self, encoder: ArrowRows, mode: str, batch: Any) -> int:
         return _written(writing.write_few(self._caller(), encoder, mode, encoder.admit(batch)), len(batch))

@@ -2,7 +2,7 @@
 
 Nothing else runs between the commands of an EXEC, and what they changed becomes part of one log entry, so a transaction
 is atomic in the log: a backup has all of it or nothing. That is why it has limits: a number of queued commands, their
-bytes, and the size of what a single command may touch.
+bytes, the size of what a single command may touch, and of what all of them make of what is there.
 
 WATCH registers the session with the keyspace, which marks it `dirty` when a watched key changes.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kubegrid.node import routing, session_take, session_wait
 from kubegrid.node.context import Session
 from kubegrid.store import slot_of
+from kubegrid.store.attempt import Attempt
 from kubegrid.wire import resp
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _TOO_MANY = b"-ERR transaction exceeds the limit of queued commands or bytes\r\n"
 _TOO_LARGE = b"-ERR too many keys for this command inside of a transaction\r\n"
+_TOO_MUCH = b"-ERR the commands make more bytes of values than one log entry may have\r\n"
 _TOO_LONG = b"-ERR the replies of this transaction are too long already, so this command was not executed\r\n"
 _UNBOUNDED = {"keys", "flushdb", "flushall", "kg.find", "kg.count", "kg.take"}
 """Commands whose work grows with the whole keyspace: outside of a transaction they are cut into slices."""
@@ -81,7 +83,11 @@ def _exec(session: Session, args: list[bytes]) -> bytes:
         session.node.count_error(refusal)
         return abort(session, refusal)
     _end(session)
-    reply = resp.array(_replies(session, queued))
+    replies = _replies(session, queued)
+    if replies is None:
+        session.node.count_error(_TOO_MUCH)
+        return abort(session, _TOO_MUCH)
+    reply = resp.array(replies)
     if session.node.waiters:
         session.node.takers.look()
     return reply
@@ -128,14 +134,22 @@ def _watched_changed(session: Session) -> bool:
     return session.dirty
 
 
-def _replies(session: Session, queued: list[tuple["Executable", list[bytes]]]) -> list[bytes]:
-    """Of each command, executed. Once they are too long together, reads get an error: what writes is still executed."""
+def _replies(session: Session, queued: list[tuple["Executable", list[bytes]]]) -> list[bytes] | None:
+    """Of each command, executed. Once they are too long together, reads get an error: what writes is still executed.
+
+    None: what they write is too large for one entry, and none of it was done.
+    """
+    attempt = Attempt(session.node.keyspace)
     left = session.node.store_settings.reply_bytes_max
     replies = []
     for command, request in queued:
         reply = _TOO_LONG if left < 0 and not command.write else _execute(session, command, request)
+        if attempt.too_large:
+            attempt.take_back()
+            return None
         left -= len(reply)
         replies.append(reply)
+    attempt.keep()
     return replies
 
 

@@ -5,7 +5,7 @@ operation is `["write", table, schema, row]`, `["remove", key]`, `["change", key
 …]` for a command on strings or hashes. The reply has one element for each operation.
 
 Operations are executed one after the other and recorded as always. When one is refused, what those before it did is
-taken back from the same undo records that a deposed primary uses, and nothing of it gets into the log.
+taken back (`attempt`).
 """
 
 from typing import Any
@@ -14,6 +14,7 @@ import msgspec
 
 from kubegrid.base.table_errors import BadValue, TableError, shown
 from kubegrid.store import commands_records, record_changes
+from kubegrid.store.attempt import Attempt
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.record_changes import Conflict, refusal
 from kubegrid.store.slots import slot_of
@@ -22,6 +23,8 @@ from kubegrid.wire.resp import ERR_CROSSSLOT, ERR_OOM
 
 _decode = msgspec.msgpack.Decoder(tuple[list[tuple[Any, int]], list[list[Any]]]).decode
 _FORM = resp.error("ERR the payload of KG.COMMIT is MessagePack [[[key, version], ...], [operation, ...]]")
+
+_TOO_LARGE = resp.error("ERR transaction makes more bytes of values than one log entry may have")
 
 
 def commit(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
@@ -52,9 +55,7 @@ def commit(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
 
 
 def _execute(keyspace: Keyspace, slot: int, operations: list[list[Any]], resp3: bool) -> bytes:
-    recording = keyspace.recording
-    keyspace.recording = True
-    effects, undo, written = len(keyspace.effects), len(keyspace.undo), len(keyspace.written)
+    attempt = Attempt(keyspace)
     replies = []
     done = False
     try:
@@ -63,15 +64,15 @@ def _execute(keyspace: Keyspace, slot: int, operations: list[list[Any]], resp3: 
             if reply[:1] == b"-":
                 code, _, text = reply[1:-2].partition(b" ")
                 return b"-%b operation %d: %b\r\n" % (code, number, text)
+            if attempt.too_large:
+                return _TOO_LARGE
             replies.append(reply)
         done = True
     finally:
-        if not done:
-            keyspace.revert(keyspace.undo[undo:])
-            del keyspace.effects[effects:], keyspace.undo[undo:], keyspace.written[written:]
-        elif not recording:
-            del keyspace.effects[effects:], keyspace.undo[undo:]
-        keyspace.recording = recording
+        if done:
+            attempt.keep()
+        else:
+            attempt.take_back()
     return resp.array(replies)
 
 

@@ -27,6 +27,9 @@ COLD_ROW_UNITS: Final = 3
 """What making a record of a cold row and looking at it costs of a slice."""
 DOCUMENT_UNITS: Final = 4
 """What making a document costs of a slice, where looking at a key costs 1."""
+ANSWERS_MAX: Final = 2
+"""Replies of the greatest length that may be put together at once, by whatever number of questions: each is there twice in the
+end. Short ones are no matter."""
 
 Match = tuple[bytes, Record, Table]
 """A key, what it holds now, and its table as it is now."""
@@ -121,14 +124,19 @@ def _find(keyspace: Keyspace, question: Question) -> Task:
                 parts.append(resp.integer(record.version))
             found += 1
             size += len(document)
+            keyspace.answer_bytes += len(document)
             if size > longest:
                 return resp.error(
                     f"ERR the reply of KG.FIND would exceed {longest} bytes: ask with LIMIT, FIELDS or a narrower predicate"
                 )
+            if keyspace.answer_bytes > ANSWERS_MAX * longest:
+                return resp.error(f"TRYAGAIN replies of {keyspace.answer_bytes} bytes are being put together")
             if budget.spend(DOCUMENT_UNITS + (len(document) >> 10)):
                 yield
     except TableError as error:
         return refusal(error)
+    finally:
+        keyspace.answer_bytes -= size
     return resp.array(parts)
 
 

@@ -150,6 +150,7 @@ def copy(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return ZERO
     at_ms = keyspace.expiry_of(key)
     if type(value) is bytes:
+        keyspace.made_bytes += len(value)
         keyspace.put(to, value, at_ms)
         remembered = keyspace.encodings.get(key)
         if remembered is not None and remembered[0] is value:
@@ -157,6 +158,7 @@ def copy(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     elif not _is_movable(keyspace, value):
         return too_many(keyspace, "copy")
     else:
+        keyspace.made_bytes += value.cost
         hash_writes.put(keyspace, to, value.pairs(), at_ms)
     return ONE
 

@@ -77,6 +77,8 @@ RESTORE_ROWS: Final = 8
 """[slots, versions, blocks, key …]: these keys held cold rows with these versions, of these blocks, by reference."""
 RESTORE_NOTHING: Final = 9
 """[key …]: these keys held nothing."""
+RESTORE_PIECE: Final = 10
+"""[key, offset, data, length]: the string held `data` at `offset` and was `length` bytes long; the expiry stays."""
 
 MANY_ARGUMENTS: Final = 100
 """Of an effect, above which counting their bytes one by one would be felt."""

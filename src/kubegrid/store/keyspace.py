@@ -109,6 +109,10 @@ class Keyspace:
         self.units = 0
         """Of work since the start, as turns count it, that commands have done beyond what their arguments tell: rows that were
         written, rows that were made records."""
+        self.made_bytes = 0
+        """Of values since the start that came into effects whole, however little of them came with a request."""
+        self.answer_bytes = 0
+        """Of replies that are being put together in slices."""
         self.blocks = Blocks()
         self.prefixes: frozenset[bytes] = frozenset()
         """The names of all tables: what stands before the first `:` of a record's key, and of no other new key."""
@@ -280,6 +284,7 @@ class Keyspace:
         slot = slot_of(key)
         value = self._held(slot, key)
         at_ms = self.expiry_of(key)
+        self.made_bytes += len(value) if type(value) is bytes else value.cost
         if self.recording:
             self.undo += (RESTORE, [key, value, at_ms])
             self.effects += (DELETE, [key])

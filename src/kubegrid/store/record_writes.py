@@ -71,6 +71,7 @@ def put(
     """Put these rows, recorded as one effect; the version of the first. `values` are the rows decoded, if they are."""
     first = keyspace.record_version + 1
     keyspace.units += WRITTEN_UNITS * len(keys)
+    keyspace.made_bytes += sum(map(len, rows))
     if keyspace.recording:
         pairs: list[Any] = [b""] * (2 * len(keys))
         pairs[0::2] = keys

@@ -152,6 +152,10 @@ def revert(keyspace: "Keyspace", undo: list[Any]) -> None:
         elif code == op.RESTORE_NOTHING:
             for key in args:
                 keyspace.place(slot_of(key), key, None, None)
+        elif code == op.RESTORE_PIECE:
+            key, offset, data, length = args
+            value = keyspace.slots[slot_of(key)][key]  # type: ignore[index]
+            keyspace.place(slot_of(key), key, spliced(value[:length], offset, data, length), keyspace.expiry_of(key))
         elif code == op.RESTORE_ROWS:
             cold_rows.bring_back(keyspace, *args)
         elif code == op.RESTORE_TABLES:

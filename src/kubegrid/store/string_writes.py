@@ -6,7 +6,7 @@ A long string of which a piece changes is replicated as that piece. Every other 
 from typing import TYPE_CHECKING, Final
 
 from kubegrid.store import replay
-from kubegrid.store.effects import RESTORE, SPLICE
+from kubegrid.store.effects import RESTORE_PIECE, SPLICE
 from kubegrid.store.slots import slot_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ ENCODINGS_MAX: Final = 1024
 """Strings whose encoding is remembered; an older one is forgotten, and then follows from the value."""
 SPLICE_BYTES_MIN: Final = 4096
 """A string at least this long is replicated piecewise when a piece of it changes."""
+COPIED_BYTES_PER_UNIT: Final = 2048
+"""Of a string that is made anew for a piece of it: a turn's unit takes as long, or less."""
 
 
 def splice(keyspace: "Keyspace", key: bytes, offset: int, data: bytes) -> int:
@@ -28,13 +30,17 @@ def splice(keyspace: "Keyspace", key: bytes, offset: int, data: bytes) -> int:
     before = b"" if old is None else old
     value = replay.spliced(before, offset, data, max(len(before), offset + len(data)))
     if old is None or len(value) < SPLICE_BYTES_MIN:
+        keyspace.made_bytes += len(value)
         keyspace.put(key, value, at_ms)
         if len(value) <= EMBEDDED_BYTES_MAX:
             remember_encoding(keyspace, key, b"raw")
         return len(value)
     if keyspace.recording:
         keyspace.effects += (SPLICE, [key, offset, data, len(value)])
-        keyspace.undo += (RESTORE, [key, old, at_ms])
+        # A piece here, too: many changes of one long string would else keep it as often as they are.
+        start = min(offset, len(old))
+        keyspace.undo += (RESTORE_PIECE, [key, start, old[start : offset + len(data)], len(old)])
+    keyspace.units += len(value) // COPIED_BYTES_PER_UNIT
     keyspace.used_bytes += len(value) - len(old)
     keyspace.slots[slot][key] = value  # type: ignore[index]
     keyspace.dirty += 1

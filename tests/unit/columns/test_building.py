@@ -6,9 +6,10 @@ import pytest
 
 from kubegrid.base.table_definitions import parse_definition
 from kubegrid.columns import building
-from kubegrid.columns.building import INSERT_BYTES, Build
+from kubegrid.columns.building import Build
 from kubegrid.columns.conversion import Conversion
 from kubegrid.columns.database import open_database
+from kubegrid.columns.delta import INSERT_BYTES
 from kubegrid.store.changes import Met
 from kubegrid.store.records import record_of
 from kubegrid.wire.rows import RowCodec

@@ -5,6 +5,7 @@ from typing import Any
 import hiredis
 import pytest
 from tests.unit.node.drive import Client, Drive, error_text
+from tests.unit.node.table_rows import declare, write
 
 from kubegrid.base.settings import StoreSettings
 from kubegrid.node import session_batch
@@ -155,3 +156,16 @@ def test_keys_that_are_watched_are_noticed(drive: Drive, client: Client) -> None
     other("MULTI")
     other("SET", "c", "3")
     assert other("EXEC") is None
+
+
+def test_a_batch_that_makes_too_much_of_what_is_there_leaves_the_rest_undone() -> None:
+    drive = Drive(store=StoreSettings(atomic_bytes_max=10_000))
+    client = drive.connect()
+    declare(drive)
+    write(client, ("j1", "v" * 3000, 0))
+    drive.keyspace.take_turn()
+    replies = send(client, 1, *["HINCRBY jobs:j1 priority 1"] * 20)
+    assert replies[:4] == [1, 2, 3, 4]
+    assert {error_text(reply)[:38] for reply in replies[4:]} == {"ERR the requests of KG.BATCH before th"}
+    assert client("HGET", "jobs:j1", "priority") == b"4"
+    assert drive.keyspace.take_turn()[2] < 20_000

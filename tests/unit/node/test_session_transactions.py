@@ -196,3 +196,32 @@ def test_reads_are_not_executed_any_more_when_the_replies_are_too_long() -> None
     assert (first, second, taken) == (b"v" * 600, b"v" * 600, b"v" * 600)
     assert error_text(third).startswith("ERR the replies of this transaction are too long already")
     assert client("EXISTS", "{t}a") == 0
+
+
+@pytest.mark.parametrize("recording", [True, False])
+def test_a_transaction_that_makes_too_much_of_what_is_there_does_nothing(recording: bool) -> None:
+    drive = Drive(store=StoreSettings(atomic_bytes_max=10_000))
+    client = drive.connect()
+    client("SET", "{t}a", "v" * 3000)
+    before = drive.keyspace.used_bytes
+    drive.keyspace.take_turn()
+    drive.keyspace.recording = recording
+    for copies, done in ((3, True), (4, False)):
+        client("FLUSHALL")
+        client("SET", "{t}a", "v" * 3000)
+        drive.keyspace.take_turn()
+        client("MULTI")
+        client("SET", "{t}b", "1")
+        for number in range(copies):
+            client("COPY", "{t}a", f"{{t}}copy{number}")
+        answer = client("EXEC")
+        effects, _, _ = drive.keyspace.take_turn()
+        assert drive.keyspace.recording == recording
+        assert bool(effects) == (done and recording)
+        if done:
+            assert answer == [b"OK", 1, 1, 1]
+        else:
+            assert error_text(answer).startswith("EXECABORT Transaction discarded because of: the commands make more")
+            assert client("EXISTS", "{t}b", "{t}copy0") == 0
+            assert drive.keyspace.used_bytes == before
+    drive.keyspace.validate()

@@ -15,8 +15,9 @@ from tests.unit.node.sql_member import TRADES, Replicator, never
 from kubegrid.base.settings import ClientSettings
 from kubegrid.base.table_definitions import parse_column, parse_definition
 from kubegrid.base.tables import Catalog
+from kubegrid.client.bulk.writing import FEW_ROWS
 from kubegrid.node.ingest_batch import BATCH_ROWS, RECORDS_MAX
-from kubegrid.node.sql_ingest import Ingest
+from kubegrid.node.sql_ingest import LARGE_BYTES, Ingest
 from kubegrid.node.turn import Turn
 from kubegrid.replication import Gate
 from kubegrid.sql.errors import Cancelled, NotSupported, Unavailable, WriteRefused
@@ -436,6 +437,35 @@ def test_a_batch_without_a_request_id_is_refused(member: Member) -> None:
     stream.incoming.put((rows(IDS[:1], 1.0), None))
     with pytest.raises(NotSupported, match="client, seq, acked"):
         stream.answer()
+
+
+def test_large_batches_of_anybody_are_written_one_after_the_other(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: queue.Queue[Any] = queue.Queue()
+    may_end = threading.Semaphore(0)
+
+    def write_many(encoder: Any, mode: str, batch: Any) -> int:
+        begun.put(batch)
+        may_end.acquire()
+        return len(batch)
+
+    monkeypatch.setattr(member.ingest, "_write_many", write_many)
+    large, small = [pa.record_batch({"text": ["x" * size] * (FEW_ROWS + 1)}) for size in (10_000, 1)]
+    assert large.nbytes > LARGE_BYTES
+    written: queue.Queue[int] = queue.Queue()
+    threads = [
+        threading.Thread(target=lambda batch=batch: written.put(member.ingest.write("trades", batch, {})), daemon=True)
+        for batch in (large, large, small)
+    ]
+    for thread in threads[:2]:
+        thread.start()
+    assert begun.get(timeout=20) is large
+    threads[2].start()
+    assert begun.get(timeout=20) is small, "the second large one did not wait"
+    may_end.release(3)
+    assert begun.get(timeout=20) is large
+    assert [written.get(timeout=20) for _ in threads] == [FEW_ROWS + 1] * 3
 
 
 def test_a_stream_ends_when_its_client_is_gone_or_its_member_stops(member: Member) -> None:

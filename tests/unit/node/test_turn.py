@@ -18,6 +18,7 @@ from kubegrid.base.settings import MIB, ClientSettings, StoreSettings
 from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.tables import Catalog
 from kubegrid.node import housekeeping
+from kubegrid.node.connection import BYTES_PER_UNIT
 from kubegrid.node.housekeeping import Housekeeping
 from kubegrid.node.memory_watch import MemoryWatch
 from kubegrid.node.server import RespServer
@@ -282,6 +283,38 @@ async def test_rows_that_are_made_records_weigh_more_of_a_turn(member: Member) -
         assert await client.replies(count) == [b"%d" % n for n in range(count)]
         units.append(sum(spent))
     assert units[0] - units[1] == ROW_UNITS * count + OPENING_UNITS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("HINCRBY", "jobs:j1", "priority", "1"),
+        ("JSON.SET", "jobs:j1", "$.priority", "8"),
+        ("COPY", "{t}text", "{t}copy", "REPLACE"),
+        ("COPY", "{t}hash", "{t}copy", "REPLACE"),
+        ("APPEND", "{t}text", "x"),
+        ("SETRANGE", "{t}text", "7", "x"),
+    ],
+)
+async def test_small_changes_of_large_values_are_spread_over_turns(member: Member, change: tuple[str, ...]) -> None:
+    size, count = 400_000, 100
+    member.drive.keyspace.adopt_catalog(Catalog().create(parse_definition(None, json.dumps(JOBS))))
+    client = await member.connect()
+    client.send(
+        ("KG.WRITE", "jobs", "0", "REPLACE", packed("j1", "x" * size, 7)),
+        ("SET", "{t}text", "x" * size),
+        ("HSET", "{t}hash", "field", "x" * size),
+    )
+    await client.replies(3)
+    entries = len(member.replicator.entries)
+    spent = member.watch_spending()
+    client.send(*[change] * count)
+    assert not [reply for reply in await client.replies(count) if isinstance(reply, Exception)]
+    for effects, undo in member.replicator.entries[entries:]:
+        parts = [part for one in effects + undo for part in (one if type(one) is list else [one])]
+        assert sum([len(part) for part in parts if isinstance(part, bytes)]) < 2 * (TURN_UNITS * BYTES_PER_UNIT + size)
+    assert max(spent) < TURN_UNITS + size // BYTES_PER_UNIT + 100
+    assert len(spent) > 2
 
 
 async def test_the_first_rows_of_many_blocks_are_spread_over_turns(member: Member) -> None:

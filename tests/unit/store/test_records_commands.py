@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from tests.unit.store.record_scripts import catalog, definition
 
+from kubegrid.base.settings import StoreSettings
 from kubegrid.store import Keyspace
 from kubegrid.store.records import HEADER
 
@@ -351,6 +352,22 @@ def test_a_commit_with_a_bad_operation_does_nothing(
     assert keyspace.take_turn() == ([], [], 0)
     assert keyspace.recording == recording
     assert keyspace.used_bytes == used
+    keyspace.validate()
+
+
+def test_a_commit_that_makes_too_much_of_what_is_there_does_nothing(call: Any, keyspace: Keyspace) -> None:
+    keyspace.settings = StoreSettings(atomic_bytes_max=10_000)
+    write(call, ["a", 1, 1.0, "x" * 3000])
+    before = document(call)
+    keyspace.take_turn()
+    change = ["change", KEY, b'{"increment":{"price":1}}']
+    assert (
+        committed(call, [], [change] * 4)
+        == b"-ERR transaction makes more bytes of values than one log entry may have\r\n"
+    )
+    assert document(call) == before
+    assert keyspace.take_turn() == ([], [], 0)
+    assert committed(call, [], [change] * 3).startswith(b"*3")
     keyspace.validate()
 
 

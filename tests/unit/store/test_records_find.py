@@ -14,7 +14,7 @@ from tests.unit.store.record_scripts import catalog, definition
 from kubegrid.base.settings import StoreSettings
 from kubegrid.store import COMMANDS, Keyspace
 from kubegrid.store.candidates import buckets_for
-from kubegrid.store.commands_find import compile_predicate
+from kubegrid.store.commands_find import ANSWERS_MAX, compile_predicate
 from kubegrid.store.commands_take import take_key
 
 pack = msgspec.msgpack.encode
@@ -188,6 +188,34 @@ def test_long_questions_are_cut_into_slices() -> None:
             slices += 1
         assert len(documents(reply)) == 1000
         assert 20 <= slices <= 80
+
+
+def test_replies_that_are_put_together_at_once_are_bounded_together() -> None:
+    keyspace = made()
+    keyspace.settings = StoreSettings(slice_units=20, reply_bytes_max=8000)
+    write(keyspace, *(["a", i, 0.0, "x" * 50] for i in range(60)))
+    ask = [b"KG.FIND", b"trades", b"id >= 0"]
+    whole = call(keyspace, *ask)
+    assert len(documents(whole)) == 60
+    tasks = [COMMANDS[b"KG.FIND"](keyspace, ask, False) for _ in range(8)]
+    replies: list[bytes] = []
+    while tasks:
+        for task in list(tasks):
+            assert not isinstance(task, bytes)
+            try:
+                next(task)
+            except StopIteration as done:
+                replies.append(done.value)
+                tasks.remove(task)
+            assert keyspace.answer_bytes <= ANSWERS_MAX * 8000
+    assert 2 <= replies.count(whole) < 8
+    assert {reply[:9] for reply in replies if reply != whole} == {b"-TRYAGAIN"}
+    left = COMMANDS[b"KG.FIND"](keyspace, ask, False)
+    while not keyspace.answer_bytes:
+        next(left)  # type: ignore[arg-type]
+    del left
+    assert keyspace.answer_bytes == 0
+    assert call(keyspace, *ask) == whole
 
 
 @pytest.mark.parametrize("indexes", INDEXES)

@@ -218,6 +218,21 @@ def test_a_piece_of_a_long_string_is_replicated_as_that_piece() -> None:
     assert call(replica, b"GETRANGE", b"a", b"99998", b"-1") == b"$6\r\nxxtail\r\n"
 
 
+def test_what_changes_of_pieces_can_be_taken_back_with_is_pieces() -> None:
+    one = keyspace(config=StoreSettings())
+    call(one, b"SET", b"a", b"x" * 100_000, b"PX", b"5000")
+    one.take_turn()
+    before = state(one)
+    for number in range(100):
+        call(one, b"APPEND", b"a", b"tail")
+        call(one, b"SETRANGE", b"a", b"%d" % (number * 2000), b"piece")
+    _, undo, _ = one.take_turn()
+    kept = [part for args in undo[1::2] for part in args if type(part) is bytes]
+    assert sum(map(len, kept)) < 2000
+    one.revert(undo)
+    assert state(one) == before
+
+
 def test_nothing_is_collected_without_anybody_to_tell() -> None:
     alone = keyspace()
     alone.recording = False

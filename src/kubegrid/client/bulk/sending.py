@@ -140,6 +140,8 @@ class Sending:
             self.abandoned = self.in_doubt = True
             self.fail(error)
             raise
+        finally:
+            self._queues.clear()  # what was not sent goes with them
         self.check()
 
     def confirmed(self) -> tuple[Position | None, Counts]:
