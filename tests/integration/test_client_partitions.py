@@ -84,7 +84,7 @@ def test_tables_are_whole_after_a_primary_was_killed_while_they_were_written(
     orders.write(Order("c1", 0, 0))
     with grid.transaction("c1") as t:
         t.execute("SET", "{c1}:commits", 0)
-    killer = threading.Timer(0.3, lambda: processes.kill(processes.wait_primary(1)))
+    killer = threading.Timer(0.3, lambda: processes.kill(processes.wait_whole(1)))
     killer.start()
     rounds = 0
     while killer.is_alive() or rounds < 20:

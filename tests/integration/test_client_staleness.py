@@ -43,7 +43,7 @@ def test_a_backup_that_is_fresh_enough_answers(grid: GridProcesses) -> None:
             assert prices.read("EURUSD", max_staleness_ms=5000) in ({"symbol": "EURUSD", "price": 1.1}, None)
             return reads_of(grid, backup) > before
 
-        wait_until(by_the_backup, 10, "a read answered by the backup")
+        wait_until(by_the_backup, what="a read answered by the backup")
 
 
 def test_a_bound_that_no_backup_can_promise_is_answered_by_the_primary(grid: GridProcesses) -> None:
