@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from tests.integration.member_processes import GridProcesses, grid_processes
+from tests.integration.member_processes import PATIENT, GridProcesses, grid_processes
 
 from kubegrid import client
 from kubegrid.client import errors
@@ -23,7 +23,7 @@ class Order:
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridProcesses]:
-    with grid_processes(tmp_path_factory.mktemp("grid"), partitions=2, copies=2) as grid:
+    with grid_processes(tmp_path_factory.mktemp("grid"), partitions=2, copies=2, replication=PATIENT) as grid:
         yield grid.start()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.member_processes import GridProcesses, grid_processes, wait_until
+from tests.integration.member_processes import PATIENT, GridProcesses, grid_processes, wait_until
 
 from kubegrid import client
 from kubegrid.base.errors import UsageError
@@ -18,7 +18,7 @@ PRICES = {"columns": [{"name": "symbol", "type": "VARCHAR"}, {"name": "price", "
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridProcesses]:
     folder: Path = tmp_path_factory.mktemp("grid")
-    with grid_processes(folder, partitions=1, copies=2) as processes:
+    with grid_processes(folder, partitions=1, copies=2, replication=PATIENT) as processes:
         yield processes.start()
 
 

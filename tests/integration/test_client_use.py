@@ -564,7 +564,7 @@ async def test_any_number_of_keys_are_read_in_parts(grid: Grid) -> None:
 
 
 async def test_a_lost_link_keeps_the_order_and_stops_nothing_however_many_wait(grid: Grid) -> None:
-    async with await kubegrid.connect_async(grid.members[0]) as many:
+    async with await kubegrid.connect_async(grid.members[0], timeout=120) as many:
         await many.get("a")
         counts = [asyncio.ensure_future(many.incr("n")) for _ in range(10_000)]
         sets = [asyncio.ensure_future(many.set("last", number)) for number in range(10_000)]

@@ -106,7 +106,8 @@ def equal_copies(grid: GridProcesses, members: list[str]) -> bool:
     return all(other == first for other in others)
 
 
-def test_writes_reach_the_backup_and_can_be_read_there(pair: GridProcesses) -> None:
+def test_writes_reach_the_backup_and_can_be_read_there(patient_pair: GridProcesses) -> None:
+    pair = patient_pair
     primary = pair.wait_whole()
     backup = next(name for name in pair.members() if name != primary)
     client = pair.client(primary)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from tests.integration.member_processes import GridProcesses, grid_processes, wait_until
+from tests.integration.member_processes import PATIENT, GridProcesses, grid_processes, wait_until
 
 FLIGHTS = json.dumps({"columns": [{"name": "id", "type": "INTEGER"}, {"name": "n", "type": "INTEGER"}], "key": ["id"]})
 FIRST = "{a}"
@@ -20,7 +20,7 @@ FIRST = "{a}"
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridProcesses]:
-    with grid_processes(tmp_path_factory.mktemp("tables"), partitions=2) as started:
+    with grid_processes(tmp_path_factory.mktemp("tables"), partitions=2, replication=PATIENT) as started:
         yield started.start()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import redis
-from tests.integration.member_processes import GridProcesses, grid_processes, wait_until
+from tests.integration.member_processes import PATIENT, GridProcesses, grid_processes, wait_until
 from tests.unit.node.table_rows import JOBS, packed
 
 TAKE = ("KG.TAKE", "jobs", "state = 'new'", "BLOCK")
@@ -16,7 +16,7 @@ TAKE = ("KG.TAKE", "jobs", "state = 'new'", "BLOCK")
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridProcesses]:
-    with grid_processes(tmp_path_factory.mktemp("waiting"), copies=2) as grid:
+    with grid_processes(tmp_path_factory.mktemp("waiting"), copies=2, replication=PATIENT) as grid:
         grid.start()
         grid.client(grid.wait_whole()).execute_command("KG.CREATE", "jobs", json.dumps(JOBS))
         yield grid
