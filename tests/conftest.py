@@ -1,9 +1,19 @@
-"""Rules for the whole suite: with KUBEGRID_NO_SKIPS set, as `.ci/run` does, a skipped test fails the run."""
+"""Rules for the whole suite: with KUBEGRID_NO_SKIPS set, as `.ci/run` does, a skipped test fails the run.
+
+Examples of hypothesis are the same in every run, and no example has a time: what CI finds is then what everybody finds. Who
+looks for something new runs `pytest --hypothesis-profile=searching tests/fuzz`, as often as one likes.
+"""
 
 import gc
 import os
 
+import hypothesis
 import pytest
+
+_untimed = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("steady", derandomize=True, **_untimed)
+hypothesis.settings.register_profile("searching", derandomize=False, **_untimed)
+hypothesis.settings.load_profile("steady")
 
 _skipped: list[str] = []
 

@@ -31,10 +31,10 @@ from kubegrid.base.ids import slots_of_partition
 from kubegrid.cli import target
 from kubegrid.runtime import folder
 
-WAIT_S = 30.0
+WAIT_S = 90.0
 COMMAND_S = 120.0
 POLL_S = 0.05
-GONE_S = 5.0
+GONE_S = 30.0
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float = WAIT_S, what: str = "the condition") -> Any:
@@ -60,7 +60,7 @@ def free_base(members: int) -> int:
 class RawConnection:
     """A socket that sends exactly what it is told and reads one reply at a time. Context manager."""
 
-    def __init__(self, host: str, port: int, timeout_s: float = 10.0) -> None:
+    def __init__(self, host: str, port: int, timeout_s: float = 60.0) -> None:
         self.socket = socket.create_connection((host, port), timeout=timeout_s)
         self._reader = hiredis.Reader()
 
@@ -219,7 +219,7 @@ class LiveGrid:
             for partition in self.status()["partitions"]
         )
 
-    def wait_whole(self, timeout_s: float = 60.0) -> None:
+    def wait_whole(self, timeout_s: float = 120.0) -> None:
         try:
             wait_until(self.is_whole, timeout_s, "every partition whole")
         except AssertionError as error:
@@ -256,7 +256,7 @@ class LiveGrid:
             return RedisCluster(host="127.0.0.1", port=self.port, password=self.secret, **options)
         return connect(self.port, patient=False)
 
-    def raw(self, name: str, timeout_s: float = 10.0) -> RawConnection:
+    def raw(self, name: str, timeout_s: float = 60.0) -> RawConnection:
         """A plain socket to one member."""
         return RawConnection("127.0.0.1", self.resp_port(name), timeout_s)
 

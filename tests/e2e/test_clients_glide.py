@@ -30,7 +30,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGrid]:
 @pytest.fixture(params=[ProtocolVersion.RESP2, ProtocolVersion.RESP3], ids=["RESP2", "RESP3"])
 async def client(grid: LiveGrid, request: pytest.FixtureRequest) -> AsyncIterator[GlideClusterClient]:
     configuration = GlideClusterClientConfiguration(
-        addresses=[NodeAddress("127.0.0.1", grid.port)], protocol=request.param, request_timeout=5000
+        addresses=[NodeAddress("127.0.0.1", grid.port)], protocol=request.param, request_timeout=20_000
     )
     client = await GlideClusterClient.create(configuration)
     await client.flushall()

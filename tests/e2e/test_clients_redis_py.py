@@ -257,7 +257,7 @@ def test_a_client_that_forks_goes_on_on_both_sides(grid: LiveGrid) -> None:
         [sys.executable, "-c", textwrap.dedent(FORKING), str(grid.port)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

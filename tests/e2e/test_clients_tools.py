@@ -20,7 +20,7 @@ def redis_cli(grid: LiveGrid, *words: str, stdin: str | None = None, port: int |
     """What `redis-cli -c` printed."""
     done = subprocess.run(
         ["redis-cli", "-c", "-p", str(port or grid.port), *words],
-        input=stdin, capture_output=True, text=True, timeout=30, check=False,
+        input=stdin, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.rstrip("\n")
@@ -69,7 +69,7 @@ def test_redis_cli_checks_the_cluster_as_it_would_one_of_its_own(grid: LiveGrid)
         ["redis-cli", "--cluster", "info", f"127.0.0.1:{grid.port}"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     ).stdout
     assert "keys in 3 masters" in printed, printed

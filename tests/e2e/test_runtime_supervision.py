@@ -21,7 +21,8 @@ def test_what_died_without_a_supervisor_is_started_by_the_next_one(grid: LiveGri
     grid.kill(old)
     grid.wait_new_primary(0, old)
     assert grid.up_again().returncode == 0
-    assert grid.is_whole() and grid.client().get("a") == b"1"
+    grid.wait_whole()
+    assert grid.client().get("a") == b"1"
 
 
 def test_down_works_without_a_supervisor(grid: LiveGrid) -> None:
@@ -62,13 +63,14 @@ def test_a_supervisor_killed_while_it_starts_a_grid_is_replaced(new_grid: NewGri
     grid = new_grid()
     words = ["up", str(grid.write_manifest()), "--port", str(grid.port), "--detach", "--dir", str(grid.directory)]
     process = subprocess.Popen([sys.executable, "-m", "kubegrid.cli", *words], stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: grid.places.run("p0-1").exists() or grid.places.run("p0-0").exists(), 60)
+    wait_until(lambda: grid.places.run("p0-1").exists() or grid.places.run("p0-0").exists())
     grid.kill("supervisor")
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 1 and "the supervisor ended before the grid was up" in said
     done = grid.up_again()
     assert done.returncode == 0, done.stderr
-    assert grid.is_whole() and len(grid.processes()) == 4
+    grid.wait_whole()
+    assert len(grid.processes()) == 4
 
 
 def test_a_manager_can_be_asked_by_its_address_alone(grid: LiveGrid) -> None:

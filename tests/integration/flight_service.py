@@ -98,7 +98,7 @@ class OneEngine:
 
     def _sleep(self, cancelled: Callable[[], bool]) -> Result:
         self.waiting.set()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not cancelled():
             assert time.monotonic() < until, "nobody cancelled it"
             time.sleep(0.005)

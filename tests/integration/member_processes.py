@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 import msgspec
 import redis
+from tests.ports import HeldPorts
 
 from kubegrid.base.ids import member_name
 from kubegrid.base.settings import ManagerConfig, NodeConfig, ReplicationSettings
@@ -24,19 +24,11 @@ from kubegrid.base.settings import ManagerConfig, NodeConfig, ReplicationSetting
 NODE = "import sys; from kubegrid.node.main import run; sys.exit(run(sys.argv[1]))"
 MANAGER = "import sys; from kubegrid.manager.main import run; sys.exit(run(sys.argv[1]))"
 
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now; all are held until all are known, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        ports = []
-        for _ in range(count):
-            held = stack.enter_context(socket.socket())
-            held.bind(("127.0.0.1", 0))
-            ports.append(held.getsockname()[1])
-        return ports
+PATIENT = ReplicationSettings(copies=2, silence_ms=1500, lease_ms=2500, grace_ms=3000, handover_hold_ms=5000)
+"""For tests whose load, or that of others, must not be taken for a failure on a busy machine."""
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 15.0, what: str = "") -> Any:
+def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0, what: str = "") -> Any:
     """The first truthy answer of `condition`."""
     until = time.monotonic() + timeout_s
     while True:
@@ -69,7 +61,8 @@ class GridProcesses:
         self.memory_bytes = memory_bytes
         self.replication = replication or ReplicationSettings(copies=copies)
         self.names = [member_name(p, o) for p in range(partitions) for o in range(copies)]
-        ports = free_ports(2 + 3 * len(self.names))
+        self._held = HeldPorts(2 + 3 * len(self.names))
+        ports = self._held.numbers
         self.manager_http, self.manager_port = ports[:2]
         self.ports = {name: ports[2 + 3 * i : 5 + 3 * i] for i, name in enumerate(self.names)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -156,7 +149,7 @@ class GridProcesses:
 
     def kill(self, name: str) -> None:
         self.signal(name, signal.SIGKILL)
-        self.processes[name].wait(10)
+        self.processes[name].wait(30)
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -165,11 +158,12 @@ class GridProcesses:
         for process in self._started:
             if process.poll() is None:
                 process.kill()
-                process.wait(10)
+                process.wait(30)
+        self._held.close()
 
     # -- questions ---------------------------------------------------------------------------------------------------
 
-    def get(self, name: str, path: str, method: str = "GET", timeout_s: float = 2.0) -> tuple[int, bytes]:
+    def get(self, name: str, path: str, method: str = "GET", timeout_s: float = 10.0) -> tuple[int, bytes]:
         """An answer of the member's HTTP port."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.ports[name][1]}{path}", method=method)
         if self.secret is not None:
@@ -183,7 +177,7 @@ class GridProcesses:
     def describe(self, name: str) -> dict[str, Any] | None:
         """What the member says of itself; None when it does not answer."""
         try:
-            return json.loads(self.get(name, "/v1/member", timeout_s=0.5)[1])
+            return json.loads(self.get(name, "/v1/member", timeout_s=2.0)[1])
         except (OSError, ValueError):
             return None
 
@@ -209,7 +203,7 @@ class GridProcesses:
                 return name
         return None
 
-    def wait_whole(self, partition: int = 0, copies: int | None = None, timeout_s: float = 60.0) -> str:
+    def wait_whole(self, partition: int = 0, copies: int | None = None, timeout_s: float = 90.0) -> str:
         try:
             return wait_until(lambda: self.whole(partition, copies), timeout_s, f"partition {partition} whole")
         except AssertionError:
@@ -217,10 +211,22 @@ class GridProcesses:
                 print(f"--- {name}\n{self.log(name)[-4000:]}", self.describe(name) if name != "m0" else "")
             raise
 
-    def wait_primary(self, partition: int = 0, timeout_s: float = 10.0, other_than: str | None = None) -> str:
+    def wait_primary(self, partition: int = 0, timeout_s: float = 60.0, other_than: str | None = None) -> str:
         return wait_until(
             lambda: (found := self.primary(partition)) and found != other_than and found, timeout_s, "a primary"
         )
+
+    def hand_over(self, name: str) -> str:
+        """Make another member than `name` the primary; who it is. One that takes longer than it may hold up requests is given
+        up, as on a busy machine, and asked for again."""
+
+        def asked() -> str | None:
+            self.get(name, "/v1/hand-over", "POST")
+            with contextlib.suppress(AssertionError):
+                return self.wait_primary(int(name[1:].split("-")[0]), 3.0, other_than=name)
+            return None
+
+        return str(wait_until(asked, what=f"another primary than {name}"))
 
     def client(self, name: str, **options: Any) -> "redis.Redis[bytes]":
         """A connection to one member, which does not retry."""

@@ -13,7 +13,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from tests.integration.member_processes import GridProcesses, grid_processes
+from tests.integration.member_processes import PATIENT, GridProcesses, grid_processes
 
 import kubegrid
 from kubegrid.client.bulk import tables
@@ -32,7 +32,7 @@ ROWS = 5000
 
 @pytest.fixture(scope="module")
 def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridProcesses]:
-    with grid_processes(tmp_path_factory.mktemp("grid"), partitions=2, copies=2) as processes:
+    with grid_processes(tmp_path_factory.mktemp("grid"), partitions=2, copies=2, replication=PATIENT) as processes:
         processes.start()
         for number in range(2):
             processes.wait_whole(number)

@@ -46,12 +46,12 @@ class Incrementers:
     def wait_for_more(self, count: int) -> None:
         """Until that many more increments were answered."""
         start = sum(self.counts)
-        wait_until(lambda: self.errors or sum(self.counts) >= start + count, 30, "more increments")
+        wait_until(lambda: self.errors or sum(self.counts) >= start + count, what="more increments")
 
     def stop(self) -> int:
         self._stop.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(60)
         if self.errors:
             raise self.errors[0]
         return sum(self.counts)
@@ -62,7 +62,7 @@ def test_increments_are_counted_once_each_while_primaries_are_killed(grid: GridP
         incrementers = Incrementers(kubegrid, threads=4)
         for _ in range(2):
             incrementers.wait_for_more(200)
-            primary = grid.wait_primary()
+            primary = grid.wait_whole()
             grid.kill(primary)
             incrementers.wait_for_more(200)
             grid.start_member(primary)
@@ -81,7 +81,7 @@ async def test_a_thousand_increments_in_flight_are_counted_once_each_when_the_pr
             futures = [kubegrid.incr("counter") for _ in range(1000)]
             if round_ == 3:
                 await asyncio.sleep(0.005)
-                grid.kill(grid.wait_primary())
+                grid.kill(grid.wait_whole())
                 killed = True
             answers = await asyncio.gather(*futures)
             done += len(answers)
@@ -93,7 +93,7 @@ async def test_a_thousand_increments_in_flight_are_counted_once_each_when_the_pr
 def test_a_pipeline_that_is_on_its_way_when_the_primary_is_killed_is_applied_once(grid: GridProcesses) -> None:
     with client.connect(address(grid), timeout=30) as kubegrid:
         kubegrid.incr("counter")
-        killer = threading.Timer(0.05, lambda: grid.kill(grid.wait_primary()))
+        killer = threading.Timer(0.05, lambda: grid.kill(grid.wait_whole()))
         killer.start()
         rounds = 0
         while rounds < 5 or killer.is_alive():
@@ -107,7 +107,7 @@ def test_a_pipeline_that_is_on_its_way_when_the_primary_is_killed_is_applied_onc
 def test_a_frozen_primary_is_left_for_its_successor(grid: GridProcesses) -> None:
     with client.connect(address(grid), silence=1.0) as kubegrid:
         kubegrid.incr("counter")
-        primary = grid.wait_primary()
+        primary = grid.wait_whole()
         grid.signal(primary, signal.SIGSTOP)
         try:
             assert kubegrid.incr("counter") == 2
@@ -121,9 +121,7 @@ def test_a_hand_over_is_not_noticed(grid: GridProcesses) -> None:
     with client.connect(address(grid)) as kubegrid:
         incrementers = Incrementers(kubegrid, threads=2)
         incrementers.wait_for_more(100)
-        primary = grid.wait_primary()
-        wait_until(lambda: grid.get(primary, "/v1/hand-over", "POST")[0] < 400, what="the hand-over to begin")
-        grid.wait_primary(other_than=primary)
+        grid.hand_over(grid.wait_whole())
         incrementers.wait_for_more(100)
         count = incrementers.stop()
         assert kubegrid.get("counter") == b"%d" % count

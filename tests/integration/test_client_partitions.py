@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from tests.integration.member_processes import GridProcesses, grid_processes
+from tests.integration.member_processes import PATIENT, GridProcesses, grid_processes
 
 from kubegrid import client
 from kubegrid.client import errors
@@ -23,7 +23,7 @@ class Order:
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridProcesses]:
-    with grid_processes(tmp_path_factory.mktemp("grid"), partitions=2, copies=2) as grid:
+    with grid_processes(tmp_path_factory.mktemp("grid"), partitions=2, copies=2, replication=PATIENT) as grid:
         yield grid.start()
 
 
@@ -84,7 +84,7 @@ def test_tables_are_whole_after_a_primary_was_killed_while_they_were_written(
     orders.write(Order("c1", 0, 0))
     with grid.transaction("c1") as t:
         t.execute("SET", "{c1}:commits", 0)
-    killer = threading.Timer(0.3, lambda: processes.kill(processes.wait_primary(1)))
+    killer = threading.Timer(0.3, lambda: processes.kill(processes.wait_whole(1)))
     killer.start()
     rounds = 0
     while killer.is_alive() or rounds < 20:

@@ -39,7 +39,7 @@ def start() -> Iterator[Started]:
 
 
 def until_cancelled(statement: Statement, asking: Asking) -> Any:
-    asking.pod.cancel.wait(20)
+    asking.pod.cancel.wait(60)
     raise error(told.Cancelled("it was cancelled"))
 
 
@@ -234,7 +234,7 @@ def test_a_write_that_nobody_answers_is_in_doubt_and_keeps_its_number(start: Sta
     pod = start(answer)
     with kubegrid.connect(pod.address) as grid:
         with pytest.raises(kubegrid.SqlOutcomeUnknownError) as raised:
-            grid.sql("UPDATE t SET n = 1", timeout=0.3)
+            grid.sql("UPDATE t SET n = 1", timeout=2.0)
         grid.sql("DELETE FROM t")
     in_doubt, later = raised.value.statement_id, pod.statements[-1].statement_id or ""
     assert in_doubt.endswith("-1-1")
@@ -246,25 +246,25 @@ def test_a_pod_that_fell_silent_is_left_for_another(start: Started) -> None:
 
     def answer(statement: Statement, asking: Asking) -> Any:
         if asking.pod.frozen:
-            asking.pod.cancel.wait(20)
+            asking.pod.cancel.wait(60)
         return rows(7)
 
     frozen, there = start(answer), start(answer)
-    with kubegrid.connect(there.address, silence=0.2) as grid:
+    with kubegrid.connect(there.address, silence=0.5) as grid:
         frozen.frozen = True
         started = time.monotonic()
         assert [grid.sql("SELECT 1").scalar() for _ in range(2)] == [7, 7]
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 30
     assert len(frozen.statements) == 1
 
 
 def test_a_long_statement_is_waited_for(start: Started) -> None:
     def answer(statement: Statement, asking: Asking) -> Any:
-        time.sleep(0.5)
+        time.sleep(2.5)
         return rows(7)
 
     pod = start(answer)
-    with kubegrid.connect(pod.address, silence=0.1) as grid:
+    with kubegrid.connect(pod.address, silence=1.0) as grid:
         assert grid.sql("SELECT 1").scalar() == 7
     assert len(pod.statements) == 1
 
@@ -276,9 +276,9 @@ def test_a_statement_that_is_never_answered_ends_with_its_time(start: Started) -
         raise error(told.Cancelled("it was cancelled"))
 
     with kubegrid.connect(start(never).address) as grid:
-        with pytest.raises(kubegrid.SqlTimeoutError, match=r"not answered within 0\.1 s"):
-            grid.sql("SELECT 1", timeout=0.1)
-        with pytest.raises(kubegrid.SqlOutcomeUnknownError), kubegrid.deadline(0.1):
+        with pytest.raises(kubegrid.SqlTimeoutError, match=r"not answered within 1\.5 s"):
+            grid.sql("SELECT 1", timeout=1.5)
+        with pytest.raises(kubegrid.SqlOutcomeUnknownError), kubegrid.deadline(1.5):
             grid.sql("DELETE FROM t")
 
 
@@ -303,7 +303,7 @@ def test_without_any_pod_that_is_said(start: Started) -> None:
     pod = start()
     pod.stop_flight()
     with kubegrid.connect(pod.address) as grid, pytest.raises(kubegrid.UnavailableError, match="connection refused"):
-        grid.sql("SELECT 1", timeout=0.3)
+        grid.sql("SELECT 1", timeout=1.0)
 
 
 def test_a_closed_client_says_that_it_is_closed(start: Started) -> None:

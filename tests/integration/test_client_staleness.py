@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.member_processes import GridProcesses, grid_processes, wait_until
+from tests.integration.member_processes import PATIENT, GridProcesses, grid_processes, wait_until
 
 from kubegrid import client
 from kubegrid.base.errors import UsageError
@@ -18,7 +18,7 @@ PRICES = {"columns": [{"name": "symbol", "type": "VARCHAR"}, {"name": "price", "
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridProcesses]:
     folder: Path = tmp_path_factory.mktemp("grid")
-    with grid_processes(folder, partitions=1, copies=2) as processes:
+    with grid_processes(folder, partitions=1, copies=2, replication=PATIENT) as processes:
         yield processes.start()
 
 
@@ -43,7 +43,7 @@ def test_a_backup_that_is_fresh_enough_answers(grid: GridProcesses) -> None:
             assert prices.read("EURUSD", max_staleness_ms=5000) in ({"symbol": "EURUSD", "price": 1.1}, None)
             return reads_of(grid, backup) > before
 
-        wait_until(by_the_backup, 10, "a read answered by the backup")
+        wait_until(by_the_backup, what="a read answered by the backup")
 
 
 def test_a_bound_that_no_backup_can_promise_is_answered_by_the_primary(grid: GridProcesses) -> None:

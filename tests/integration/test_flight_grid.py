@@ -281,8 +281,7 @@ def test_rows_that_are_put_while_a_primary_dies_are_all_there(pairs: GridProcess
 def test_hand_overs_under_queries_cost_no_answer(pairs: GridProcesses) -> None:
     def hand_over(name: str) -> None:
         for _ in range(3):
-            assert pairs.get(name, "/v1/hand-over", "POST")[0] == 202
-            name = pairs.wait_primary(1, other_than=name)
+            name = pairs.hand_over(name)
             pairs.wait_whole(1)
 
     asked_throughout(pairs, hand_over)
@@ -305,7 +304,7 @@ def test_a_pod_that_ends_tells_so_and_ends_in_time(pairs: GridProcesses) -> None
     wait_until(lambda: running in pairs.get(name, "/metrics")[1].decode(), 30, "the statement runs")
     begun = time.monotonic()
     pairs.signal(name, signal.SIGTERM)
-    assert pairs.processes[name].wait(30) == 0
-    assert time.monotonic() - begun < 15
+    assert pairs.processes[name].wait(60) == 0
+    assert time.monotonic() - begun < 30
     computing.join(30)
     assert errors

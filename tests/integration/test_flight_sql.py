@@ -50,7 +50,7 @@ def client(both: tuple[OneService, FlightServer]) -> Iterator[Any]:
 
 
 def eventually(condition: Callable[[], Any], what: str) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < until, what
         time.sleep(0.005)
@@ -365,18 +365,18 @@ def test_a_fragment_needs_the_seal_of_a_member_even_from_who_knows_the_token(gua
 def test_a_client_that_goes_away_cancels_its_statement(both: tuple[OneService, FlightServer], client: Any) -> None:
     engine = both[0].one_engine
     with pytest.raises(flight.FlightTimedOutError):
-        client.do_get(flight.Ticket(b'{"sql": "SLEEP"}'), flight.FlightCallOptions(timeout=0.3))
-    assert engine.cancelled.wait(10)
+        client.do_get(flight.Ticket(b'{"sql": "SLEEP"}'), flight.FlightCallOptions(timeout=2.0))
+    assert engine.cancelled.wait(60)
     eventually(lambda: both[1].calls.totals["statement"].running == 0, "the call did not end")
 
 
 def test_adbc_cancels_a_statement_that_runs(both: tuple[OneService, FlightServer], cursor: Any) -> None:
     engine = both[0].one_engine
-    threading.Thread(target=lambda: engine.waiting.wait(10) and cursor.adbc_cancel(), daemon=True).start()
+    threading.Thread(target=lambda: engine.waiting.wait(60) and cursor.adbc_cancel(), daemon=True).start()
     with pytest.raises(adbc_driver_manager.Error):
         cursor.execute("SLEEP")
         cursor.fetchall()
-    assert engine.cancelled.wait(10)
+    assert engine.cancelled.wait(60)
 
 
 def test_a_statement_is_cancelled_by_its_id(both: tuple[OneService, FlightServer], client: Any) -> None:
@@ -385,7 +385,7 @@ def test_a_statement_is_cancelled_by_its_id(both: tuple[OneService, FlightServer
     other = flight.connect(f"grpc://127.0.0.1:{both[1].port}")
 
     def cancel() -> None:
-        assert engine.waiting.wait(10)
+        assert engine.waiting.wait(60)
         list(other.do_action(flight.Action("kubegrid.cancel", b'{"statement_id": "unknown"}')))
         list(other.do_action(flight.Action("kubegrid.cancel", body)))
 
@@ -393,7 +393,7 @@ def test_a_statement_is_cancelled_by_its_id(both: tuple[OneService, FlightServer
     canceller.start()
     with pytest.raises(flight.FlightError, match="it was cancelled"):
         client.do_get(flight.Ticket(sql_tickets.encode("SLEEP", statement_id="a" * 32)))
-    canceller.join(10)
+    canceller.join(60)
     other.close()
 
 
@@ -421,11 +421,11 @@ def test_closing_the_port_ends_what_runs_and_refuses_what_comes(
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    assert service.one_engine.waiting.wait(10)
+    assert service.one_engine.waiting.wait(60)
     server.refuse()
     with pytest.raises(flight.FlightUnavailableError, match="about to end"):
         client.do_get(flight.Ticket(b'{"sql": "SELECT 1"}'))
     begun = time.monotonic()
     server.close()
-    asking.join(10)
-    assert errors and time.monotonic() - begun < 5
+    asking.join(60)
+    assert errors and time.monotonic() - begun < 30

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from tests.ports import HeldPorts
 
 from kubegrid.base.configuration import Configuration
 from kubegrid.base.ids import Member
@@ -25,18 +25,12 @@ from kubegrid.transport import Hello
 COMMAND = [sys.executable, "-c", "import sys; from kubegrid.manager.main import run; sys.exit(run(sys.argv[1]))"]
 GRID = "11111111-2222-3333-4444-555555555555"
 SECRET = b"the secret"
-QUICK = ManagerClientSettings(renew_interval_s=0.1, call_timeout_s=2.0)
+QUICK = ManagerClientSettings(renew_interval_s=0.1, call_timeout_s=10.0)
+TEST_S = 60.0
+"""Longer than anything here takes on a machine that is busy with other things."""
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
-async def until(condition, timeout_s: float = 10.0):
+async def until(condition, timeout_s: float = TEST_S):
     """Wait for what has to happen; fails if it does not."""
     async with asyncio.timeout(timeout_s):
         while not (result := condition()):
@@ -56,7 +50,8 @@ class Manager:
         self.state.mkdir()
         (self.state / "new-grid").write_text(GRID)
         (folder / "secret").write_bytes(SECRET)
-        http_port, coordination_port = free_ports(2)
+        self.ports = HeldPorts(2)
+        http_port, coordination_port = self.ports
         settings = {
             "grid": "test",
             "grid_id": GRID,
@@ -72,7 +67,7 @@ class Manager:
             "first_primaries": {"0": "p0-0", "1": "p1-0"},
             "spec": {"partitions": 2},
             "secret_file": str(folder / "secret"),
-            "lookup_lease_ms": 600,
+            "lookup_lease_ms": 2000,
         }
         self.config = ManagerConfig(**(settings | changes))
         self.address = f"127.0.0.1:{coordination_port}"
@@ -80,7 +75,7 @@ class Manager:
         self.http = httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{http_port}",
             headers={"Authorization": f"Bearer {SECRET.decode()}"},
-            timeout=15,
+            timeout=TEST_S,
         )
 
     async def start(self) -> None:
@@ -91,7 +86,7 @@ class Manager:
         else:
             self.ended.clear()
             self.task = asyncio.create_task(serve(self.config, SECRET, self.ended))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(TEST_S):
             while True:
                 assert self.process is None or self.process.poll() is None, self.log()
                 assert self.task is None or not self.task.done()
@@ -111,7 +106,7 @@ class Manager:
         if self.process is None:
             return 0
         self.process.send_signal(number)
-        code = self.process.wait(15)
+        code = self.process.wait(TEST_S)
         self.process = None
         return code
 
@@ -171,7 +166,7 @@ class Player:
 
     async def follow(self) -> Configuration:
         """Read until there is a configuration, and follow it."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TEST_S):
             while True:
                 with contextlib.suppress(CoordinatorError):
                     self.configuration, self.token = await self.client.read_configuration(self.partition)
@@ -217,6 +212,7 @@ async def stage(tmp_path):
     for manager in managers:
         await manager.end(signal.SIGKILL)
         await manager.http.aclose()
+        manager.ports.close()
 
 
 async def begun(stage, manager) -> tuple[Player, Player]:
@@ -263,7 +259,7 @@ async def test_changes_are_pushed(stage):
     await until(lambda: second.topologies and second.topologies[-1].partitions[0].epoch == 2)
     heard = []
     second.client.watch("partition/0", heard.append)
-    await asyncio.sleep(0.05)
+    await second.client.read_configuration(0)  # whose answer comes after the manager has read what was sent before
     seen = len(second.topologies)
     await first.change()
     await until(lambda: heard and second.topologies[seen:] and second.topologies[-1].partitions[0].epoch == 3)
@@ -289,7 +285,7 @@ async def test_status_is_what_the_contract_says(stage):
     manager = await stage.make()
     await begun(stage, manager)
     stage.join(manager, "p1-0")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(TEST_S):
         while (status := await manager.get("/v1/status"))["partitions"][1]["epoch"] == 0:
             await asyncio.sleep(0.02)
     assert (status["grid"], status["id"], status["state"]) == ("test", GRID, "degraded")
@@ -322,7 +318,7 @@ async def test_a_swap_without_a_manager_is_unknown_at_once(stage):
     assert (await first.change()).outcome is Outcome.UNKNOWN
     with pytest.raises(CoordinatorError):
         await first.client.read_configuration(0)
-    assert time.monotonic() - begun_at < 1.0
+    assert time.monotonic() - begun_at < QUICK.call_timeout_s / 2
     await manager.start()
     await until(lambda: first.client.connected)
 
@@ -333,9 +329,10 @@ async def test_a_swap_into_a_stopped_manager_is_unknown_after_its_time(stage):
     manager.process.send_signal(signal.SIGSTOP)
     first.client.settings = msgspec.structs.replace(QUICK, call_timeout_s=0.2)
     assert (await first.change()).outcome is Outcome.UNKNOWN
+    first.client.settings = QUICK
     manager.process.send_signal(signal.SIGCONT)
     await until(lambda: first.client.connected)
-    async with asyncio.timeout(5):  # it is applied although its answer was not waited for
+    async with asyncio.timeout(TEST_S):  # it is applied although its answer was not waited for
         while (await first.client.read_configuration(0))[0].epoch != 3:
             await asyncio.sleep(0.01)
 
@@ -418,7 +415,7 @@ async def test_with_start_empty_it_begins_again_by_itself_and_says_so(stage):
     await lose_all(manager, first, second)
     fresh = stage.join(manager, "p0-1", "b")
     configuration = await fresh.follow()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(TEST_S):
         while configuration.epoch < 3:
             configuration = await fresh.follow()
     assert configuration.primary == fresh.member and "startEmpty" in configuration.note
@@ -433,9 +430,10 @@ async def test_the_survivor_with_the_most_goes_before_an_empty_member(stage):
     stage.join(manager, "p0-2", "old", complete=True, last_epoch=2, last_seq=17)
     await lose_all(manager, first)
     stage.join(manager, "p0-0", "new")
-    await asyncio.sleep(0.1)
+    there = {"old", "new"}
+    await until(lambda: there <= {record.incarnation for record in second.client.topology.members})
     await lose_all(manager, second)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(TEST_S):
         while (partition := await manager.partition(0))["epoch"] < 3:
             await asyncio.sleep(0.02)
     assert partition["primary"] == "p0-2" and "up to 2.17" in partition["note"]
@@ -449,13 +447,13 @@ async def test_after_an_orderly_down_the_grid_begins_empty_at_the_next_epoch(sta
     await lose_all(manager, first, second)
     await manager.restart(signal.SIGTERM)
     again = stage.join(manager, "p0-0", "b")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(TEST_S):
         while (await again.follow()).epoch < 3:
             await asyncio.sleep(0.01)
     assert again.configuration.primary == again.member and "taken down in order" in again.configuration.note
     await lose_all(manager, again)  # a later loss is not covered by the old closing
     stage.join(manager, "p0-0", "c")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(TEST_S):
         while (await manager.partition(0))["waiting_for"] != "accept-loss":
             await asyncio.sleep(0.02)
 
@@ -463,9 +461,9 @@ async def test_after_an_orderly_down_the_grid_begins_empty_at_the_next_epoch(sta
 async def test_who_shows_life_after_its_proof_of_death_is_not_dead(stage):
     manager = await stage.make(process=True, on_loss="startEmpty")
     first, second = await begun(stage, manager)
-    for player in (first, second):  # their processes live, and connect again
+    for count, player in enumerate((first, second), 1):  # their processes live, and connect again
         await manager.post("/v1/members/dead", name=player.member.name, incarnation=player.member.incarnation)
-        await until(lambda: "but lives" in manager.log())
+        await until(lambda count=count: manager.log().count("but lives") >= count)
     await asyncio.sleep(0.3)
     assert (await manager.partition(0))["epoch"] == 2
 
@@ -520,7 +518,7 @@ async def test_a_hand_over_that_cannot_be_is_refused_with_the_reason(stage):
 
 
 async def lost(manager) -> dict:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TEST_S):
         while True:
             status = await manager.get("/v1/status")
             if status["managers"][0]["coordinator_state"] == "lost":
@@ -563,7 +561,7 @@ async def test_a_manager_restarted_without_its_database_never_begins_anew(stage)
     await lost(manager)
     await until(lambda: first.client.connected and second.client.connected)
     assert (await manager.http.get("/readyz")).status_code == 503
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(TEST_S):
         while (answer := await manager.post("/v1/rebuild"))[0] != 200:
             assert answer[0] == 409  # partition 1 had not begun, and nobody is there to say so
             answer = await manager.post("/v1/rebuild", force=True, confirm="nonsense")
@@ -624,7 +622,7 @@ async def test_a_rebuild_is_refused_while_a_member_of_the_in_sync_set_is_missing
     back = stage.join(manager, "p0-1", "a")
     back.configuration = second.configuration
     back.say()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(TEST_S):
         while (await manager.post("/v1/rebuild"))[0] != 200:
             await asyncio.sleep(0.05)
 
@@ -657,7 +655,7 @@ async def test_bad_requests_get_a_sentence(stage):
 
 async def test_sigterm_ends_it_in_order_and_a_second_process_is_refused(stage):
     manager = await stage.make(process=True)
-    second = subprocess.run([*COMMAND, str(manager.folder / "m0.json")], capture_output=True, timeout=30)
+    second = subprocess.run([*COMMAND, str(manager.folder / "m0.json")], capture_output=True, timeout=TEST_S)
     assert second.returncode == 4 and b"another manager runs" in second.stderr
     assert await manager.end(signal.SIGTERM) == 0
     assert "Traceback" not in manager.log()
@@ -672,12 +670,12 @@ async def test_sigterm_ends_it_in_order_and_a_second_process_is_refused(stage):
 )
 def test_a_configuration_that_does_not_hold_is_said_plainly(tmp_path, content, code, text):
     (tmp_path / "m0.json").write_bytes(content)
-    ended = subprocess.run([*COMMAND, str(tmp_path / "m0.json")], capture_output=True, timeout=30, text=True)
+    ended = subprocess.run([*COMMAND, str(tmp_path / "m0.json")], capture_output=True, timeout=TEST_S, text=True)
     assert ended.returncode == code and text in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_binding_elsewhere_without_a_secret_is_refused(tmp_path):
     manager = Manager(tmp_path, bind="0.0.0.0", secret_file=None)
     (tmp_path / "m0.json").write_bytes(msgspec.json.encode(manager.config))
-    ended = subprocess.run([*COMMAND, str(tmp_path / "m0.json")], capture_output=True, timeout=30, text=True)
+    ended = subprocess.run([*COMMAND, str(tmp_path / "m0.json")], capture_output=True, timeout=TEST_S, text=True)
     assert ended.returncode == 4 and "without a secret" in ended.stderr

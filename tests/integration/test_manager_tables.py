@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from tests.integration.test_manager import begun, lose_all, lost, remove_database, stage, until
+from tests.integration.test_manager import TEST_S, begun, lose_all, lost, remove_database, stage, until
 
 from kubegrid.base.tables import Catalog
 from kubegrid.coordination import catalog
@@ -139,7 +139,7 @@ async def test_the_catalog_outlives_the_manager_and_a_rebuild_restores_it_from_t
     await lost(manager)
     assert (await first.client.change_catalog(Change(DROP, "flights"))).code == "NOMANAGER"
     await until(lambda: first.client.connected and second.client.connected)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TEST_S):
         while (answer := await manager.post("/v1/rebuild"))[0] != 200:
             await asyncio.sleep(0.05)
     assert answer[1]["tables"]["version"] == 1 and answer[1]["tables"]["from"] in ("p0-0/a", "p0-1/a")

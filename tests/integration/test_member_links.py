@@ -40,7 +40,7 @@ class Place:
         self.peers.set_addresses({other.me: ("127.0.0.1", other.port) for other in others})
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], Any], timeout_s: float = 30.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.005)
@@ -118,7 +118,7 @@ async def test_who_is_no_other_member_of_the_partition_is_refused_and_told_why(
     a = await places("p0-0")
     hello = Hello(kind=kind, grid=grid, name=name, incarnation="c" * 32)
     with pytest.raises(Refused, match=words):
-        await connect("127.0.0.1", a.port, hello, None, lambda *_: None, lambda *_: None, timeout_s=2)
+        await connect("127.0.0.1", a.port, hello, None, lambda *_: None, lambda *_: None, timeout_s=30)
     assert a.events == []
 
 
@@ -134,7 +134,7 @@ async def test_a_peer_that_does_not_read_is_cut(places: Callable[..., Any]) -> N
     a = await places("p0-0")
     hello = Hello(kind="member", grid=GRID, name="p0-1", incarnation="d" * 32)
     member = Member("p0-1", "d" * 32)
-    link = await connect("127.0.0.1", a.port, hello, None, lambda *_: None, lambda *_: None, timeout_s=2)
+    link = await connect("127.0.0.1", a.port, hello, None, lambda *_: None, lambda *_: None, timeout_s=30)
     assert link._transport is not None
     link._transport.pause_reading()
     await until(lambda: a.peers.connected(member))

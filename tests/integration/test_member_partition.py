@@ -9,17 +9,22 @@ from pathlib import Path
 import pytest
 import redis
 from redis.cluster import RedisCluster
-from tests.integration.member_processes import GridProcesses, grid_processes, wait_until
+from tests.integration.member_processes import PATIENT, GridProcesses, grid_processes, wait_until
 
-from kubegrid.base.settings import ReplicationSettings
-
-PATIENT = ReplicationSettings(copies=2, silence_ms=1500, lease_ms=2500, grace_ms=3000)
-"""For tests whose load must not be taken for a failure on a machine that is busy with other tests."""
+OUTAGE_MAX_S = 10
+"""About one, on a machine that has the time; that is for `bench.failover`."""
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[GridProcesses]:
     with grid_processes(tmp_path, copies=2) as grid:
+        yield grid.start()
+
+
+@pytest.fixture
+def patient_pair(tmp_path: Path) -> Iterator[GridProcesses]:
+    """Where a failover that nobody caused would be the end of the test."""
+    with grid_processes(tmp_path, copies=2, replication=PATIENT) as grid:
         yield grid.start()
 
 
@@ -101,7 +106,8 @@ def equal_copies(grid: GridProcesses, members: list[str]) -> bool:
     return all(other == first for other in others)
 
 
-def test_writes_reach_the_backup_and_can_be_read_there(pair: GridProcesses) -> None:
+def test_writes_reach_the_backup_and_can_be_read_there(patient_pair: GridProcesses) -> None:
+    pair = patient_pair
     primary = pair.wait_whole()
     backup = next(name for name in pair.members() if name != primary)
     client = pair.client(primary)
@@ -128,9 +134,8 @@ def test_a_killed_primary_is_replaced_and_comes_back_as_a_copy(pair: GridProcess
     time.sleep(1)
     killed = time.monotonic()
     pair.kill(primary)
-    successor = pair.wait_primary(other_than=primary, timeout_s=5)
-    outage_s = time.monotonic() - killed
-    assert outage_s < 3
+    successor = pair.wait_primary(other_than=primary)
+    assert time.monotonic() - killed < OUTAGE_MAX_S
     pair.start_member(primary)
     pair.wait_whole()
     time.sleep(0.5)
@@ -142,7 +147,7 @@ def test_a_killed_primary_is_replaced_and_comes_back_as_a_copy(pair: GridProcess
 
 
 def test_a_member_joins_by_snapshot_while_others_write(tmp_path: Path) -> None:
-    with grid_processes(tmp_path, copies=2) as grid:
+    with grid_processes(tmp_path, copies=2, replication=PATIENT) as grid:
         grid.start_manager()
         grid.start_member("p0-0")
         grid.wait_whole(copies=1)
@@ -164,12 +169,13 @@ def test_a_member_joins_by_snapshot_while_others_write(tmp_path: Path) -> None:
         assert len(keys_of(grid, "p0-1")) == 50_000 + sum(len(writer.acknowledged) for writer in written)
 
 
-def test_sigterm_hands_over_without_a_failed_request(pair: GridProcesses) -> None:
+def test_sigterm_hands_over_without_a_failed_request(patient_pair: GridProcesses) -> None:
+    pair = patient_pair
     primary = pair.wait_whole()
     written = writers(pair)
     time.sleep(0.5)
     pair.signal(primary, signal.SIGTERM)
-    assert pair.processes[primary].wait(20) == 0
+    assert pair.processes[primary].wait(60) == 0
     time.sleep(0.5)
     successor = pair.wait_primary(other_than=primary)
     client = pair.client(successor)
@@ -179,7 +185,8 @@ def test_sigterm_hands_over_without_a_failed_request(pair: GridProcesses) -> Non
         assert writer.lost(client) == []
 
 
-def test_a_hand_over_that_a_person_asks_for(pair: GridProcesses) -> None:
+def test_a_hand_over_that_a_person_asks_for(patient_pair: GridProcesses) -> None:
+    pair = patient_pair
     primary = pair.wait_whole()
     backup = next(name for name in pair.members() if name != primary)
     assert pair.get(backup, f"/v1/hand-over?to={primary}", "POST")[0] == 409
@@ -200,7 +207,7 @@ def test_a_primary_that_was_stopped_never_answers_from_its_old_state(pair: GridP
     client.set("key", "old")
     pair.signal(primary, signal.SIGSTOP)
     backup = next(name for name in pair.members() if name != primary)
-    wait_until(lambda: (pair.describe(backup) or {}).get("open"), 5, "the backup serves")
+    wait_until(lambda: (pair.describe(backup) or {}).get("open"), what="the backup serves")
     pair.client(backup).set("key", "new")
     # A request that reaches the stopped member waits in its socket, and is the first thing it reads.
     connection = client.connection
@@ -223,22 +230,23 @@ def test_all_members_stopped_together_serve_again_and_lose_nothing(pair: GridPro
     time.sleep(3)
     for name in pair.members():
         pair.signal(name, signal.SIGCONT)
-    primary = pair.wait_primary(timeout_s=5)
+    primary = pair.wait_primary()
     assert [int(pair.client(primary).get(f"key:{number}") or -1) for number in range(100)] == list(range(100))
     pair.wait_whole()
 
 
-def test_the_data_go_on_while_the_manager_is_dead(pair: GridProcesses) -> None:
+def test_the_data_go_on_while_the_manager_is_dead(patient_pair: GridProcesses) -> None:
+    pair = patient_pair
     primary = pair.wait_whole()
     pair.kill("m0")
     client = pair.client(primary)
     until = time.monotonic() + 2
     while time.monotonic() < until:
         assert client.set("key", "value")
-    assert pair.describe(primary)["managers_connected"] is False  # type: ignore[index]
+    wait_until(lambda: (pair.describe(primary) or {}).get("managers_connected") is False, what="the manager's end")
     pair.start_manager()
     wait_until(lambda: (pair.describe(primary) or {}).get("managers_connected"), what="the manager is back")
-    assert pair.whole() == primary
+    assert pair.wait_whole() == primary
 
 
 def test_a_write_that_is_not_confirmed_in_time_ends_its_connection_and_new_ones_are_refused_at_once(
@@ -246,7 +254,7 @@ def test_a_write_that_is_not_confirmed_in_time_ends_its_connection_and_new_ones_
 ) -> None:
     primary = pair.wait_whole()
     backup = next(name for name in pair.members() if name != primary)
-    waiting = pair.client(primary)
+    waiting = pair.client(primary, socket_timeout=60)
     waiting.set("key", "before")
     pair.kill("m0")
     pair.signal(backup, signal.SIGSTOP)
@@ -271,13 +279,13 @@ def test_three_copies_survive_two_failures_in_turn(tmp_path: Path) -> None:
         grid.start()
         written = writers(grid)
         time.sleep(0.5)
-        first = grid.wait_primary()
+        first = grid.wait_whole()
         grid.kill(first)
-        second = grid.wait_primary(other_than=first, timeout_s=5)
-        grid.wait_whole(copies=2)
+        grid.wait_primary(other_than=first)
+        second = grid.wait_whole(copies=2)
         grid.kill(second)
         third = next(name for name in grid.members() if name not in (first, second))
-        wait_until(lambda: grid.primary() == third, 5, "the third serves")
+        wait_until(lambda: grid.primary() == third, what="the third serves")
         time.sleep(0.3)
         for writer in written:
             writer.finish()
@@ -291,14 +299,14 @@ def test_a_lone_member_waits_for_a_successor_until_it_is_told_a_second_time(tmp_
         wait_until(lambda: "told to end" in grid.log("p0-0"), what="the signal arrived")
         assert client.set("key", "value")
         grid.signal("p0-0", signal.SIGTERM)
-        assert grid.processes["p0-0"].wait(5) == 0
+        assert grid.processes["p0-0"].wait(60) == 0
 
 
 def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     with grid_processes(tmp_path, copies=1) as grid:
         grid.start()
         grid.start_member("p0-0", state_dir=str(tmp_path / "second"))
-        assert grid.processes["p0-0"].wait(20) == 1
+        assert grid.processes["p0-0"].wait(60) == 1
         # The other process of this name writes to the same log.
         (told,) = [line for line in grid.log("p0-0").splitlines() if line.startswith("kubegrid node: ")]
         assert "in use" in told
@@ -332,7 +340,7 @@ def test_filled_to_the_brim_it_refuses_writes_answers_reads_and_stays_inside_its
                 pipeline.delete(f"key:{number}")
             assert sum(pipeline.execute()) == 1000
         wait_until(lambda: try_set(client), what="room again")
-        assert grid.whole() == primary
+        assert grid.wait_whole() == primary
 
 
 def try_set(client: "redis.Redis[bytes]") -> bool:

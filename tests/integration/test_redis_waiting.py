@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import redis
-from tests.integration.member_processes import GridProcesses, grid_processes, wait_until
+from tests.integration.member_processes import PATIENT, GridProcesses, grid_processes, wait_until
 from tests.unit.node.table_rows import JOBS, packed
 
 TAKE = ("KG.TAKE", "jobs", "state = 'new'", "BLOCK")
@@ -16,7 +16,7 @@ TAKE = ("KG.TAKE", "jobs", "state = 'new'", "BLOCK")
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridProcesses]:
-    with grid_processes(tmp_path_factory.mktemp("waiting"), copies=2) as grid:
+    with grid_processes(tmp_path_factory.mktemp("waiting"), copies=2, replication=PATIENT) as grid:
         grid.start()
         grid.client(grid.wait_whole()).execute_command("KG.CREATE", "jobs", json.dumps(JOBS))
         yield grid
@@ -43,7 +43,7 @@ class Asked(threading.Thread):
         self.took_s = time.monotonic() - begun
 
     def result(self) -> Any:
-        self.join(20)
+        self.join(60)
         assert not self.is_alive()
         return self.answer
 
@@ -63,7 +63,7 @@ def test_waiting_clients_are_served_in_the_order_of_their_coming(pair: GridProce
     primary = pair.wait_whole()
     takers = []
     for number in range(3):
-        takers.append(Asked(pair.client(primary, socket_timeout=30), *TAKE, 0))
+        takers.append(Asked(pair.client(primary, socket_timeout=60), *TAKE, 0))
         waiting(pair, number + 1)
     metrics = pair.get(primary, "/metrics")[1].decode()
     assert "kubegrid_waiting_takers 3.0" in metrics and 'kubegrid_records{table="jobs"} 0.0' in metrics
@@ -81,14 +81,14 @@ def test_the_time_ends_with_a_null_and_other_requests_of_the_client_wait_for_tha
     pipeline.execute_command(*TAKE, 100)
     pipeline.ping()
     assert pipeline.execute() == [None, True]
-    assert 0.1 <= time.monotonic() - begun < 5
+    assert 0.1 <= time.monotonic() - begun < 30
 
 
 def test_another_client_ends_the_waiting_for_records_and_for_copies(pair: GridProcesses) -> None:
     primary = pair.wait_whole()
     admin = pair.client(primary)
     for request in ((*TAKE, 0), ("WAIT", 5, 0)):
-        client = pair.client(primary, socket_timeout=30)
+        client = pair.client(primary, socket_timeout=60)
         number = client.client_id()
         asked = Asked(client, *request)
         waiting(pair, 1)
@@ -104,7 +104,7 @@ def test_a_table_searched_in_slices_ends_in_waiting(pair: GridProcesses) -> None
     primary = pair.wait_whole()
     client = pair.client(primary)
     client.execute_command("KG.WRITE", "jobs", 0, "REPLACE", *[packed(f"s{n}", "done", 1) for n in range(5000)])
-    taker = Asked(pair.client(primary, socket_timeout=30), "KG.TAKE", "jobs", "priority = 7", "BLOCK", 0)
+    taker = Asked(pair.client(primary, socket_timeout=60), "KG.TAKE", "jobs", "priority = 7", "BLOCK", 0)
     waiting(pair, 1)
     client.execute_command("KG.WRITE", "jobs", 0, "REPLACE", packed("lucky", "done", 7))
     assert json.loads(taker.result())["id"] == "lucky"
@@ -114,14 +114,14 @@ def test_a_pause_holds_everything_or_writes_only(pair: GridProcesses) -> None:
     primary = pair.wait_whole()
     client, other = pair.client(primary), pair.client(primary)
     other.set("k", "1")
-    client.execute_command("CLIENT", "PAUSE", 1000, "WRITE")
     begun = time.monotonic()
+    client.execute_command("CLIENT", "PAUSE", 2000, "WRITE")
     assert other.get("k") == b"1"
     read_s = time.monotonic() - begun
     assert other.incr("k") == 2
-    assert read_s < 0.9 < time.monotonic() - begun
-    client.execute_command("CLIENT", "PAUSE", 300)
+    assert read_s < 1.9 < time.monotonic() - begun
     begun = time.monotonic()
+    client.execute_command("CLIENT", "PAUSE", 300)
     assert other.get("k") == b"2"
     assert time.monotonic() - begun > 0.2
     client.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
@@ -131,13 +131,12 @@ def test_a_pause_holds_everything_or_writes_only(pair: GridProcesses) -> None:
 
 def test_a_hand_over_is_not_held_up_and_ends_the_waiting_with_an_error(pair: GridProcesses) -> None:
     primary = pair.wait_whole()
-    taker = Asked(pair.client(primary, socket_timeout=30), *TAKE, 0)
+    taker = Asked(pair.client(primary, socket_timeout=60), *TAKE, 0)
     waiting(pair, 1)
-    assert pair.get(primary, "/v1/hand-over", "POST")[0] == 202
-    successor = pair.wait_primary(other_than=primary)
+    successor = pair.hand_over(primary)
     assert str(taker.result()).startswith("UNBLOCKED ") or isinstance(taker.answer, redis.ConnectionError)
-    assert taker.took_s < 10
-    again = Asked(pair.client(successor, socket_timeout=30), *TAKE, 0)
+    assert taker.took_s < 20, "its time is endless"
+    again = Asked(pair.client(successor, socket_timeout=60), *TAKE, 0)
     waiting(pair, 1)
     put(pair, "after")
     assert json.loads(again.result())["id"] == "after"
@@ -147,7 +146,6 @@ def test_a_numbered_write_is_known_to_the_new_primary(pair: GridProcesses) -> No
     primary = pair.wait_whole()
     once = ("KG.ONCE", b"0123456789abcdef", 1, 0, "INCR", "counted")
     assert pair.client(primary).execute_command(*once) == 1
-    assert pair.get(primary, "/v1/hand-over", "POST")[0] == 202
-    successor = pair.wait_primary(other_than=primary)
+    successor = pair.hand_over(primary)
     assert pair.client(successor).execute_command(*once) == 1
     assert pair.client(successor).get("counted") == b"1"

@@ -13,7 +13,6 @@ HARMLESS = {"grace_before_promotion"}
 """No mistake that loses data: R12 alone keeps a hasty winner from answering; it costs needless failovers."""
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in HARMLESS])
 def test_without_the_rule_something_goes_wrong(rule: str) -> None:
     found = first_find(rule, range(SEEDS))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.ports import HeldPorts
 from tests.unit.node.drive import Client, Drive
 from tests.unit.node.test_session_against_redis import REDIS, RedisClient
 
@@ -34,7 +35,8 @@ class RedisCluster:
     """Three primaries and three replicas, made with `redis-cli --cluster create`."""
 
     def __init__(self, folder: Path) -> None:
-        self.ports = _ports(6)
+        self._held = HeldPorts(6, beside=BUS)
+        self.ports = self._held.numbers
         self.processes = []
         for port in self.ports:
             place = folder / str(port)
@@ -42,7 +44,7 @@ class RedisCluster:
             command = [str(REDIS), "--port", str(port), "--cluster-enabled", "yes", "--save", "", "--dir", str(place)]
             command += ["--bind", "127.0.0.1", "--daemonize", "no", "--repl-diskless-sync-delay", "0"]
             self.processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         for port in self.ports:
             while not _listens(port):
                 assert time.monotonic() < until, "redis-server did not start"
@@ -79,16 +81,7 @@ class RedisCluster:
         for process in self.processes:
             process.kill()
             process.wait()
-
-
-def _ports(count: int) -> list[int]:
-    found = []
-    for port in range(21_000, 50_000, 7):
-        if not _listens(port) and not _listens(port + BUS):
-            found.append(port)
-            if len(found) == count:
-                break
-    return found
+        self._held.close()
 
 
 def _listens(port: int) -> bool:
@@ -178,15 +171,15 @@ def test_keys_whose_time_is_over_are_missing_on_a_backup_before_the_primary_says
     drive = Drive(partitions=3)
     primary = cluster.client(cluster.ports[0])
     mine = drive.connect()
-    for line in ("FLUSHALL", "SET {b} 1", "SET {b}over v PX 400", "HSET {b}gone f v", "PEXPIRE {b}gone 400"):
+    for line in ("FLUSHALL", "SET {b} 1", "SET {b}over v PX 2000", "HSET {b}gone f v", "PEXPIRE {b}gone 2000"):
         primary.raw(*line.split())
         mine.raw(*line.split())
     primary.raw("WAIT", "1", "10000")
     cluster.processes[0].send_signal(signal.SIGSTOP)  # a primary that cannot delete what has expired
     try:
-        time.sleep(0.5)
+        time.sleep(2.2)
         drive.become_backup()
-        drive.keyspace.now_ms += 500
+        drive.keyspace.now_ms += 2200
         ours, theirs = drive.connect(), cluster.client(cluster.replica)
         for client in (ours, theirs):
             client.raw("HELLO", str(protocol))

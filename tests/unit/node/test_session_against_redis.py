@@ -12,6 +12,7 @@ from pathlib import Path
 
 import hiredis
 import pytest
+from tests.ports import HeldPorts
 from tests.unit.node.drive import Drive, decode
 
 from kubegrid.wire.command_table import COMMANDS
@@ -25,9 +26,8 @@ class Redis:
     """A cluster of one node that owns every slot; with a password when one is given."""
 
     def __init__(self, folder: Path, password: str = "") -> None:
-        probe = socket.create_server(("127.0.0.1", 0))
-        self.port = probe.getsockname()[1]
-        probe.close()
+        self._held = HeldPorts(2)
+        self.port, bus = self._held
         command = [
             str(REDIS),
             "--port",
@@ -35,19 +35,16 @@ class Redis:
             "--cluster-enabled",
             "yes",
             "--cluster-port",
-            "0",
+            str(bus),
             "--save",
             "",
         ]
         command += ["--dir", str(folder), "--bind", "127.0.0.1", "--daemonize", "no"]
-        bus = socket.create_server(("127.0.0.1", 0))
-        command[6] = str(bus.getsockname()[1])
-        bus.close()
         if password:
             command += ["--requirepass", password]
         self.password = password
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             assert time.monotonic() < deadline, "redis-server did not start"
             try:
@@ -66,28 +63,35 @@ class Redis:
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
+        self._held.close()
 
 
 class RedisClient:
     def __init__(self, server: Redis) -> None:
         self.socket = socket.create_connection(("127.0.0.1", server.port))
-        self.socket.settimeout(10)
+        self.socket.settimeout(60)
 
     def raw(self, *words: str) -> bytes:
         parts = [word.encode() for word in words]
         self.socket.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts))
         return self.read()
 
-    def read(self) -> bytes:
+    def together(self, *requests: list[str]) -> bytes:
+        """All replies. Redis executes the requests as soon one after the other as it can."""
+        self.socket.sendall(b"".join(hiredis.pack_command(tuple(words)) for words in requests))
+        return self.read(len(requests))
+
+    def read(self, count: int = 1) -> bytes:
         reader = hiredis.Reader()
         received = b""
-        while True:
+        while count:
             data = self.socket.recv(1 << 20)
             assert data, "closed"
             received += data
             reader.feed(data)
-            if reader.gets() is not False:
-                return received
+            while count and reader.gets() is not False:
+                count -= 1
+        return received
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def test_an_answer_waits_until_what_it_read_is_confirmed(member: SqlMember) -> N
     assert thread.is_alive(), "the write is not confirmed, and neither is what was read of it"
     member.replicator.confirmed += 1
     member.poke()
-    thread.join(10)
+    thread.join(60)
     assert said == [[{"n": 1, "s": 1.0}]]
 
 
@@ -135,7 +135,7 @@ def test_a_record_that_is_looked_up_waits_for_its_confirmation(member: SqlMember
     assert thread.is_alive(), "the write is not confirmed, and neither is what was read of it"
     member.replicator.confirmed += 1
     member.poke()
-    thread.join(10)
+    thread.join(60)
     assert said == [[{"price": 1.0}]]
 
 
@@ -175,7 +175,7 @@ def test_a_deposed_primary_does_not_answer_and_what_it_took_back_is_not_seen(mem
         member.capture.role_changed()
 
     member.in_loop(deposed)
-    thread.join(10)
+    thread.join(60)
     assert isinstance(said[0], Unavailable) and "no longer the primary" in str(said[0])
     with pytest.raises(Unavailable, match="not the primary"):
         member.sql(COUNT, "trades")
@@ -190,7 +190,7 @@ def test_during_a_hand_over_a_statement_waits(member: SqlMember) -> None:
     thread.join(0.1)
     assert thread.is_alive()
     member.replicator.open = Gate.OPEN
-    thread.join(10)
+    thread.join(60)
     assert said == [[{"n": 0, "s": None}]]
 
 
@@ -252,9 +252,9 @@ def test_a_statement_ends_at_its_time_or_when_nobody_wants_it(member: SqlMember)
     thread.join(0.2)
     assert thread.is_alive()
     wanted.set()
-    thread.join(10)
+    thread.join(60)
     assert isinstance(said[0], Cancelled)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     assert len(member.fragments.watch) == 0
 
 
@@ -349,7 +349,7 @@ def test_a_statement_that_ends_before_its_columns_are_made_says_so(member: SqlMe
         assert places.acquire(timeout=10)
     try:
         with pytest.raises(TimedOut, match="the columns of table trades were not made by then") as raised:
-            member.sql(COUNT, "trades", timeout_ms=100)
+            member.sql(COUNT, "trades", timeout_ms=1000)
         assert "Ask again" in raised.value.advice
     finally:
         places.release(BUILDS_MAX)
@@ -397,7 +397,7 @@ def test_tables_that_nobody_asks_for_lose_their_copies(tmp_path: Path) -> None:
         member.write("trades", ("a", 1, 1.0))
         assert member.sql(COUNT, "trades") == [{"n": 1, "s": 1.0}]
         member.in_loop(member.capture.tidy)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while member.fragments.describe() and time.monotonic() < until:
             time.sleep(0.01)
         assert not member.fragments.describe()
@@ -414,7 +414,7 @@ def test_many_changes_are_applied_before_somebody_asks(tmp_path: Path) -> None:
         number = member.keyspace.catalog.by_name["trades"].id
         member.write("trades", *[("a", each, 1.0) for each in range(1000)])
         member.in_loop(member.capture.tidy)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while member.in_loop(lambda: member.keyspace.tables.changes.waiting(number)) and time.monotonic() < until:
             time.sleep(0.01)
         assert member.in_loop(lambda: member.keyspace.tables.changes.waiting(number)) == 0

@@ -22,7 +22,7 @@ def test_a_statement_beyond_the_limit_waits_until_a_place_is_left() -> None:
     while not places.waiting:
         assert not entered.is_set()
     places.leave()
-    waiter.join(10)
+    waiter.join(60)
     assert entered.is_set()
     assert (places.taken, places.waiting) == (1, 0)
 
@@ -42,7 +42,7 @@ def test_places_go_to_those_who_wait_in_the_order_they_came() -> None:
         waiters.append(waiter)
     places.leave()
     for waiter in waiters:
-        waiter.join(10)
+        waiter.join(60)
     assert order == [0, 1, 2]
     assert places.taken == 0
 
@@ -79,6 +79,6 @@ def test_one_whose_client_goes_away_while_it_waits_leaves_the_queue() -> None:
     waiter = threading.Thread(target=wait)
     waiter.start()
     gone.set()
-    waiter.join(10)
+    waiter.join(60)
     assert len(failures) == 1
     assert (places.taken, places.waiting) == (1, 0)

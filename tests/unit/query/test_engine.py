@@ -371,7 +371,7 @@ def test_a_result_that_is_forgotten_gives_its_place_back(engine: Engine) -> None
 
 @pytest.fixture
 def narrow(grid: InProcess) -> Iterator[Engine]:
-    engine = engine_over(grid, queries_max=1, queue_max=1, statement_timeout_ms=1500, statement_bytes_max=1000)
+    engine = engine_over(grid, queries_max=1, queue_max=1, statement_timeout_ms=3000, statement_bytes_max=1000)
     yield engine
     engine.close()
 
@@ -386,21 +386,21 @@ def test_more_statements_than_places_wait_for_their_time_and_more_than_the_queue
         pass
     with pytest.raises(TooMuch, match="1 statements are running here"):
         narrow.execute("SELECT 1")
-    waiting.join(10)
+    waiting.join(60)
     first.close()
     assert rows(narrow, "SELECT 1") == [(1,)]
 
 
 def _ignoring(engine: Engine) -> None:
     with pytest.raises(TimedOut):
-        engine.execute("SELECT 1", timeout_s=0.5)
+        engine.execute("SELECT 1")
 
 
 def test_a_client_may_ask_for_less_time_and_not_for_more(narrow: Engine) -> None:
     endless = "SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b"
     with pytest.raises(TimedOut, match="the 50 ms"):
         narrow.execute(endless, timeout_s=0.05)
-    with pytest.raises(TimedOut, match="the 1500 ms"):
+    with pytest.raises(TimedOut, match="the 3000 ms"):
         narrow.execute(endless, timeout_s=1000)
 
 
@@ -426,8 +426,8 @@ def test_a_partition_without_a_primary_is_waited_for_and_then_told(grid: InProce
         raise Unavailable("no primary is known")
 
     grid.before = before
-    with pytest.raises(Unavailable, match="did not answer within the statement's 200 ms"):
-        narrow.execute("SELECT count(*) FROM trades", timeout_s=0.2)
+    with pytest.raises(Unavailable, match="did not answer within the statement's 2000 ms"):
+        narrow.execute("SELECT count(*) FROM trades", timeout_s=2)
     grid.before = lambda partition, request: None
     assert rows(narrow, "SELECT count(*) FROM trades") == [(TRADES_COUNT,)]
 

@@ -30,7 +30,7 @@ class Stub(Sending):
     def __init__(self, answers: dict[int, list[Any]], identity: StatementId | None = None, again: bool = False) -> None:
         self.identity = identity
         self.again = again
-        self.deadline = time.monotonic() + 10
+        self.deadline = time.monotonic() + 60
         self.cancelled = lambda: False
         self.partitions = [0, 1, 2]
         self.answers = answers

@@ -50,7 +50,7 @@ class Slow:
 
 def test_what_was_done_is_told_even_after_the_statements_time(grid: InProcess) -> None:
     engine = Engine(lambda: grid.catalog, grid, Slow(), SqlSettings())
-    result = engine.execute("DELETE FROM trades", timeout_s=0.05)
+    result = engine.execute("DELETE FROM trades", timeout_s=1)
     assert (result.rows_changed, result.statement_id) == (3, "ab" * 16)
     assert result.table().to_pylist() == [{"Count": 3}]
     assert engine.running == 0

@@ -23,10 +23,17 @@ def main() -> None:
         sys.exit("this child was told to crash")
     signal.signal(signal.SIGTERM, signal.SIG_IGN if misbehaviour == "stubborn" else lambda *_: sys.exit(0))
     if word == "node":
-        (state / "incarnation").write_text(str(uuid.uuid4()))
+        _write(state / "incarnation", str(uuid.uuid4()))
         while True:
             time.sleep(60)
     ThreadingHTTPServer((config["bind"], config["http_port"]), _handler(config, state)).serve_forever()
+
+
+def _write(path: Path, text: str) -> None:
+    """Whoever looks finds all of it or nothing."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text)
+    new.replace(path)
 
 
 def _handler(config: dict[str, Any], state: Path) -> type[BaseHTTPRequestHandler]:
@@ -39,7 +46,7 @@ def _handler(config: dict[str, Any], state: Path) -> type[BaseHTTPRequestHandler
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             told.append([self.path, body])
-            (state / "told.json").write_text(json.dumps(told))
+            _write(state / "told.json", json.dumps(told))
             self._answer({})
 
         def _answer(self, value: Any) -> None:

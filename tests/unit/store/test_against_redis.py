@@ -38,8 +38,8 @@ class Redis:
             [str(REDIS), "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(folder)],
             stdout=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 10
-        while not path.exists():
+        deadline = time.monotonic() + 60
+        while not _listens(path):
             assert time.monotonic() < deadline, "redis-server did not start"
             time.sleep(0.01)
         self.connections = {version: self._connect(path, version) for version in (2, 3)}
@@ -47,7 +47,7 @@ class Redis:
     def _connect(self, path: Path, version: int) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(str(path))
-        connection.settimeout(10)
+        connection.settimeout(60)
         if version == 3:
             connection.sendall(b"HELLO 3\r\n")
             data = connection.recv(65536)
@@ -71,6 +71,12 @@ class Redis:
             connection.close()
         self.process.terminate()
         self.process.wait()
+
+
+def _listens(path: Path) -> bool:
+    """The path is there before that."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 @pytest.fixture(scope="module")
