@@ -100,6 +100,9 @@ class Keyspace:
         self.dirty = 0
         self.expired = 0
         """Keys that this member has expired, since its start."""
+        self.keeps_expired = False
+        """Keys whose time is over are missing, but nobody deletes them (CLIENT PAUSE). Changed between turns, and only
+        when nothing can write until it is changed back: who writes relies on `find` having deleted what it did not find."""
         self.garbage: deque[Any] = deque()
         self.expiry_queue: list[bytes] = []
         self.expiry_slot = first_slot
@@ -147,7 +150,7 @@ class Keyspace:
     # -- reading -------------------------------------------------------------------------------------------------
 
     def find(self, key: bytes) -> Any:
-        """The value of `key` or None; a key whose time is over is missing, and the primary deletes it now."""
+        """The value of `key` or None; a key whose time is over is missing, and the primary deletes it now (`keeps_expired`)."""
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
         value = self.slots[slot].get(key)  # type: ignore[union-attr]
         self.used_ms[slot] = self.now_ms
@@ -158,7 +161,7 @@ class Keyspace:
             if expires is not None:
                 at_ms = expires.get(key)
                 if at_ms is not None and at_ms < self.now_ms:
-                    if self.primary:
+                    if self.primary and not self.keeps_expired:
                         self.expire(key)
                     return None
             if self.tables.strays and type(value) is Record and self.tables.is_stray(value):
