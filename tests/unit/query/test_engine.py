@@ -553,3 +553,31 @@ def test_list_reduce_calculates_compares_and_chooses(engine: Engine) -> None:
         ),
     ):
         assert rows(engine, f"SELECT {expression}") == [(value,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("SELECT desk FROM trades WHERE id = 'x'", "column id: 'x' is not a BIGINT"),
+        ("SELECT desk FROM trades t WHERE t.id IN (1, 'x') ORDER BY price LIMIT 3", "column id: 'x' is not a BIGINT"),
+        ("SELECT count(*) FROM trades WHERE price BETWEEN 'x' AND 5", "column price: 'x' is not a DECIMAL(10,2)"),
+        ("SELECT id FROM desks JOIN trades USING (desk) WHERE 'x' <> tag", "column tag: 'x' is not a UUID"),
+        ("WITH a AS (SELECT * FROM trades WHERE id < 'x') SELECT desk FROM a", "column id: 'x' is not a BIGINT"),
+    ],
+)
+def test_a_text_that_is_no_value_of_a_column_is_told_with_the_column_and_its_place(
+    engine: Engine, text: str, told: str
+) -> None:
+    with pytest.raises(TypeProblem) as failed:
+        rows(engine, text)
+    assert failed.value.message == told
+    assert text[failed.value.column - 1 :].startswith("'x'")
+    with pytest.raises(TypeProblem) as failed:
+        rows(engine, text.replace("'x'", "?"), ["x"])
+    assert (failed.value.message, failed.value.where) == (told, "")
+
+
+@pytest.mark.parametrize("text", ["SELECT id + 1 = 'x' FROM trades", "SELECT desk::INT FROM trades WHERE desk = 'FX'"])
+def test_what_is_compared_with_no_column_or_fits_is_told_in_duckdbs_words(engine: Engine, text: str) -> None:
+    with pytest.raises(TypeProblem, match="Could not convert string"):
+        rows(engine, text)
