@@ -157,6 +157,7 @@ class DataPod:
             tidies_collector=self._embedded is None,
         )
         self.housekeeping.listeners.append(self.catalog.follow)
+        self.housekeeping.listeners.append(self.context.look_at_rates)
         self.capture = SqlCapture(loop, self.turn, self.keyspace, self.me.incarnation, config.sql)
         self.housekeeping.listeners.append(self.capture.tidy)
         self.sql = SqlService(self)

@@ -128,6 +128,9 @@ class Keyspace:
         """Table and key of records of these that were written since it was last emptied, by whoever waits."""
         self.encodings: dict[bytes, tuple[bytes, bytes]] = {}
         """Short strings whose OBJECT ENCODING Redis derives from their history: key → (that very value, encoding)."""
+        self.listpack_fields_max = 512
+        self.listpack_bytes_max = 64
+        """A hash with more fields, or a longer field or value, is a `hashtable` to OBJECT ENCODING. As in Redis."""
 
     def _list_plain(self) -> None:
         """Make `plain` anew from `slots` and `expires`."""
