@@ -267,7 +267,8 @@ NO_TRUE_VALUE = (
     "allocator_ async_ atomicvar_ client_recent_ clients_in_ configured_hz current_ dump_payload expire_cycle expired_stale "
     "expired_time evicted_clients gcc_ hz instantaneous_input instantaneous_output io_threaded lazyfreed lru_clock mem_allocator "
     "mem_clients mem_cluster mem_replication mem_total monotonic_ multiplexing_ process_supervised rdb_last aof_last "
-    "aof_rewrites rdb_current aof_current reply_buffer rss_overhead sync_ total_active total_eviction total_net total_reads total_writes "
+    "aof_rewrites rdb_current aof_current reply_buffer rss_overhead sync_ total_active total_eviction total_net total_reads "
+    "total_writes "
     "used_memory_dataset_perc used_memory_functions used_memory_overhead used_memory_startup used_memory_vm repl_backlog_"
 )
 """How fields of Redis begin that are about what it is made of, or that are not known here."""
@@ -286,3 +287,14 @@ def test_info_has_the_fields_of_redis_that_have_a_true_value_here(redis: Redis) 
     theirs.raw("FLUSHALL")
     missing = names(theirs.raw("INFO", "everything")) - names(ours.raw("INFO", "everything"))
     assert [name for name in sorted(missing) if not name.startswith(tuple(NO_TRUE_VALUE.split()))] == []
+
+
+@pytest.mark.parametrize(
+    "cursor", ["7", "4294967295", "4294967296", f"{2**63}", f"{2**64 - 1}", f"{2**64}", "-1", "+1", "x"]
+)
+def test_cursors_that_nobody_gave_out_are_answered_as_in_redis(redis: Redis, cursor: str) -> None:
+    ours, theirs = Drive().connect(), RedisClient(redis)
+    theirs.raw("FLUSHALL")
+    for line in ("HSET h a 1 b 2 c 3", f"HSCAN h {cursor}", f"HSCAN h {cursor} MATCH b", f"SCAN {cursor} MATCH none"):
+        mine, real = ours.raw(*line.split()), theirs.raw(*line.split())
+        assert mine == real or (line.startswith("SCAN") and mine[:1] == real[:1] == b"*"), line
