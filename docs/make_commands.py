@@ -30,10 +30,10 @@ Redis 7.0 does, errors included. A command that is not listed is answered `-ERR 
   `CLIENT NO-TOUCH ON` are no use (as in Redis 7.2); its writes and `TOUCH` are.
 * One database: `SELECT 0` only. `CONFIG SET` takes what can be set: `maxclients`, `maxmemory` (below the member's own limit),
   `maxmemory-policy noeviction`, and `hash-max-listpack-*`.
-* `CLIENT TRACKING ON` is refused: nothing is tracked for caching clients. `CLIENT PAUSE` holds clients of this member; no key of it
-  expires meanwhile, but those whose time is over are answered as missing.
-* `OBJECT ENCODING` of a hash follows from its fields and `hash-max-listpack-entries` and `-value`, not from what it was: one that shrank
-  is a `listpack` again. `CONFIG SET` of these two changes nothing but this name.
+* `CLIENT TRACKING ON` is refused: nothing is tracked for caching clients. `CLIENT PAUSE` holds clients of this member; no
+  key of it expires meanwhile, but those whose time is over are answered as missing.
+* `OBJECT ENCODING` of a hash follows from its fields and `hash-max-listpack-entries` and `-value`, not from what it was: one
+  that shrank is a `listpack` again. `CONFIG SET` of these two changes nothing but this name.
 * `INFO` has the fields of Redis that have a true value here. Bytes on the network are not counted.
 * `INFO commandstats` measures the first call and one in sixteen of a command, and multiplies.
 * **Records** (`grid` and `json` below): `KG.FIND`, `KG.COUNT`, `KG.TAKE` answer for the partition of the member asked.
