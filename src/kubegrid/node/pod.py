@@ -157,7 +157,6 @@ class DataPod:
             tidies_collector=self._embedded is None,
         )
         self.housekeeping.listeners.append(self.catalog.follow)
-        self.housekeeping.listeners.append(self.context.look_at_rates)
         self.capture = SqlCapture(loop, self.turn, self.keyspace, self.me.incarnation, config.sql)
         self.housekeeping.listeners.append(self.capture.tidy)
         self.sql = SqlService(self)
@@ -179,6 +178,7 @@ class DataPod:
         self.topology.learn_me(description.member_record(self))
         member.role_listeners.append(self._role_changed)
         member.primary_listeners.append(self.context.role_changed)
+        self.housekeeping.listeners.append(self.context.look_at_rates)
         member.primary_listeners.append(self.capture.role_changed)
         self.client.start()
         self.coordinator.watch(member.configuration_hint)
