@@ -28,10 +28,15 @@ Redis 7.0 does, errors included. A command that is not listed is answered `-ERR 
   the same time get `-TRYAGAIN`. In `EXEC`, reads get an error once the replies are longer than that together.
 * **Memory**: past the member's limit, writes that may grow get `-OOM`; reads and deletions go on. Nothing is evicted.
 * `SCAN` in a cluster walks the member asked, as in Redis; clients walk all of them.
-* `OBJECT IDLETIME` is the time since a key of the same slot was last used: a lower bound.
-* One database: `SELECT 0` only. `CONFIG SET` takes what can be set: `maxclients`, `maxmemory` (below the member's own limit), and
-  `maxmemory-policy noeviction`.
-* `CLIENT TRACKING ON` is refused: nothing is tracked for caching clients. `CLIENT PAUSE` holds clients of this member.
+* `OBJECT IDLETIME` is the time since a key of the same slot was last used: a lower bound. Reads of a client that said
+  `CLIENT NO-TOUCH ON` are no use (as in Redis 7.2); its writes and `TOUCH` are.
+* One database: `SELECT 0` only. `CONFIG SET` takes what can be set: `maxclients`, `maxmemory` (below the member's own limit),
+  `maxmemory-policy noeviction`, and `hash-max-listpack-*`.
+* `CLIENT TRACKING ON` is refused: nothing is tracked for caching clients. `CLIENT PAUSE` holds clients of this member; no
+  key of it expires meanwhile, but those whose time is over are answered as missing.
+* `OBJECT ENCODING` of a hash follows from its fields and `hash-max-listpack-entries` and `-value`, not from what it was: one
+  that shrank is a `listpack` again. `CONFIG SET` of these two changes nothing but this name.
+* `INFO` has the fields of Redis that have a true value here. Bytes on the network are not counted.
 * `INFO commandstats` measures the first call and one in sixteen of a command, and multiplies.
 * **Records** (`grid` and `json` below): `KG.FIND`, `KG.COUNT`, `KG.TAKE` answer for the partition of the member asked.
   `KG.WRITE`, `KG.REWRITE` and `KG.READ` take rows and keys of several slots of one partition; those of another get

@@ -170,6 +170,22 @@ def test_a_bad_row_ends_the_load_with_its_line_or_is_left_out_and_kept_in_a_file
     assert sorted(row["id"] for row in table(two, "bad").find()) == [1, 3, 5]
 
 
+def test_a_quote_that_is_never_closed_swallows_no_rows(two: LiveGrid, tmp_path: Path) -> None:
+    declare(two, "quotes", id="BIGINT", text="VARCHAR")
+    path = tmp_path / "quotes.csv"
+    path.write_text('id,text\n1,"a\nb"\n2,"never\n3,c\n4,"d"\n')
+    done = load(two, "quotes", path, status=1)
+    assert f"{path}, line 4: column text: its value begins with a quote that is never closed" in done.stderr
+    load(two, "quotes", path, "--on-error", "skip", "--resume")
+    assert [(row["id"], row["text"]) for row in sorted(table(two, "quotes").find(), key=lambda row: row["id"])] == [
+        (1, "a\nb"),
+        (3, "c"),
+        (4, "d"),
+    ]
+    kept = (tmp_path / "quotes.csv.bad-rows.ndjson").read_text().splitlines()
+    assert [(one["line"], one["row"]) for one in map(json.loads, kept)] == [(4, '2,"never')]
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [

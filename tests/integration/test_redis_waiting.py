@@ -114,12 +114,19 @@ def test_a_pause_holds_everything_or_writes_only(pair: GridProcesses) -> None:
     primary = pair.wait_whole()
     client, other = pair.client(primary), pair.client(primary)
     other.set("k", "1")
+    keys = other.dbsize()
     begun = time.monotonic()
-    client.execute_command("CLIENT", "PAUSE", 2000, "WRITE")
+    both = client.pipeline(transaction=False)  # the key's time is not over before the pause begins
+    both.set("over", "v", px=100)
+    both.execute_command("CLIENT", "PAUSE", 2000, "WRITE")
+    both.execute()
     assert other.get("k") == b"1"
     read_s = time.monotonic() - begun
+    wait_until(lambda: other.get("over") is None, what="the end of a key's time")
+    assert other.dbsize() == keys + 1  # it is kept as long as the pause lasts
     assert other.incr("k") == 2
     assert read_s < 1.9 < time.monotonic() - begun
+    wait_until(lambda: other.dbsize() == keys, what="the end of what expired during the pause")
     begun = time.monotonic()
     client.execute_command("CLIENT", "PAUSE", 300)
     assert other.get("k") == b"2"

@@ -15,8 +15,9 @@ from kubegrid.base.errors import UsageError
 from kubegrid.base.table_errors import BadValue
 from kubegrid.client.bulk.progress import Position
 from kubegrid.load.blocks import BLOCK_BYTES, Block, Source, named_once
+from kubegrid.load.csv_records import CsvRecords
 from kubegrid.load.errors import FileError
-from kubegrid.load.text_blocks import BOM, Piece, TextFile, records
+from kubegrid.load.text_blocks import BOM, Piece, Record, TextFile
 from kubegrid.wire.arrow_types import article, sql_type
 
 SAMPLE_BYTES = 2 * BLOCK_BYTES
@@ -25,6 +26,8 @@ SAMPLE_TEXT_BYTES = 2**18
 SAMPLE_LINES = 100
 _FAULT = re.compile(r"In CSV column #(\d+): .*invalid value '(.*)'", re.DOTALL)
 _NOT_UTF8 = re.compile(r"In CSV column #(\d+): .*invalid UTF8 data", re.DOTALL)
+_COUNT = re.compile(r"Expected (\d+) columns, got (\d+)")
+_NEVER_CLOSED = "begins with a quote that is never closed"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _OTHER_DELIMITERS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','"}
 """What else may separate fields, as `--delimiter` takes it."""
@@ -40,29 +43,40 @@ class CsvSource(Source):
         self.path = path
         self.delimiter = _character(delimiter) or ("\t" if ".tsv" in path.suffixes else ",")
         self.extra_nulls = list(nulls)
-        self._file = TextFile(path, quotes=True)
+        self.records = CsvRecords(self.delimiter)
+        self._file = TextFile(path, self.records)
         self.total = self._file.total
-        sample = next(self._file.pieces(Position(0, 1), SAMPLE_BYTES), None)
-        if sample is None:
+        sample = self._beginning()
+        if not sample:
             raise FileError(f"{path} is empty: a CSV file begins with a line of column names")
-        self.names, self._header_bytes, self._header_lines = self._header(sample.data)
-        self.schema = self._infer(sample.data[self._header_bytes :])
-        self._sample = sample.data[self._header_bytes :]
+        self.names, self._header_bytes, self._header_lines = self._header(sample)
+        self._sample = sample[self._header_bytes :]
+        self.schema = self._infer(self._sample)
         self.inferred = (
             f"inferred from the first {SAMPLE_BYTES // 2**20} MiB" if self.total > SAMPLE_BYTES else "inferred"
         )
+
+    def _beginning(self) -> bytes:
+        """At least half of SAMPLE_BYTES, or the whole file: the first piece ends before a quote that is never closed."""
+        data = b""
+        for piece in self._file.pieces(Position(0, 1), SAMPLE_BYTES):
+            data += piece.data
+            if len(data) >= SAMPLE_BYTES // 2:
+                break
+        return data
 
     def _header(self, data: bytes) -> tuple[list[str], int, int]:
         if data.startswith(_UTF16):
             raise FileError(f"{self.path} is UTF-16, not UTF-8", _recoding("UTF-16", self.path))
         first = data.removeprefix(BOM)
-        lines = records(first, 1, quotes=True)
-        if not lines:
+        found = self.records.split(first, 1)
+        if not found:
             raise FileError(f"{self.path} has no line of column names")
-        text = lines[0][1]
+        text = found[0].text
         end = data.index(text) + len(text)
+        self._refuse_header(found[0])
         try:
-            names = csv.read_csv(pa.py_buffer(text), parse_options=self._parsing()).column_names
+            names = csv.read_csv(pa.py_buffer(text + b"\n"), parse_options=self._parsing()).column_names
         except pa.ArrowException as error:
             raise FileError(f"{self.path}: its first line cannot be read as column names: {error}") from error
         except UnicodeDecodeError as error:
@@ -78,6 +92,16 @@ class CsvSource(Source):
             raise FileError(f"{self.path} names the column {double[0]!r} more than once")
         return names, end, data.count(b"\n", 0, end)
 
+    def _refuse_header(self, header: Record) -> None:
+        """Raises FileError for one that has no end, or another one than pyarrow sees."""
+        if not header.closed:
+            raise FileError(f"{self.path}: its first line, of column names, has a name that {_NEVER_CLOSED}")
+        if b"\r" in header.text.rstrip(b"\r\n") and b'"' not in header.text:
+            raise FileError(
+                f"{self.path}: its lines end with carriage returns, not with line feeds",
+                f"`tr '\\r' '\\n' < {self.path} > lines-{self.path.name}` makes those.",
+            )
+
     def refuse_encoding(self) -> None:
         """Raises FileError when a column is no text in UTF-8, which pyarrow takes for bytes."""
         for field in self.schema:
@@ -91,6 +115,8 @@ class CsvSource(Source):
         return csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True)
 
     def _infer(self, data: bytes) -> pa.Schema:
+        if not self.records.paired(data):
+            data = b"".join(record.text for record in self.records.split(data, 1) if record.closed)
         if not data.strip():
             return pa.schema([(name, pa.string()) for name in self.names])
         try:
@@ -110,11 +136,15 @@ class CsvSource(Source):
             raise FileError(f"{self.path} cannot be read as CSV: {error}") from error
 
     def sample_texts(self, column: str) -> list[str]:
-        lines = records(self._sample[:SAMPLE_TEXT_BYTES], 1, quotes=True)[:SAMPLE_LINES]
+        found = self.records.split(self._sample[:SAMPLE_TEXT_BYTES], 1)[:SAMPLE_LINES]
         parsing = self._parsing()
         parsing.invalid_row_handler = lambda row: "skip"
         try:
-            table = self.read(b"".join(text for _, text in lines), dict.fromkeys(self.names, pa.string()), parsing)
+            table = self.read(
+                b"".join(record.text for record in found if record.closed),
+                dict.fromkeys(self.names, pa.string()),
+                parsing,
+            )
         except pa.ArrowException:
             return []
         return [text for text in table.column(column).to_pylist() if text is not None and text not in NULLS]
@@ -133,6 +163,9 @@ class CsvSource(Source):
             encoding = _NOT_UTF8.search(str(error))
             if encoding is not None:
                 raise BadValue("its text is not UTF-8", column=self.names[int(encoding[1])]) from error
+            count = _COUNT.search(str(error))
+            if count is not None and types:
+                raise BadValue(f"values in the row: {count[2]}, columns in the first line: {count[1]}") from error
             if fault is None or not types:
                 raise
             name = self.names[int(fault[1])]
@@ -141,6 +174,11 @@ class CsvSource(Source):
             if pa.types.is_string(field.type):
                 table = table.set_column(index, field.name, self._without_empty(table.column(index)))
         return table
+
+    def refuse_open(self, text: bytes) -> None:
+        """Raises BadValue for a record with a quote that is never closed."""
+        column = self.records.column_left_open(text)
+        raise BadValue(f"its value {_NEVER_CLOSED}", column=self.names[column] if column < len(self.names) else "")
 
     def _without_empty(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         missing = compute.is_in(column, value_set=pa.array(["", *self.extra_nulls]))
@@ -163,33 +201,41 @@ class CsvBlock(Block):
         self._source = source
         self._piece = piece
         self._types = types
-        self._records: list[tuple[int, bytes]] | None = None
+        self._records: list[Record] | None = None
 
-    def _rows(self) -> list[tuple[int, bytes]]:
+    def _rows(self) -> list[Record]:
         if self._records is None:
-            self._records = records(self._piece.data, self._piece.first_line, quotes=True)
+            self._records = self._source.records.split(self._piece.data, self._piece.first_line)
         return self._records
 
     def __len__(self) -> int:
         return len(self._rows())
 
     def table(self, start: int | None = None, stop: int | None = None) -> pa.Table:
-        if start is None:
-            data = self._piece.data
-        else:
-            data = b"".join(text for _, text in self._rows()[start:stop])
+        data = self._piece.data
+        if start is None and self._source.records.paired(data):
+            table = self._read(data)
+            if b'"' not in data or len(table) >= data.count(b"\n"):
+                return table
+        rows = self._rows()[start:stop]
+        for row in rows:
+            if not row.closed:
+                self._source.refuse_open(row.text)
+        return self._read(b"".join([row.text for row in rows]))
+
+    def _read(self, data: bytes) -> pa.Table:
         if not data.strip():
             return pa.table({name: pa.array([], self._types[name]) for name in self._source.names})
         return self._source.read(data, self._types)
 
     def line(self, row: int) -> int:
-        return self._rows()[row][0]
+        return self._rows()[row].line
 
     def position(self, row: int) -> Position:
         return self._piece.position(self.line(row))
 
     def text(self, row: int) -> str:
-        return self._rows()[row][1].decode(errors="backslashreplace").rstrip("\r\n")
+        return self._rows()[row].text.decode(errors="backslashreplace").rstrip("\r\n")
 
 
 def _read_as(wanted: pa.DataType) -> pa.DataType:

@@ -21,7 +21,7 @@ from kubegrid.client.bulk.progress import Position
 from kubegrid.load.blocks import BLOCK_BYTES, Block, Source
 from kubegrid.load.errors import FileError
 from kubegrid.load.sifting import sift
-from kubegrid.load.text_blocks import BOM, Piece, TextFile, records
+from kubegrid.load.text_blocks import BOM, Lines, Piece, Record, TextFile, lines
 
 SAMPLE_BYTES = 2 * BLOCK_BYTES
 _FAULT = re.compile(r"Column\(/(\w+)\) changed from (\w+) to (\w+)")
@@ -34,7 +34,7 @@ class NdjsonSource(Source):
     def __init__(self, path: Path, nested: frozenset[str] = frozenset()) -> None:
         """`nested`: columns that an existing table declares as JSON, whatever stands in them."""
         self.path = path
-        self._file = TextFile(path, quotes=False)
+        self._file = TextFile(path, Lines())
         self.total = self._file.total
         sample = next(self._file.pieces(Position(0, 1), SAMPLE_BYTES), None)
         data = b"" if sample is None else sample.data.removeprefix(BOM)
@@ -58,7 +58,7 @@ class NdjsonSource(Source):
             return _read(data, None).schema
         except pa.ArrowException as error:
             problem = error
-        rows = [text for _, text in records(data, 1, quotes=False)]
+        rows = [record.text for record in lines(data, 1)]
         parts, _ = sift(len(rows), lambda start, stop: (stop - start, _read(b"".join(rows[start:stop]), None).schema))
         if not parts:
             raise FileError(f"{self.path} cannot be read as one JSON object a line: {problem}") from problem
@@ -88,18 +88,18 @@ class NdjsonBlock(Block):
         self._types = types
         self._nested = nested
         self._blobs = blobs
-        self._records: list[tuple[int, bytes]] | None = None
+        self._records: list[Record] | None = None
 
-    def _rows(self) -> list[tuple[int, bytes]]:
+    def _rows(self) -> list[Record]:
         if self._records is None:
-            self._records = records(self._piece.data, self._piece.first_line, quotes=False)
+            self._records = lines(self._piece.data, self._piece.first_line)
         return self._records
 
     def __len__(self) -> int:
         return len(self._rows())
 
     def table(self, start: int | None = None, stop: int | None = None) -> pa.Table:
-        data = self._piece.data if start is None else b"".join(text for _, text in self._rows()[start:stop])
+        data = self._piece.data if start is None else b"".join(row.text for row in self._rows()[start:stop])
         if not data.strip():
             return self._types.empty_table()
         if self._nested:
@@ -114,13 +114,13 @@ class NdjsonBlock(Block):
         return table
 
     def line(self, row: int) -> int:
-        return self._rows()[row][0]
+        return self._rows()[row].line
 
     def position(self, row: int) -> Position:
         return self._piece.position(self.line(row))
 
     def text(self, row: int) -> str:
-        return self._rows()[row][1].decode(errors="backslashreplace").rstrip("\r\n")
+        return self._rows()[row].text.decode(errors="backslashreplace").rstrip("\r\n")
 
 
 def _read(data: bytes, types: pa.Schema | None) -> pa.Table:
@@ -132,17 +132,17 @@ def _read(data: bytes, types: pa.Schema | None) -> pa.Table:
 
 def _with_nested_as_text(data: bytes, nested: frozenset[str]) -> bytes:
     """The same lines with the nested fields' values as JSON texts, which pyarrow would want to be of one shape."""
-    lines = []
-    for _, text in records(data, 1, quotes=False):
+    documents = []
+    for record in lines(data, 1):
         try:
-            document = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+            document = msgspec.json.decode(record.text, type=dict[str, msgspec.Raw])
         except msgspec.DecodeError as error:
             raise pa.ArrowInvalid(f"JSON parse error: {error}") from error
         for name in nested & document.keys():
             if bytes(document[name]) != b"null":
                 document[name] = msgspec.Raw(msgspec.json.encode(bytes(document[name]).decode()))
-        lines.append(msgspec.json.encode(document))
-    return b"\n".join(lines)
+        documents.append(msgspec.json.encode(document))
+    return b"\n".join(documents)
 
 
 def _told(error: pa.ArrowInvalid) -> Exception:

@@ -1,22 +1,44 @@
 """Cut a text file, packed with gzip or not, into blocks of whole records.
 
-A record ends at a line feed; in CSV not at one between quotes. Whether a line feed is between quotes is told by counting:
-inside quotes the number of quotes so far is odd, also with quotes doubled as RFC 4180 doubles them.
+A record ends at a line feed; in CSV not at one between quotes (`csv_records`).
 """
 
 import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol
 
 from kubegrid.client.bulk.progress import Position
 from kubegrid.load.blocks import BLOCK_BYTES
 from kubegrid.load.errors import FileError
 
 RECORD_BYTES_MAX = 64 * 2**20
-"""A record longer than this is taken for a quote that was never closed."""
+"""A longer record is refused; in CSV it is taken for one with a quote that was never closed."""
 BOM = b"\xef\xbb\xbf"
+
+
+class Record(NamedTuple):
+    line: int
+    """Where it begins."""
+    text: bytes
+    """With its end."""
+    closed: bool = True
+    """Whether every quote in it is."""
+
+
+class Records(Protocol):
+    """How a format's records are told from each other: `Lines`, `CsvRecords`."""
+
+    def end(self, data: bytes, *, waits: bool) -> int:
+        """Where the last whole record ends; 0 when there is none. `waits`: for the end of one that is open."""
+
+
+class Lines:
+    """Every line is a record."""
+
+    def end(self, data: bytes, *, waits: bool) -> int:
+        return data.rfind(b"\n") + 1
 
 
 class Piece(NamedTuple):
@@ -35,9 +57,9 @@ class Piece(NamedTuple):
 class TextFile:
     """Pieces of a file from a position on."""
 
-    def __init__(self, path: Path, *, quotes: bool) -> None:
+    def __init__(self, path: Path, records: Records) -> None:
         self.path = path
-        self.quotes = quotes
+        self.records = records
         self.total = path.stat().st_size
 
     def pieces(self, begin: Position, bytes_max: int = BLOCK_BYTES) -> Iterator[Piece]:
@@ -53,13 +75,12 @@ class TextFile:
                     data = rest + new
                     if not data:
                         return
-                    cut = len(data) if not new else self._last_end(data)
+                    cut = len(data) if not new else self.records.end(data, waits=len(data) <= RECORD_BYTES_MAX)
                     if not cut:
                         if len(data) > RECORD_BYTES_MAX:
                             raise FileError(
                                 f"{self.path}: the record that begins at line {line} has no end within "
-                                f"{RECORD_BYTES_MAX // 2**20} MiB",
-                                "Is there a quote that is never closed?" if self.quotes else "",
+                                f"{RECORD_BYTES_MAX // 2**20} MiB"
                             )
                         rest = data
                         continue
@@ -70,44 +91,15 @@ class TextFile:
             except (EOFError, OSError, zlib.error) as error:
                 raise FileError(f"{self.path} cannot be read: {error}") from error
 
-    def _last_end(self, data: bytes) -> int:
-        """Where the last whole record ends; 0 when there is none."""
-        end = data.rfind(b"\n") + 1
-        if not self.quotes or b'"' not in data:
-            return end
-        quotes_before = data.count(b'"', 0, end)
-        while end and quotes_before % 2:
-            earlier = data.rfind(b"\n", 0, end - 1) + 1
-            quotes_before -= data.count(b'"', earlier, end)
-            end = earlier
-        return end
 
-
-def records(data: bytes, first_line: int, *, quotes: bool) -> list[tuple[int, bytes]]:
-    """Line number and text (with its end) of each record that is not empty."""
-    found: list[tuple[int, bytes]] = []
-    held: list[bytes] = []
-    open_quote = False
-    began = first_line
-    for number, text in enumerate(_lines(data), first_line):
-        if not held:
-            began = number
-        held.append(text)
-        if quotes and text.count(b'"') % 2:
-            open_quote = not open_quote
-        if not open_quote:
-            whole = b"".join(held)
-            if whole.strip(b"\r\n"):
-                found.append((began, whole))
-            held.clear()
-    if held:
-        found.append((began, b"".join(held)))
-    return found
+def lines(data: bytes, first_line: int) -> list[Record]:
+    """The lines that are not empty."""
+    return [Record(number, text) for number, text in enumerate(_lines(data), first_line) if text.strip(b"\r\n")]
 
 
 def _lines(data: bytes) -> list[bytes]:
     """Lines that end at \\n only: a lone \\r is part of a value."""
     parts = data.split(b"\n")
     last = parts.pop()
-    lines = [part + b"\n" for part in parts]
-    return [*lines, last] if last else lines
+    ended = [part + b"\n" for part in parts]
+    return [*ended, last] if last else ended

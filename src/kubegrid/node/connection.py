@@ -303,6 +303,7 @@ class Connection(asyncio.Protocol):
             and self.authenticated
             and self.multi is None
             and self.reply_mode == "on"
+            and not self.no_touch
             and not self.reader.unfinished
             and not self.protocol_error
         )

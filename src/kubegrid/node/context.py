@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from kubegrid.base.settings import ClientSettings, StoreSettings
+from kubegrid.node.session_rates import Rates
 from kubegrid.node.session_statistics import Statistics
 from kubegrid.node.session_views import CurrentTurn, ReplicaView, Topology
 from kubegrid.store import Keyspace
@@ -120,7 +121,12 @@ class NodeContext:
         """Encoded answers of CLUSTER, by subcommand and protocol, with the topology's `changes` that they show."""
         self.errors: dict[str, int] = {}
         """Errors that commands answered, by their code."""
+        self.rates = Rates()
         self.reset_statistics()
+
+    def look_at_rates(self) -> None:
+        """At each interval of housekeeping."""
+        self.rates.look(self.keyspace.used_bytes, sum(self.operations.values()))
 
     def count(self, name: str, number: int) -> None:
         """`number` more commands `name` were executed."""

@@ -157,7 +157,9 @@ def dispatch(session: Session, args: list[bytes]) -> Reply:
         if type(reply) is bytes and reply[:1] == b"-":
             node.count_failure(command.label, reply)
         return reply
-    if calls & SAMPLE_MASK != 1:
+    if session.no_touch:
+        reply = session_clients.untouched(session, command, args)
+    elif calls & SAMPLE_MASK != 1:
         reply = data(node.keyspace, args, session.resp == 3)
     else:
         started = perf_counter()

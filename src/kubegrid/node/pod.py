@@ -180,6 +180,7 @@ class DataPod:
         self.topology.learn_me(description.member_record(self))
         member.role_listeners.append(self._role_changed)
         member.primary_listeners.append(self.context.role_changed)
+        self.housekeeping.listeners.append(self.context.look_at_rates)
         member.primary_listeners.append(self.capture.role_changed)
         self.client.start()
         self.coordinator.watch(member.configuration_hint)

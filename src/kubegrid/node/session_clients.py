@@ -2,12 +2,17 @@
 
 import time
 from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
 
 from kubegrid.node import session_kill
 from kubegrid.node.context import Session
 from kubegrid.node.session_connection import name_error
+from kubegrid.store import slot_of
 from kubegrid.store.numbers import parse_int64
 from kubegrid.wire import resp
+
+if TYPE_CHECKING:
+    from kubegrid.node.executable import Executable
 
 CLIENTS_A_SLICE = 500
 """Connections that CLIENT LIST describes in one turn of the loop: a few milliseconds."""
@@ -111,6 +116,17 @@ def _no_touch(session: Session, args: list[bytes]) -> bytes:
         return resp.ERR_SYNTAX
     session.no_touch = value
     return resp.OK
+
+
+def untouched(session: Session, command: "Executable", args: list[bytes]) -> Any:
+    """What a client that said NO-TOUCH reads, so that its key's idle time stays as it was; TOUCH alone changes that."""
+    keyspace = session.node.keyspace
+    keys = command.info.keys(args) if command.reads_only and command.label != "touch" else []
+    used_ms = [(slot, keyspace.used_ms[slot]) for slot in map(slot_of, keys)]
+    reply = command.data(keyspace, args, session.resp == 3)  # type: ignore[misc]
+    for slot, when in used_ms:
+        keyspace.used_ms[slot] = when
+    return reply
 
 
 def _reply(session: Session, args: list[bytes]) -> bytes:

@@ -57,6 +57,9 @@ def _server(node: NodeContext) -> Fields:
         "server_time_usec": time.time_ns() // 1000,
         "uptime_in_seconds": uptime_s,
         "uptime_in_days": uptime_s // 86400,
+        "executable": sys.executable,
+        "config_file": "",
+        "io_threads_active": 0,
         "kubegrid_grid": node.grid,
         "kubegrid_member": node.name,
     }
@@ -75,18 +78,34 @@ def _clients(node: NodeContext) -> Fields:
 def _memory(node: NodeContext) -> Fields:
     keyspace = node.keyspace
     resident = process_memory().resident_bytes
+    peak = max(node.rates.peak_bytes, keyspace.used_bytes)
     return {
         "used_memory": keyspace.used_bytes,
         "used_memory_human": _human(keyspace.used_bytes),
         "used_memory_rss": resident,
         "used_memory_rss_human": _human(resident),
+        "used_memory_peak": peak,
+        "used_memory_peak_human": _human(peak),
+        "used_memory_peak_perc": f"{100 * keyspace.used_bytes / max(1, peak):.2f}%",
         "used_memory_dataset": keyspace.used_bytes,
         "total_system_memory": node.memory_bytes,
         "total_system_memory_human": _human(node.memory_bytes),
+        "used_memory_lua": 0,
+        "used_memory_lua_human": _human(0),
+        "used_memory_scripts_eval": 0,
+        "used_memory_scripts": 0,
+        "used_memory_scripts_human": _human(0),
+        "number_of_cached_scripts": 0,
+        "number_of_functions": 0,
+        "number_of_libraries": 0,
         "maxmemory": keyspace.limit_bytes,
         "maxmemory_human": _human(keyspace.limit_bytes),
         "maxmemory_policy": "noeviction",
         "mem_fragmentation_ratio": f"{resident / max(1, keyspace.used_bytes):.2f}",
+        "mem_fragmentation_bytes": resident - keyspace.used_bytes,
+        "mem_not_counted_for_evict": 0,
+        "mem_aof_buffer": 0,
+        "active_defrag_running": 0,
         "lazyfree_pending_objects": len(keyspace.garbage),
     }
 
@@ -97,8 +116,12 @@ def _persistence(node: NodeContext) -> Fields:
         "async_loading": 0,
         "rdb_changes_since_last_save": node.keyspace.dirty,
         "rdb_bgsave_in_progress": 0,
+        "rdb_saves": 0,
         "aof_enabled": 0,
         "aof_rewrite_in_progress": 0,
+        "aof_rewrite_scheduled": 0,
+        "module_fork_in_progress": 0,
+        "module_fork_last_cow_size": 0,
     }
 
 
@@ -140,8 +163,14 @@ def _replication(node: NodeContext) -> Fields:
 
 
 def _cpu(node: NodeContext) -> Fields:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return {"used_cpu_sys": f"{usage.ru_stime:.6f}", "used_cpu_user": f"{usage.ru_utime:.6f}"}
+    """INFO is answered in the thread that serves the clients: Redis's main one."""
+    fields: Fields = {}
+    for suffix, who in (("", "RUSAGE_SELF"), ("_children", "RUSAGE_CHILDREN"), ("_main_thread", "RUSAGE_THREAD")):
+        if hasattr(resource, who):  # threads are counted on Linux only
+            usage = resource.getrusage(getattr(resource, who))
+            fields[f"used_cpu_sys{suffix}"] = f"{usage.ru_stime:.6f}"
+            fields[f"used_cpu_user{suffix}"] = f"{usage.ru_utime:.6f}"
+    return fields
 
 
 def _cluster(node: NodeContext) -> Fields:

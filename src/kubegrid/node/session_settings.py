@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import msgspec
 
 from kubegrid.node.context import NodeContext, Session
-from kubegrid.store.commands_keys import LISTPACK_BYTES_MAX, LISTPACK_FIELDS_MAX
 from kubegrid.store.glob import matcher
-from kubegrid.store.numbers import parse_int64
+from kubegrid.store.numbers import INT64_MAX, parse_int64
 from kubegrid.wire import resp
 
 _HELP = (
@@ -97,6 +96,18 @@ def _change_memory(node: NodeContext, text: bytes) -> None:
     node.keyspace.set_limit(node.keyspace.member_limit_bytes, _memory_bytes(text) or None)
 
 
+def _change_listpack_fields(node: NodeContext, text: bytes) -> None:
+    node.keyspace.listpack_fields_max = int(text)
+
+
+def _change_listpack_bytes(node: NodeContext, text: bytes) -> None:
+    node.keyspace.listpack_bytes_max = _memory_bytes(text) or 0
+
+
+_LISTPACK_ENTRIES = Parameter(
+    lambda node: node.keyspace.listpack_fields_max, _number_between(0, INT64_MAX), _change_listpack_fields
+)
+_LISTPACK_VALUE = Parameter(lambda node: node.keyspace.listpack_bytes_max, _check_memory, _change_listpack_bytes)
 _PARAMETERS: dict[str, Parameter] = {
     "appendonly": Parameter(lambda node: "no", _stays(_yes_or_no, b"no")),
     "client-query-buffer-limit": Parameter(lambda node: node.client_settings.query_bytes_max),
@@ -104,8 +115,10 @@ _PARAMETERS: dict[str, Parameter] = {
     "cluster-require-full-coverage": Parameter(lambda node: "no"),
     "cluster-allow-reads-when-down": Parameter(lambda node: "no"),
     "databases": Parameter(lambda node: 1),
-    "hash-max-listpack-entries": Parameter(lambda node: LISTPACK_FIELDS_MAX),
-    "hash-max-listpack-value": Parameter(lambda node: LISTPACK_BYTES_MAX),
+    "hash-max-listpack-entries": _LISTPACK_ENTRIES,
+    "hash-max-listpack-value": _LISTPACK_VALUE,
+    "hash-max-ziplist-entries": _LISTPACK_ENTRIES,
+    "hash-max-ziplist-value": _LISTPACK_VALUE,
     "maxclients": Parameter(
         lambda node: node.client_settings.clients_max, _number_between(1, (1 << 32) - 1), _change_clients_max
     ),

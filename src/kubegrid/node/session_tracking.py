@@ -1,8 +1,9 @@
 """CLIENT TRACKING and what belongs to it, CLIENT UNBLOCK, CLIENT PAUSE; ROLE and ASKING.
 
-A pause holds the requests of all clients, as a hand-over does (`turn`), or their writes only. Nothing is tracked here: a
-client that asks to be told when cached keys change is refused, with the same errors as in Redis for what is wrong with
-its request. What asks about that state is answered as by a Redis that tracks nothing.
+A pause holds the requests of all clients, as a hand-over does (`turn`), or their writes only; no key expires meanwhile,
+so that the data stay as they are. Nothing is tracked here: a client that asks to be told when cached keys change is
+refused, with the same errors as in Redis for what is wrong with its request. What asks about that state is answered as by
+a Redis that tracks nothing.
 """
 
 from collections.abc import Callable, Generator
@@ -128,17 +129,25 @@ def _pause(session: Session, args: list[bytes]) -> bytes:
         if until_ms > node.writes_paused_until_ms:
             node.writes_paused_until_ms = until_ms
             node.keyspace.watched.setdefault(_NOBODY, set())
-            turn.loop.call_later(timeout_ms / 1000, _writes_go_on, node, until_ms)
+            turn.loop.call_later(timeout_ms / 1000, _writes_go_on, node, turn, until_ms)
     elif until_ms > turn.paused_until_ms:
         turn.paused_until_ms = until_ms
-        turn.loop.call_later(timeout_ms / 1000, _all_go_on, turn, until_ms)
+        turn.loop.call_later(timeout_ms / 1000, _all_go_on, node, turn, until_ms)
+    # Not in this turn: the transaction that asks for a pause may write in it.
+    turn.loop.call_soon(_keep_expired, node, turn)
     return resp.OK
 
 
-def _all_go_on(turn: CurrentTurn, until_ms: int) -> None:
+def _keep_expired(node: NodeContext, turn: CurrentTurn) -> None:
+    """Whether keys whose time is over stay now. Between turns."""
+    node.keyspace.keeps_expired = turn.paused_until_ms > 0 or node.writes_paused_until_ms > 0
+
+
+def _all_go_on(node: NodeContext, turn: CurrentTurn, until_ms: int) -> None:
     """A pause is over, unless a longer one was asked for meanwhile."""
     if turn.paused_until_ms == until_ms:
         turn.paused_until_ms = 0
+        _keep_expired(node, turn)
         turn.work(_nothing)
 
 
@@ -146,9 +155,10 @@ def _nothing() -> None:
     """What is done in the turn whose end wakes those who were held."""
 
 
-def _writes_go_on(node: NodeContext, until_ms: int) -> None:
+def _writes_go_on(node: NodeContext, turn: CurrentTurn, until_ms: int) -> None:
     if node.writes_paused_until_ms == until_ms:
         node.writes_paused_until_ms = 0
+        _keep_expired(node, turn)
         if not node.keyspace.watched.get(_NOBODY):
             node.keyspace.watched.pop(_NOBODY, None)
 
@@ -170,7 +180,7 @@ def held_back(session: Session, args: list[bytes], dispatch: Callable[[Session, 
 
 def _unpause(session: Session, args: list[bytes]) -> bytes:
     """Of writes; while everything is paused this command, too, is held, as in Redis 7.0."""
-    _writes_go_on(session.node, session.node.writes_paused_until_ms)
+    _writes_go_on(session.node, session.turn, session.node.writes_paused_until_ms)
     return resp.OK
 
 

@@ -10,7 +10,7 @@ WATCH registers the session with the keyspace, which marks it `dirty` when a wat
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from kubegrid.node import routing, session_take, session_wait
+from kubegrid.node import routing, session_clients, session_take, session_wait
 from kubegrid.node.context import Session
 from kubegrid.store import slot_of
 from kubegrid.store.attempt import Attempt
@@ -127,10 +127,12 @@ def _write_refusal(session: Session, queued: list[tuple["Executable", list[bytes
 
 
 def _watched_changed(session: Session) -> bool:
-    """Whether a watched key changed; one whose time is over meanwhile is expired now, which counts as a change."""
+    """Whether a watched key changed; that its time is over counts as a change, also where nobody may delete it now."""
     if session.watching and not session.dirty:
+        keyspace = session.node.keyspace
         for key in session.watching:
-            session.node.keyspace.find(key)
+            if keyspace.look_at(key) is None and keyspace.expiry_of(key) is not None:
+                session.dirty = True
     return session.dirty
 
 
@@ -166,6 +168,8 @@ def _execute(session: Session, command: "Executable", request: list[bytes]) -> b
         reply = session_take.take_at_once(session, request)
     elif command.data is None:
         reply = command.run(session, request)
+    elif session.no_touch:
+        reply = session_clients.untouched(session, command, request)
     else:
         reply = command.data(node.keyspace, request, session.resp == 3)
     if type(reply) is not bytes:
@@ -216,7 +220,7 @@ def _watch(session: Session, args: list[bytes]) -> bytes:
     if len(session.watching) + len(args) > session.node.store_settings.atomic_units_max:
         return resp.error("ERR too many watched keys")
     for key in args[1:]:
-        keyspace.find(key)
+        keyspace.look_at(key)
         keyspace.watched.setdefault(key, set()).add(session)
         session.watching.add(key)
     return resp.OK

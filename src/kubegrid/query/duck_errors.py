@@ -25,6 +25,7 @@ REMEDY_LINES_MAX = 12
 
 _PLACE = re.compile(r"\n\s*LINE (\d+): (.*)\n( *)\^", re.DOTALL)
 _TABLE = re.compile(r'Table with name "?([^"\s]+?)"? does not exist')
+_COLUMN = re.compile(r'Referenced column "(.+)" (?:was )?not found')
 _SETTING = re.compile(r",? or SET \w+ ?= ?\w+ to [^.]*")
 """Advice that cannot be followed here."""
 _UNKNOWN = re.compile(r"not found|does not exist|does not have a column|Ambiguous reference|is not in the catalog")
@@ -70,7 +71,23 @@ def sql_error(error: BaseException, text: str = "", tables: Iterable[str] = (), 
         names = list(tables)
         near = nearest(unknown[1], names)
         remedy = f"Did you mean {near!r}?" if near else "SHOW TABLES lists the tables of this grid."
+    elif (name := _in_quotes(first, text, line, column)) is not None:
+        remedy = _text_was_meant(name, remedy)
     return kind(first, line=line, column=column, text=text, remedy=remedy)
+
+
+def _in_quotes(said: str, text: str, line: int, column: int) -> str | None:
+    """The name of an unknown column that stands in double quotes."""
+    unknown = _COLUMN.search(said)
+    quoted = unknown is not None and line > 0 and text.split("\n")[line - 1][column - 1 :].startswith('"')
+    return unknown[1] if unknown is not None and quoted else None
+
+
+def _text_was_meant(name: str, candidates: str) -> str:
+    """What to do about a column that there is not; the columns that there are help only if one is named alike."""
+    single = name.replace("'", "''")
+    hint = f"In double quotes it is a name; as a text it is written '{single}'."
+    return f"{candidates}\n{hint}" if nearest(name, re.findall(r'"([^"]+)"', candidates)) else hint
 
 
 def _kind(word: str, said: str) -> tuple[type[SqlError], str]:

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from kubegrid.base.settings import SqlSettings
 from kubegrid.base.tables import Catalog
-from kubegrid.query import closed, explain, facts
+from kubegrid.query import closed, conversions, explain, facts
 from kubegrid.query.binding import Columns
 from kubegrid.query.partitions import Partitions
 from kubegrid.query.preparing import Prepared, Preparing, blank
@@ -21,7 +21,7 @@ from kubegrid.query.trace import Trace
 from kubegrid.query.writer import Writer
 from kubegrid.query.writing_queries import StatementQueries
 from kubegrid.sql import dml, parameters, statements
-from kubegrid.sql.errors import NotSupported, SchemaMoved
+from kubegrid.sql.errors import NotSupported, SchemaMoved, SqlError, TypeProblem
 from kubegrid.sql.statements import Statement
 
 REPLAN_PAUSE_S = 0.05
@@ -54,8 +54,10 @@ class Execution:
         self._running = running
         self._ends = ends
         self._trace = Trace()
+        self._statement: Statement | None = None
 
     def run(self, statement: Statement, statement_id: str | None, again: bool = False) -> Result:
+        self._statement = statement
         kind = statement.kind
         if kind == statements.QUERY:
             return self._question(statement)
@@ -105,6 +107,8 @@ class Execution:
                 while mine:
                     mine.pop()()
                 attempt += 1
+                if isinstance(error, TypeProblem):
+                    raise self._with_column(error) from None
                 if not isinstance(error, SchemaMoved) or attempt == REPLANS_MAX:
                     raise
                 self._trace.asked.clear()
@@ -113,8 +117,17 @@ class Execution:
             ends += mine
             return Result(prepared.schema, self._stream(batches, prepared.schema, running, ends))
 
+    def _with_column(self, error: SqlError) -> SqlError:
+        """A text that is no value of the column that it was compared with is told with that column."""
+        statement = self._statement
+        if not isinstance(error, TypeProblem) or statement is None or statement.expression is None:
+            return error
+        expression = parameters.bind(statement, self._values).expression
+        return conversions.named(error, expression, statement, self._means.catalog())
+
     def _stream(self, batches: Iterator[Any], schema: Any, running: Running, ends: Ends) -> Stream:
-        return Stream(batches, schema, running, self._means.settings.result_bytes_max, ends)
+        bytes_max = self._means.settings.result_bytes_max
+        return Stream(batches, schema, running, bytes_max, ends, self._with_column)
 
     def _told(self, select: str) -> Result:
         """The answer of a SELECT of ours that reads no tables."""

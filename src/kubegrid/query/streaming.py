@@ -18,8 +18,16 @@ class Stream:
     """
 
     def __init__(
-        self, batches: Iterator[Any], schema: Any, running: Running, bytes_max: int, ends: list[Callable[[], None]]
+        self,
+        batches: Iterator[Any],
+        schema: Any,
+        running: Running,
+        bytes_max: int,
+        ends: list[Callable[[], None]],
+        explained: Callable[[SqlError], SqlError] = lambda error: error,
     ) -> None:
+        """`explained`: an error of the rows, as it is to be told."""
+        self._explained = explained
         self._batches = batches
         self._schema = schema
         self._running = running
@@ -54,11 +62,11 @@ class Stream:
                 raise Unavailable(
                     f"a table changed while rows were given out: {error.message}", remedy="Ask again."
                 ) from error
-            except SqlError:
+            except SqlError as error:
                 self._end()
-                raise
+                raise self._explained(error) from error.__cause__
             except Exception as error:
-                failed = self._told(error)
+                failed = self._explained(self._told(error))
                 self._end()
                 raise failed from error
             except BaseException:

@@ -25,6 +25,7 @@ from kubegrid.sql.pushable import NotPushable
 from kubegrid.sql.refusals import check
 from kubegrid.sql.routing import reached
 from kubegrid.sql.scans import gather
+from kubegrid.sql.set_orders import number_keys
 from kubegrid.sql.single import whole_query
 from kubegrid.sql.sources import Cte, Known, Sources, output_names
 
@@ -80,6 +81,9 @@ class _Planning:
             if with_ is not None:
                 known = self._named(with_, known)
                 ctes.append((with_, known))
+            inner = query.this if isinstance(query, exp.Subquery) else query
+            if isinstance(inner, exp.SetOperation):
+                number_keys(query, inner, self._catalog)
             if isinstance(query, exp.Subquery):
                 top = top and not any(query.args.get(name) for name in ("order", "limit", "offset"))
                 query = query.this

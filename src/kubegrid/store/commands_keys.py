@@ -21,9 +21,6 @@ from kubegrid.wire.resp import (
     ZERO,
 )
 
-LISTPACK_FIELDS_MAX: Final = 512
-LISTPACK_BYTES_MAX: Final = 64
-"""A hash with more fields, or a longer field or value, is a `hashtable`."""
 SHARED_INTEGERS: Final = 10_000
 SHARED_REFERENCES: Final = (1 << 31) - 1
 DATABASES: Final = 16
@@ -188,7 +185,7 @@ def object_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return resp.null(resp3)
     if subcommand == b"ENCODING":
         remembered = keyspace.encodings.get(args[2])
-        return resp.bulk(remembered[1] if remembered and remembered[0] is value else encoding_of(value))
+        return resp.bulk(remembered[1] if remembered and remembered[0] is value else encoding_of(keyspace, value))
     if subcommand == b"FREQ":
         return _NO_FREQUENCY
     if subcommand == b"REFCOUNT":
@@ -199,17 +196,16 @@ def object_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     return resp.integer((keyspace.now_ms - used_ms) // 1000 if used_ms else 0)
 
 
-def encoding_of(value: bytes | Hash) -> bytes:
-    """What Redis would name the representation of such a value. It follows from the value alone."""
+def encoding_of(keyspace: Keyspace, value: bytes | Hash) -> bytes:
+    """What Redis would name the representation of such a value. It follows from the value alone, not from what it was."""
     if type(value) is Record:
         return b"record"
     if isinstance(value, bytes):
         if parse_int64(value) is not None:
             return b"int"
         return b"embstr" if len(value) <= string_writes.EMBEDDED_BYTES_MAX else b"raw"
-    if len(value) > LISTPACK_FIELDS_MAX or max(map(len, value.pairs()), default=0) > LISTPACK_BYTES_MAX:
-        return b"hashtable"
-    return b"listpack"
+    is_long = max(map(len, value.pairs()), default=0) > keyspace.listpack_bytes_max
+    return b"hashtable" if is_long or len(value) > keyspace.listpack_fields_max else b"listpack"
 
 
 def memory_usage(keyspace: Keyspace, key: bytes) -> int | None:

@@ -2,7 +2,8 @@
 
 It goes round the slots in order; a slot's keys are listed first (in C, fast even for a large slot) and then looked at
 piece by piece, because they may change between two slices. A key that is read before its turn comes is deleted by the
-read (`Keyspace.find`). Backups expire nothing by themselves: the deletion comes with the log.
+read (`Keyspace.find`). Backups expire nothing by themselves: the deletion comes with the log. Nor does a primary during
+CLIENT PAUSE.
 """
 
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def expire_slice(keyspace: "Keyspace", budget: int) -> int:
     """Look at `budget` keys that expire (an empty slot counts as a sixteenth of one); how many were deleted."""
-    if not keyspace.primary:
+    if not keyspace.primary or keyspace.keeps_expired:
         return 0
     if keyspace.expires.count(None) == len(keyspace.expires) and not keyspace.expiry_queue:
         return 0  # Nothing expires: known in 0.1 ms, in C.

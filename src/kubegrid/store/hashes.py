@@ -7,7 +7,6 @@ history (as long as the table of shapes has room), so that two members count the
 Not here: keys, expiry, effects (`keyspace`).
 """
 
-from binascii import crc32
 from collections.abc import Iterator
 
 from kubegrid.store.memory import (
@@ -175,11 +174,11 @@ class Hash:
     def scan(self, position: int) -> tuple[list[tuple[bytes, bytes]], int]:
         """A bounded number of fields from `position` of the hash space on, and the next position; 0 when it is the end.
 
-        Whoever calls it from 0 until it returns 0 gets every field that was there all the time.
+        Whoever calls it from 0 until it returns 0 gets every field that was there all the time. A small hash is returned whole
+        at any position, as in Redis.
         """
         if self.shape is not None:
-            items = list(self.items())
-            return (items if position == 0 else [pair for pair in items if crc32(pair[0]) >= position]), 0
+            return list(self.items()), 0
         shards: Shards = self.table  # type: ignore[assignment]
         table, end = shards.range_at(position)
         return list(table.items()), 0 if end >= HASH_SPACE else end

@@ -100,6 +100,9 @@ class Keyspace:
         self.dirty = 0
         self.expired = 0
         """Keys that this member has expired, since its start."""
+        self.keeps_expired = False
+        """Keys whose time is over are missing, but nobody deletes them (CLIENT PAUSE). Changed between turns, and only
+        when nothing can write until it is changed back: who writes relies on `find` having deleted what it did not find."""
         self.garbage: deque[Any] = deque()
         self.expiry_queue: list[bytes] = []
         self.expiry_slot = first_slot
@@ -129,6 +132,9 @@ class Keyspace:
         """Table and key of records of these that were written since it was last emptied, by whoever waits."""
         self.encodings: dict[bytes, tuple[bytes, bytes]] = {}
         """Short strings whose OBJECT ENCODING Redis derives from their history: key → (that very value, encoding)."""
+        self.listpack_fields_max = 512
+        self.listpack_bytes_max = 64
+        """A hash with more fields, or a longer field or value, is a `hashtable` to OBJECT ENCODING. As in Redis."""
 
     def _list_plain(self) -> None:
         """Make `plain` anew from `slots` and `expires`."""
@@ -151,7 +157,7 @@ class Keyspace:
     # -- reading -------------------------------------------------------------------------------------------------
 
     def find(self, key: bytes) -> Any:
-        """The value of `key` or None; a key whose time is over is missing, and the primary deletes it now."""
+        """The value of `key` or None; a key whose time is over is missing, and the primary deletes it now (`keeps_expired`)."""
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
         value = self.slots[slot].get(key)  # type: ignore[union-attr]
         self.used_ms[slot] = self.now_ms
@@ -162,7 +168,7 @@ class Keyspace:
             if expires is not None:
                 at_ms = expires.get(key)
                 if at_ms is not None and at_ms < self.now_ms:
-                    if self.primary:
+                    if self.primary and not self.keeps_expired:
                         self.expire(key)
                     return None
             if self.tables.strays and type(value) is Record and self.tables.is_stray(value):

@@ -14,6 +14,7 @@ from kubegrid.client.bulk.progress import Position
 from kubegrid.load import blocks, parquet_source, text_blocks
 from kubegrid.load.agreement import new_table
 from kubegrid.load.blocks import Source
+from kubegrid.load.csv_records import CsvRecords
 from kubegrid.load.errors import FileError
 from kubegrid.load.files import open_source
 
@@ -111,7 +112,7 @@ def test_a_block_of_csv_ends_between_records_also_when_a_line_feed_is_quoted(
 ) -> None:
     lines = [f'{n},"a\n{n}\nb"' for n in range(200)]
     path = written(tmp_path / "a.csv", "id,text\n" + "\n".join(lines) + "\n")
-    file = text_blocks.TextFile(path, quotes=True)
+    file = text_blocks.TextFile(path, CsvRecords(","))
     pieces = list(file.pieces(Position(0, 1), bytes_max=50))
     assert len(pieces) > 20
     assert b"".join(piece.data for piece in pieces) == path.read_bytes()
@@ -211,9 +212,9 @@ def test_a_missing_file_and_a_folder_are_said(tmp_path: Path) -> None:
         open_source(tmp_path)
 
 
-def test_a_quote_that_is_never_closed_ends_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_never_ends_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_blocks, "RECORD_BYTES_MAX", 1000)
-    path = written(tmp_path / "a.csv", 'id,text\n1,"open' + "\n2,x" * 1000)
+    path = written(tmp_path / "a.csv", "id,text\n1," + "x" * 2000)
     with pytest.raises(FileError, match=r"the record that begins at line 2 has no end"):
-        list(text_blocks.TextFile(path, quotes=True).pieces(Position(8, 2), bytes_max=100))
+        list(text_blocks.TextFile(path, CsvRecords(",")).pieces(Position(8, 2), bytes_max=100))
     assert blocks.BLOCK_BYTES > 0

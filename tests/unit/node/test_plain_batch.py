@@ -263,3 +263,16 @@ def test_any_pieces_of_any_requests_are_answered_as_by_a_dictionary(
         keyspace.revert(undo)
     keyspace.validate()
     assert keyspace.key_count == 0
+
+
+def test_a_client_that_does_not_touch_reads_alone() -> None:
+    grid = Grid(2)
+    grid.send(0, request(b"SET", b"k", b"v"))
+    grid.send(1, request(b"CLIENT", b"NO-TOUCH", b"ON"))
+    grid.end_turn()
+    used_ms = list(grid.drive.keyspace.used_ms)
+    while grid.drive.keyspace.now_ms <= max(used_ms):
+        grid.send(1, request(b"GET", b"k"))
+        grid.end_turn()
+    assert grid.answers(1)[1:] and set(grid.answers(1)[1:]) == {b"v"}
+    assert grid.drive.keyspace.used_ms == used_ms

@@ -250,3 +250,55 @@ def test_hashes_of_this_many_fields_have_the_encoding_that_they_have_in_redis(re
     pairs = [word for number in range(fields) for word in (f"f{number}", "v")]
     for request in (["HSET", "h", *pairs], ["OBJECT", "ENCODING", "h"], ["CONFIG", "GET", "hash-max-listpack-entries"]):
         assert ours.raw(*request) == theirs.raw(*request)
+
+
+@pytest.mark.parametrize("old_name", [False, True])
+def test_when_a_hash_is_a_hashtable_can_be_set_as_in_redis(redis: Redis, old_name: bool) -> None:
+    ours, theirs = Drive().connect(), RedisClient(redis)
+    theirs.raw("FLUSHALL")
+    lines = (
+        "CONFIG SET hash-max-listpack-entries 2 hash-max-listpack-value 5; CONFIG GET hash-max-listpack-entries; "
+        "CONFIG GET hash-max-listpack-value; HSET a x 1 y 2; OBJECT ENCODING a; HSET b x 1 y 2 z 3; OBJECT ENCODING b; "
+        "HSET c x 12345; OBJECT ENCODING c; HSET d x 123456; OBJECT ENCODING d; CONFIG SET hash-max-listpack-value 1k; "
+        "HSET e x 123456; OBJECT ENCODING e; CONFIG SET hash-max-listpack-entries x; CONFIG SET hash-max-listpack-entries -1; "
+        "CONFIG SET hash-max-listpack-value x; CONFIG SET hash-max-listpack-entries 512 hash-max-listpack-value 64"
+    )
+    for line in lines.replace("listpack", "ziplist" if old_name else "listpack").split("; "):
+        assert ours.raw(*line.split()) == theirs.raw(*line.split()), line
+
+
+NO_TRUE_VALUE = (
+    "allocator_ async_ atomicvar_ client_recent_ clients_in_ configured_hz current_ dump_payload expire_cycle expired_stale "
+    "expired_time evicted_clients gcc_ hz instantaneous_input instantaneous_output io_threaded lazyfreed lru_clock mem_allocator "
+    "mem_clients mem_cluster mem_replication mem_total monotonic_ multiplexing_ process_supervised rdb_last aof_last "
+    "aof_rewrites rdb_current aof_current reply_buffer rss_overhead sync_ total_active total_eviction total_net total_reads "
+    "total_writes "
+    "used_memory_dataset_perc used_memory_functions used_memory_overhead used_memory_startup used_memory_vm repl_backlog_"
+)
+"""How fields of Redis begin that are about what it is made of, or that are not known here."""
+
+
+def test_info_has_the_fields_of_redis_that_have_a_true_value_here(redis: Redis) -> None:
+    def names(raw: bytes) -> set[str]:
+        lines = decode(raw).decode().splitlines()
+        return {
+            line.partition(":")[0]
+            for line in lines
+            if ":" in line and not line.startswith(("cmdstat_", "latency_", "error"))
+        }
+
+    ours, theirs = Drive().connect(), RedisClient(redis)
+    theirs.raw("FLUSHALL")
+    missing = names(theirs.raw("INFO", "everything")) - names(ours.raw("INFO", "everything"))
+    assert [name for name in sorted(missing) if not name.startswith(tuple(NO_TRUE_VALUE.split()))] == []
+
+
+@pytest.mark.parametrize(
+    "cursor", ["7", "4294967295", "4294967296", f"{2**63}", f"{2**64 - 1}", f"{2**64}", "-1", "+1", "x"]
+)
+def test_cursors_that_nobody_gave_out_are_answered_as_in_redis(redis: Redis, cursor: str) -> None:
+    ours, theirs = Drive().connect(), RedisClient(redis)
+    theirs.raw("FLUSHALL")
+    for line in ("HSET h a 1 b 2 c 3", f"HSCAN h {cursor}", f"HSCAN h {cursor} MATCH b", f"SCAN {cursor} MATCH none"):
+        mine, real = ours.raw(*line.split()), theirs.raw(*line.split())
+        assert mine == real or (line.startswith("SCAN") and mine[:1] == real[:1] == b"*"), line

@@ -151,3 +151,34 @@ def test_help_is_a_list_of_lines(client: Client, container: str) -> None:
     lines = client(container, "HELP")
     assert lines[0].startswith(container.encode() + b" <subcommand>")
     assert b"HELP" in lines
+
+
+READS = (
+    "GET k,STRLEN k,GETRANGE k 0 1,MGET k,EXISTS k,SUBSTR k 0 1,LCS k k,HGET h f,HGETALL h,HSCAN h 0,"
+    "MULTI; GET k; HGET h f; EXEC,WATCH k; UNWATCH"
+)
+
+
+@pytest.mark.parametrize("line", READS.split(","))
+def test_reads_of_a_client_that_does_not_touch_leave_idle_times_alone(line: str) -> None:
+    drive = Drive()
+    client, other = drive.connect(), drive.connect()
+    other("SET", "k", "v")
+    other("HSET", "h", "f", "v")
+    client("CLIENT", "NO-TOUCH", "ON")
+    drive.keyspace.now_ms += 5000
+    for request in line.split("; "):
+        client(*request.split())
+    assert [other("OBJECT", "IDLETIME", key) for key in ("k", "h")] == [5, 5]
+
+
+def test_touch_and_writes_and_what_comes_after_off_count_as_use() -> None:
+    drive = Drive()
+    client = drive.connect()
+    client("SET", "k", "v")
+    client("CLIENT", "NO-TOUCH", "ON")
+    for lines in ("TOUCH k", "SET k v", "MULTI; TOUCH k; EXEC", "CLIENT NO-TOUCH OFF; GET k"):
+        drive.keyspace.now_ms += 5000
+        for request in lines.split("; "):
+            client(*request.split())
+        assert client("OBJECT", "IDLETIME", "k") == 0, lines

@@ -53,6 +53,16 @@ def failure(binding: Binding, text: str) -> SqlError:
         ("SELECT coutn(*) FROM flights", UnknownName, "coutn does not exist", "coutn", '"count"'),
         ("SELECT sum(origin) FROM flights", TypeProblem, "sum(VARCHAR)", "sum", "Candidate functions"),
         ("SELECT id FROM flights WHERE", SyntaxProblem, "syntax error", "WHERE", ""),
+        ('SELECT id FROM flights WHERE origin = "Ada"', UnknownName, '"Ada" not found', '"Ada"', "it is written 'Ada'"),
+        ('SELECT id FROM flights WHERE origin IN ("It\'s")', UnknownName, "not found", '"It\'s"', "written 'It''s'"),
+        (
+            'SELECT "origon" FROM flights',
+            UnknownName,
+            '"origon" not found',
+            '"origon"',
+            '"origin", "id"\nIn double quotes',
+        ),
+        ('SELECT "Ada"', UnknownName, "the FROM clause is missing", '"Ada"', "it is written 'Ada'"),
         ("SELECT 'ü', origon FROM flights", UnknownName, "origon", "origon", '"origin"'),
         (f"SELECT id FROM flights WHERE {'id = 1 AND ' * 60} x = 1", UnknownName, '"x" not found', "x = 1", ""),
     ],
@@ -68,6 +78,11 @@ def test_a_complaint_names_kind_place_and_nearest(
     assert line[error.column - 1 :].startswith(pointed)
     shown, caret = error.where.split("\n")
     assert shown[caret.index("^") :].startswith(pointed)
+
+
+def test_columns_with_other_names_are_not_told_where_a_text_was_meant(binding: Binding) -> None:
+    for text in ('SELECT id FROM flights WHERE origin = "Ada"', "SELECT id FROM flights WHERE origin = Ada"):
+        assert ("Candidate" in failure(binding, text).advice) is ('"' not in text)
 
 
 def test_a_missing_group_by_is_told_with_duckdbs_advice(binding: Binding) -> None:

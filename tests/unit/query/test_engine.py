@@ -586,3 +586,58 @@ def test_list_reduce_calculates_compares_and_chooses(engine: Engine) -> None:
         ),
     ):
         assert rows(engine, f"SELECT {expression}") == [(value,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("SELECT desk FROM trades WHERE id = 'x'", "column id: 'x' is not a BIGINT"),
+        ("SELECT desk FROM trades t WHERE t.id IN (1, 'x') ORDER BY price LIMIT 3", "column id: 'x' is not a BIGINT"),
+        ("SELECT count(*) FROM trades WHERE price BETWEEN 'x' AND 5", "column price: 'x' is not a DECIMAL(10,2)"),
+        ("SELECT id FROM desks JOIN trades USING (desk) WHERE 'x' <> tag", "column tag: 'x' is not a UUID"),
+        ("WITH a AS (SELECT * FROM trades WHERE id < 'x') SELECT desk FROM a", "column id: 'x' is not a BIGINT"),
+    ],
+)
+def test_a_text_that_is_no_value_of_a_column_is_told_with_the_column_and_its_place(
+    engine: Engine, text: str, told: str
+) -> None:
+    with pytest.raises(TypeProblem) as failed:
+        rows(engine, text)
+    assert failed.value.message == told
+    assert text[failed.value.column - 1 :].startswith("'x'")
+    with pytest.raises(TypeProblem) as failed:
+        rows(engine, text.replace("'x'", "?"), ["x"])
+    assert (failed.value.message, failed.value.where) == (told, "")
+
+
+@pytest.mark.parametrize("text", ["SELECT id + 1 = 'x' FROM trades", "SELECT desk::INT FROM trades WHERE desk = 'FX'"])
+def test_what_is_compared_with_no_column_or_fits_is_told_in_duckdbs_words(engine: Engine, text: str) -> None:
+    with pytest.raises(TypeProblem, match="Could not convert string"):
+        rows(engine, text)
+
+
+@pytest.mark.parametrize(
+    "key", ["{0}.id", "b.id", "-id", "- (ID)", "a.id DESC", "id + 1, 1, 2", "x", "id, x", "main.{0}.id", "abs(id), 1"]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT -id, id FROM trades WHERE id < 4 UNION ALL SELECT id, 5 - id FROM trades b WHERE id BETWEEN 2 AND 6",
+        "SELECT id AS x, -id FROM trades a WHERE id < 4 UNION SELECT 5 - id, id FROM trades b WHERE id BETWEEN 2 AND 6",
+        "SELECT price, id + 1 FROM trades WHERE id < 4 UNION ALL SELECT id, -id AS x FROM trades b WHERE id BETWEEN 2 AND 6",
+        "(SELECT a.id, -a.id FROM trades a JOIN trades c USING (id) WHERE id < 4 EXCEPT SELECT id, 3 FROM trades b WHERE id < 2)",
+        "SELECT * FROM trades WHERE id < 4 INTERSECT SELECT * FROM trades b WHERE id BETWEEN 2 AND 6",
+        "WITH a AS (SELECT id FROM trades WHERE id < 4) SELECT id FROM a UNION ALL SELECT 5 - id FROM trades b WHERE id < 6",
+    ],
+)
+def test_a_key_of_a_union_means_the_column_that_it_means_to_duckdb(
+    grid: InProcess, engine: Engine, text: str, key: str
+) -> None:
+    statement = f"{text} ORDER BY {key.format('trades')}"
+    try:
+        expected = grid.expected(statement).to_pylist()
+    except Exception:
+        with pytest.raises(SqlError):
+            engine.execute(statement)
+    else:
+        assert engine.execute(statement).table().to_pylist() == expected

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kubegrid.store import Keyspace
+from kubegrid.store import Keyspace, scan_index
 from kubegrid.store.hashes import Hash
 from kubegrid.store.scan_index import INDEXES_MAX, WHOLE_SLOT_KEYS_MAX
 from kubegrid.store.shards import SHARD_FIELDS, Shards
@@ -99,6 +99,38 @@ def test_any_cursor_is_answered(call: Any) -> None:
         assert isinstance(decoded(call(b"SCAN", b"%d" % cursor))[1], list)
         call(b"HSET", b"h", b"f", b"v")
         assert isinstance(decoded(call(b"HSCAN", b"h", b"%d" % cursor))[1], list)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_cursors_that_nobody_gave_out_end_and_harm_no_scan(call: Any, keyspace: Keyspace, seed: int) -> None:
+    random = Random(seed)
+    staying = fill(call, 600, b"{tag}") | fill(call, 400, b"{other}") | fill(call, 300, b"each")
+    call(b"HSET", b"h", *[b"f%d" % (number // 2) for number in range(2000)])
+    found: set[bytes] = set()
+    fields: set[bytes] = set()
+    keys_cursor = fields_cursor = b"0"
+    strange = b"%d" % random.getrandbits(64)
+    while keys_cursor or fields_cursor:
+        if keys_cursor:
+            keys_cursor, page = decoded(call(b"SCAN", keys_cursor, b"COUNT", b"50"))
+            found.update(page)
+        if fields_cursor:
+            fields_cursor, page = decoded(call(b"HSCAN", b"h", fields_cursor))
+            fields.update(page[0::2])
+        keys_cursor, fields_cursor = (
+            keys_cursor.strip(b"0") and keys_cursor,
+            fields_cursor.strip(b"0") and fields_cursor,
+        )
+        # As it is, and with the number of an index that another scan uses.
+        call(b"SCAN", b"%d" % random.getrandbits(64))
+        number = next(iter(keyspace.scan_indexes), 0)
+        call(b"SCAN", b"%d" % scan_index.pack(random.randrange(16384), random.getrandbits(32), number))
+    assert staying <= found and len(fields) == 1000
+    for _ in range(2000):
+        strange, _ = decoded(call(b"SCAN", strange, b"COUNT", b"100"))
+        if strange == b"0":
+            break
+    assert strange == b"0"
 
 
 def test_scan_filters_by_type_and_pattern_and_hides_what_has_expired(call: Any, keyspace: Keyspace) -> None:
