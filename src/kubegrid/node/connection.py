@@ -77,7 +77,8 @@ class Connection(asyncio.Protocol):
         self.multi: list[Any] | None = None
         self.multi_bytes = 0
         self.multi_failed = False
-        self.watching: set[bytes] | None = None
+        self.watching: dict[bytes, bool] | None = None
+        """Watched keys, and whether the time of each was over already when WATCH was said."""
         self.dirty = False
         self.reply_mode = "on"
         self.no_evict = False

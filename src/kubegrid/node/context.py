@@ -35,7 +35,7 @@ class Session(Protocol):
     multi: list[Any] | None
     multi_failed: bool
     multi_bytes: int
-    watching: set[bytes] | None
+    watching: dict[bytes, bool] | None
     dirty: bool
     reply_mode: str
     close_after_reply: bool

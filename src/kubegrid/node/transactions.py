@@ -127,13 +127,18 @@ def _write_refusal(session: Session, queued: list[tuple["Executable", list[bytes
 
 
 def _watched_changed(session: Session) -> bool:
-    """Whether a watched key changed; that its time is over counts as a change, also where nobody may delete it now."""
+    """Whether a watched key changed; that its time is over by now counts as a change, also where nobody may delete it."""
     if session.watching and not session.dirty:
-        keyspace = session.node.keyspace
-        for key in session.watching:
-            if keyspace.look_at(key) is None and keyspace.expiry_of(key) is not None:
+        for key, was_over in session.watching.items():
+            if not was_over and _is_over(session, key):
                 session.dirty = True
     return session.dirty
+
+
+def _is_over(session: Session, key: bytes) -> bool:
+    """Whether the key's time is over, and nobody may delete it now; else it is deleted."""
+    keyspace = session.node.keyspace
+    return keyspace.look_at(key) is None and keyspace.expiry_of(key) is not None
 
 
 def _replies(session: Session, queued: list[tuple["Executable", list[bytes]]]) -> list[bytes] | None:
@@ -216,13 +221,13 @@ def _watch(session: Session, args: list[bytes]) -> bytes:
         return resp.error("ERR WATCH inside MULTI is not allowed")
     keyspace = session.node.keyspace
     if session.watching is None:
-        session.watching = set()
+        session.watching = {}
     if len(session.watching) + len(args) > session.node.store_settings.atomic_units_max:
         return resp.error("ERR too many watched keys")
     for key in args[1:]:
-        keyspace.look_at(key)
+        was_over = _is_over(session, key)
         keyspace.watched.setdefault(key, set()).add(session)
-        session.watching.add(key)
+        session.watching.setdefault(key, was_over)
     return resp.OK
 
 

@@ -18,7 +18,7 @@ def test_what_is_wanted_is_granted_as_far_as_there_is_room() -> None:
 
 
 def test_a_full_process_grants_nothing_and_says_how_full_it_is() -> None:
-    full = Room(process_memory().own_bytes)
+    full = Room(ROOM_BYTES_MIN)
     assert full.left_bytes() < ROOM_BYTES_MIN
     with pytest.raises(TooMuch, match=r"of the [0-9]+ bytes that it may have"):
         full.granted(1)

@@ -210,7 +210,7 @@ class Client:
         self.multi: list[Any] | None = None
         self.multi_failed = False
         self.multi_bytes = 0
-        self.watching: set[bytes] | None = None
+        self.watching: dict[bytes, bool] | None = None
         self.dirty = False
         self.reply_mode = "on"
         self.close_after_reply = False
