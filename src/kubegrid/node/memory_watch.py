@@ -4,7 +4,7 @@ Counted bytes are not the process's: there is the process itself, the log, unrea
 give back everything. A member whose size passes the hard mark refuses to grow whatever the count says; reads go on. A grid
 that is embedded in a process with other things to do (`MemoryBudget`) can go by the count alone.
 
-The size is the resident size, without libraries that were mapped after the start: SQL's. While SQL is at work, what it has
+The size is the resident size, without libraries that were mapped since SQL was first at work. While it is, what it has
 for copies and statements is no cost of records: nothing is concluded about those, and the size is what the system could not
 take back. If that comes near the limit, the copies go (`when_short`), for records come first.
 
@@ -70,9 +70,10 @@ class MemoryWatch:
         """Done at each look at which the process is past the full mark while SQL is at work."""
         self._beside_sql = False
         """At the last look."""
-        start = self._seen()
-        self.rss_bytes = start.resident_bytes
-        self._start_file_bytes = start.file_bytes
+        self._sql_came = False
+        self._file_bytes = 0
+        """Mapped from files before SQL was first at work."""
+        self.rss_bytes = 0
         self.size_bytes = self.baseline_bytes = self._start_bytes = self._size()
         """Of the process without records."""
         self.ratio = 1.0
@@ -109,7 +110,9 @@ class MemoryWatch:
         self.rss_bytes = seen.resident_bytes
         if self._beside_sql:
             return seen.own_bytes
-        return seen.own_bytes + min(seen.file_bytes, self._start_file_bytes)
+        if not self._sql_came:
+            self._file_bytes = seen.file_bytes
+        return seen.own_bytes + min(seen.file_bytes, self._file_bytes)
 
     def _derive(self) -> int:
         room = self.full_bytes - self.baseline_bytes - self.reserve_bytes
@@ -118,6 +121,7 @@ class MemoryWatch:
     def look(self, used_bytes: int) -> int:
         """Read the size of the process and answer the limit of counted bytes."""
         self._beside_sql = self.sql_at_work()
+        self._sql_came = self._sql_came or self._beside_sql
         size = self.size_bytes = self._size_after_giving_back(used_bytes)
         if not self._beside_sql:
             self._conclude(size, used_bytes)
@@ -135,9 +139,6 @@ class MemoryWatch:
         elif self._ceiling_size_bytes and size < self.full_bytes:
             self._ceiling_size_bytes = 0
             self._ceiling_bytes = self.memory_bytes
-        elif self._ceiling_size_bytes and size < (self.hard_bytes + self.memory_bytes) // 2:
-            # The process does not grow: new records find room where others were deleted, and the allocator kept it.
-            self._ceiling_bytes = max(self._ceiling_bytes, used_bytes + MIB)
         self.limit_bytes = self._derive()
         return self.limit_bytes
 

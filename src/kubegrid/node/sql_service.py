@@ -48,6 +48,8 @@ class SqlService:
         self._parts: dict[str, Any] = {}
         self._making = threading.RLock()
         self._closed = False
+        self._loading = 0
+        """Parts that are being made: their libraries are loaded now."""
 
     @property
     def version(self) -> str:
@@ -100,9 +102,13 @@ class SqlService:
     # -- memory (node.memory_watch) --------------------------------------------------------------------------------
 
     def at_work(self) -> bool:
-        """Whether SQL has memory that it will give back: of statements that run, or copies of tables."""
+        """Whether SQL has memory that it will give back: of statements that run, or copies of tables. Or loads libraries."""
         engine, fragments = self.made("engine"), self.made("fragments")
-        return (engine is not None and engine.running > 0) or (fragments is not None and fragments.at_work)
+        return (
+            self._loading > 0
+            or (engine is not None and engine.running > 0)
+            or (fragments is not None and fragments.at_work)
+        )
 
     def make_room(self) -> None:
         """Copies of tables go soon if the process has grown too large."""
@@ -132,7 +138,11 @@ class SqlService:
             from kubegrid.sql.errors import Unavailable
 
             raise Unavailable(f"{self.name} is about to end", remedy="Ask another member.")
-        part = self._parts[name] = make()
+        self._loading += 1
+        try:
+            part = self._parts[name] = make()
+        finally:
+            self._loading -= 1
         return part
 
     def _make_engine(self) -> "Engine":
