@@ -9,17 +9,15 @@ to it is refused until the one that it is held for listens, and that one can end
 import contextlib
 import socket
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
 HOST = "127.0.0.1"
 
 
-class HeldPorts:
+class HeldPorts(contextlib.ExitStack):
     """`count` ports, which differ; with `beside`, each such that the one so much higher is held as well. Close it."""
 
     def __init__(self, count: int, beside: int = 0) -> None:
-        self._held = contextlib.ExitStack()
+        super().__init__()
         self.numbers = [self._hold_one(beside) for _ in range(count)]
 
     def _hold_one(self, beside: int) -> int:
@@ -35,20 +33,9 @@ class HeldPorts:
     def _bound(self, port: int) -> int:
         held = socket.socket()
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._held.callback(held.close)
+        self.callback(held.close)
         held.bind((HOST, port))
         return int(held.getsockname()[1])
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.numbers)
-
-    def close(self) -> None:
-        self._held.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()

@@ -26,27 +26,29 @@ BYTES_PER_TURN = 1024 * 1024
 RESET_UNITS = UNITS_PER_TURN // 4
 """What emptying 16384 slots counts as."""
 
-
 _PLAIN = {bytes}
 
 
-def units_of(pairs: list[Any]) -> int:
-    """What applying or taking back these pairs counts as: one effect can put thousands of records or fields."""
+def units_of(pairs: list[Any], piece: int) -> int:
+    """What applying or taking back these pairs counts as: one effect can put thousands of records or fields.
+
+    `piece` is the code of what makes a long string anew for a piece of it: SPLICE among effects, RESTORE_PIECE in an undo.
+    """
     units = len(pairs) // 2
-    if set(map(type, pairs[0::2])) != _PLAIN:
-        units += sum([len(argument) // 2 for argument in pairs[1::2] if type(argument) is list])
-        if BLOCK in pairs[0::2]:
+    codes = pairs[0::2]
+    if set(map(type, codes)) != _PLAIN:
+        arguments = pairs[1::2]
+        units += sum([len(argument) // 2 for argument in arguments if type(argument) is list])
+        if BLOCK in codes:
             units += sum(
-                [row_blocks.units_of(args) for code, args in zip(*[iter(pairs)] * 2, strict=True) if code == BLOCK]
+                [row_blocks.units_of(args) for code, args in zip(codes, arguments, strict=True) if code == BLOCK]
             )
+        if piece in codes:
+            copied = [
+                args[3] // COPIED_BYTES_PER_UNIT for code, args in zip(codes, arguments, strict=True) if code == piece
+            ]
+            units += sum(copied)
     return units
-
-
-def _copying_units_of(pairs: list[Any], code: int) -> int:
-    """The strings that are made anew for a piece of them, by effects or undo records of this code."""
-    if code not in pairs[0::2]:
-        return 0
-    return sum([args[3] // COPIED_BYTES_PER_UNIT for one, args in zip(*[iter(pairs)] * 2, strict=True) if one == code])
 
 
 class Applying:
@@ -68,13 +70,13 @@ class Applying:
     def apply(self, seq: int, effects: list[Any] | None) -> None:
         """Apply a committed entry's effects."""
         if effects:
-            self._do(units_of(effects) + _copying_units_of(effects, SPLICE), self.keyspace.apply, effects)
+            self._do(units_of(effects, SPLICE), self.keyspace.apply, effects)
         self.applied_seq = seq
 
     def revert(self, undo: list[Any] | None) -> None:
         """Take an executed entry back."""
         if undo:
-            self._do(units_of(undo) + _copying_units_of(undo, RESTORE_PIECE), self.keyspace.revert, undo)
+            self._do(units_of(undo, RESTORE_PIECE), self.keyspace.revert, undo)
             self.reverting = self.busy
 
     def reset(self) -> None:

@@ -97,17 +97,19 @@ def _change_memory(node: NodeContext, text: bytes) -> None:
 
 
 def _change_listpack_fields(node: NodeContext, text: bytes) -> None:
-    node.keyspace.listpack_fields_max = int(text)
+    node.keyspace.encodings.listpack_fields_max = int(text)
 
 
 def _change_listpack_bytes(node: NodeContext, text: bytes) -> None:
-    node.keyspace.listpack_bytes_max = _memory_bytes(text) or 0
+    node.keyspace.encodings.listpack_bytes_max = _memory_bytes(text) or 0
 
 
 _LISTPACK_ENTRIES = Parameter(
-    lambda node: node.keyspace.listpack_fields_max, _number_between(0, INT64_MAX), _change_listpack_fields
+    lambda node: node.keyspace.encodings.listpack_fields_max, _number_between(0, INT64_MAX), _change_listpack_fields
 )
-_LISTPACK_VALUE = Parameter(lambda node: node.keyspace.listpack_bytes_max, _check_memory, _change_listpack_bytes)
+_LISTPACK_VALUE = Parameter(
+    lambda node: node.keyspace.encodings.listpack_bytes_max, _check_memory, _change_listpack_bytes
+)
 _PARAMETERS: dict[str, Parameter] = {
     "appendonly": Parameter(lambda node: "no", _stays(_yes_or_no, b"no")),
     "client-query-buffer-limit": Parameter(lambda node: node.client_settings.query_bytes_max),

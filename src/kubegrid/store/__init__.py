@@ -4,7 +4,7 @@ No I/O, no clock, no randomness: the time of the turn and a source of random num
 """
 
 from kubegrid.store.commands import COMMANDS, DENY_OOM, Command, Reply
-from kubegrid.store.commands_keys import encoding_of, memory_usage
+from kubegrid.store.commands_keys import memory_usage
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.memory import KEY_OVERHEAD_BYTES
 from kubegrid.store.slots import slot_of
@@ -16,7 +16,6 @@ __all__ = [
     "Command",
     "Keyspace",
     "Reply",
-    "encoding_of",
     "memory_usage",
     "slot_of",
 ]

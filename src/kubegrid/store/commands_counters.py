@@ -1,6 +1,6 @@
 """INCR and its kin, on strings and on fields of hashes. They keep the key's expiry; their effect is the new value."""
 
-from kubegrid.store import hash_writes, long_double, string_writes
+from kubegrid.store import hash_writes, long_double
 from kubegrid.store.hashes import Hash
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import INT64_MAX, INT64_MIN, parse_int64
@@ -79,7 +79,7 @@ def incrbyfloat(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     text = long_double.text_of(total)
     keyspace.put(key, text, keyspace.expiry_of(key))
     if parse_int64(text) is not None:
-        string_writes.remember_encoding(keyspace, key, b"embstr")
+        keyspace.encodings.remember(key, text, b"embstr")
     return resp.bulk(text)
 
 

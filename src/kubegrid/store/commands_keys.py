@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from kubegrid.store import hash_writes, string_writes
+from kubegrid.store import hash_writes
 from kubegrid.store.hashes import Hash
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES
@@ -149,9 +149,7 @@ def copy(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     if type(value) is bytes:
         keyspace.made_bytes += len(value)
         keyspace.put(to, value, at_ms)
-        remembered = keyspace.encodings.get(key)
-        if remembered is not None and remembered[0] is value:
-            string_writes.remember_encoding(keyspace, to, remembered[1])
+        keyspace.encodings.copied(key, to, value)
     elif not _is_movable(keyspace, value):
         return too_many(keyspace, "copy")
     else:
@@ -184,28 +182,15 @@ def object_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     if value is None:
         return resp.null(resp3)
     if subcommand == b"ENCODING":
-        remembered = keyspace.encodings.get(args[2])
-        return resp.bulk(remembered[1] if remembered and remembered[0] is value else encoding_of(keyspace, value))
+        return resp.bulk(keyspace.encodings.of(args[2], value))
     if subcommand == b"FREQ":
         return _NO_FREQUENCY
     if subcommand == b"REFCOUNT":
-        number = parse_int64(value) if type(value) is bytes and args[2] not in keyspace.encodings else None
+        number = parse_int64(value) if type(value) is bytes and not keyspace.encodings.is_remembered(args[2]) else None
         return resp.integer(SHARED_REFERENCES if number is not None and 0 <= number < SHARED_INTEGERS else 1)
     # A clock for each key would cost memory and time on every GET; the slot's is a lower bound.
     used_ms = keyspace.used_ms[slot_of(args[2])]
     return resp.integer((keyspace.now_ms - used_ms) // 1000 if used_ms else 0)
-
-
-def encoding_of(keyspace: Keyspace, value: bytes | Hash) -> bytes:
-    """What Redis would name the representation of such a value. It follows from the value alone, not from what it was."""
-    if type(value) is Record:
-        return b"record"
-    if isinstance(value, bytes):
-        if parse_int64(value) is not None:
-            return b"int"
-        return b"embstr" if len(value) <= string_writes.EMBEDDED_BYTES_MAX else b"raw"
-    is_long = max(map(len, value.pairs()), default=0) > keyspace.listpack_bytes_max
-    return b"hashtable" if is_long or len(value) > keyspace.listpack_fields_max else b"listpack"
 
 
 def memory_usage(keyspace: Keyspace, key: bytes) -> int | None:

@@ -34,6 +34,7 @@ from kubegrid.store.effects import (
     TABLES,
     size_of,
 )
+from kubegrid.store.encodings import Encodings
 from kubegrid.store.hashes import Hash
 from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES
 from kubegrid.store.records import Record
@@ -110,8 +111,7 @@ class Keyspace:
         self.scan_indexes: dict[int, Any] = {}
         self.tables = Tables()
         self.units = 0
-        """Of work since the start, as turns count it, that commands have done beyond what their arguments tell: rows that were
-        written, rows that were made records."""
+        """Of work since the start, as turns count it, beyond what a command's arguments tell: rows written or made records."""
         self.made_bytes = 0
         """Of values since the start that came into effects whole, however little of them came with a request."""
         self.answer_bytes = 0
@@ -119,8 +119,6 @@ class Keyspace:
         self.blocks = Blocks()
         self.prefixes: frozenset[bytes] = frozenset()
         """The names of all tables: what stands before the first `:` of a record's key, and of no other new key."""
-        self.prefix_marks: tuple[bytes, ...] = ()
-        """The same with the `:`."""
         self.record_version = 0
         """The last version that was given to a record. Never taken back."""
         self.requests = Requests(self._record_request)
@@ -130,11 +128,7 @@ class Keyspace:
         """Numbers of tables whose next written records somebody waits for (KG.TAKE … BLOCK)."""
         self.written: list[tuple[int, bytes]] = []
         """Table and key of records of these that were written since it was last emptied, by whoever waits."""
-        self.encodings: dict[bytes, tuple[bytes, bytes]] = {}
-        """Short strings whose OBJECT ENCODING Redis derives from their history: key → (that very value, encoding)."""
-        self.listpack_fields_max = 512
-        self.listpack_bytes_max = 64
-        """A hash with more fields, or a longer field or value, is a `hashtable` to OBJECT ENCODING. As in Redis."""
+        self.encodings = Encodings()
 
     def _list_plain(self) -> None:
         """Make `plain` anew from `slots` and `expires`."""
@@ -241,8 +235,8 @@ class Keyspace:
         if old_at != at_ms:
             self._set_at(slot, key, at_ms)
         self.dirty += 1
-        if self.encodings:
-            self.encodings.pop(key, None)
+        if self.encodings.remembered:
+            self.encodings.remembered.pop(key, None)
         if self.watched:
             self.touch(key)
 
@@ -305,9 +299,7 @@ class Keyspace:
         if self.watched:
             self.touch(key)
         self.replace(to, value, at_ms)
-        self.encodings.pop(to, None)
-        if key in self.encodings:
-            self.encodings[to] = self.encodings.pop(key)
+        self.encodings.moved(key, to)
 
     def replace(self, key: bytes, value: Value, at_ms: int | None) -> None:
         """Put a value whose effect is recorded already."""
@@ -350,7 +342,6 @@ class Keyspace:
             self.garbage = deque(thing for thing in self.garbage if id(thing) not in back)
         self.used_bytes += self.tables.index_bytes
         self.prefixes = frozenset(self.tables.by_name)
-        self.prefix_marks = tuple([name + b":" for name in self.tables.by_name])
 
     def _record_request(self, code: int, args: list[Any], undo_code: int, undo_args: list[Any]) -> None:
         """A numbered request was answered or forgotten."""

@@ -1,4 +1,4 @@
-"""Changes of a piece of a string, and what Redis remembers of how a short string came about.
+"""Changes of a piece of a string.
 
 A long string of which a piece changes is replicated as that piece. Every other change of a string is `Keyspace.put`.
 """
@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from kubegrid.store import replay
 from kubegrid.store.effects import RESTORE_PIECE, SPLICE
+from kubegrid.store.encodings import EMBEDDED_BYTES_MAX
 from kubegrid.store.slots import slot_of
 
 if TYPE_CHECKING:
     from kubegrid.store.keyspace import Keyspace
 
-EMBEDDED_BYTES_MAX: Final = 44
-"""A longer string is `raw` for OBJECT ENCODING."""
-ENCODINGS_MAX: Final = 1024
-"""Strings whose encoding is remembered; an older one is forgotten, and then follows from the value."""
 SPLICE_BYTES_MIN: Final = 4096
 """A string at least this long is replicated piecewise when a piece of it changes."""
 COPIED_BYTES_PER_UNIT: Final = 2048
@@ -33,7 +30,7 @@ def splice(keyspace: "Keyspace", key: bytes, offset: int, data: bytes) -> int:
         keyspace.made_bytes += len(value)
         keyspace.put(key, value, at_ms)
         if len(value) <= EMBEDDED_BYTES_MAX:
-            remember_encoding(keyspace, key, b"raw")
+            keyspace.encodings.remember(key, value, b"raw")
         return len(value)
     if keyspace.recording:
         keyspace.effects += (SPLICE, [key, offset, data, len(value)])
@@ -47,10 +44,3 @@ def splice(keyspace: "Keyspace", key: bytes, offset: int, data: bytes) -> int:
     if keyspace.watched:
         keyspace.touch(key)
     return len(value)
-
-
-def remember_encoding(keyspace: "Keyspace", key: bytes, encoding: bytes) -> None:
-    """What OBJECT ENCODING answers for the short string `key` until it is written again."""
-    if len(keyspace.encodings) >= ENCODINGS_MAX:
-        del keyspace.encodings[next(iter(keyspace.encodings))]
-    keyspace.encodings[key] = (keyspace.slots[slot_of(key)][key], encoding)  # type: ignore[index]

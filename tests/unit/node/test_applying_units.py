@@ -6,16 +6,16 @@ from typing import Any
 from kubegrid.base.settings import StoreSettings
 from kubegrid.node.applying import UNITS_PER_TURN, Applying, units_of
 from kubegrid.store import COMMANDS, Keyspace
-from kubegrid.store.effects import DELETE, HASH_PUT, RECORDS, RESTORE_ROWS
+from kubegrid.store.effects import DELETE, HASH_PUT, RECORDS, RESTORE_PIECE, RESTORE_ROWS, SPLICE
 from kubegrid.store.string_writes import COPIED_BYTES_PER_UNIT
 
 
 def test_effects_on_many_keys_or_fields_count_as_many() -> None:
-    assert units_of([b"a", b"1", b"b", b"2"]) == 2
-    assert units_of([RECORDS, [1, 1, None, *[b"key", b"row"] * 500]]) > 500
-    assert units_of([b"a", b"1", HASH_PUT, [b"h", None, *[b"f", b"v"] * 300]]) > 300
-    assert units_of([DELETE, [b"k"] * 1000]) > 500
-    assert units_of([RESTORE_ROWS, [[7] * 1000, range(1, 1001), [], *[b"k"] * 1000]]) > 500
+    assert units_of([b"a", b"1", b"b", b"2"], SPLICE) == 2
+    assert units_of([RECORDS, [1, 1, None, *[b"key", b"row"] * 500]], SPLICE) > 500
+    assert units_of([b"a", b"1", HASH_PUT, [b"h", None, *[b"f", b"v"] * 300]], SPLICE) > 300
+    assert units_of([DELETE, [b"k"] * 1000], SPLICE) > 500
+    assert units_of([RESTORE_ROWS, [[7] * 1000, range(1, 1001), [], *[b"k"] * 1000]], RESTORE_PIECE) > 500
 
 
 def test_pieces_of_long_strings_weigh_what_the_strings_do() -> None:

@@ -125,14 +125,12 @@ def test_indexes_over_records_that_were_there_first_are_built_in_slices(call: An
 
 
 def test_the_hot_path_is_told_the_names_of_tables(keyspace: Keyspace) -> None:
-    assert keyspace.prefix_marks == ()
+    assert keyspace.prefixes == frozenset()
     keyspace.adopt_catalog(catalog(definition("trades"), definition("quotes")))
-    assert keyspace.prefix_marks == (b"trades:", b"quotes:")
     assert keyspace.prefixes == {b"trades", b"quotes"}
     undo = keyspace.take_turn()[1]
     keyspace.revert(undo)
     assert keyspace.prefixes == frozenset()
-    assert keyspace.prefix_marks == ()
 
 
 def test_every_type_that_can_be_indexed_is_found_again_by_its_index(call: Any, keyspace: Keyspace) -> None:
