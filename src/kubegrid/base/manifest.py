@@ -38,6 +38,7 @@ class GridSpec(msgspec.Struct, frozen=True, kw_only=True):
     on_loss: str = "wait"
     failback: bool = True
     failback_after_ms: int = 30_000
+    busy_wait: bool = True
     primaries: dict[int, str] = {}
     auth_enabled: bool | None = None
     """None: not said. Locally there is a password only if one is given."""
@@ -142,6 +143,7 @@ _SPEC: dict[str, rules.Rule] = {
     "onLoss": rules.choice("wait", "startEmpty"),
     "failback": rules.choice("auto", "manual"),
     "failbackAfter": rules.duration,
+    "busyWait": rules.boolean,
     "primaries": rules.primaries,
     "antiAffinity": rules.nested(hosts=_anywhere, zones=_anywhere),
     "upgrade": rules.nested(surge=rules.integer(0, BACKUPS_MAX)),
@@ -174,6 +176,7 @@ _FIELD = {
     "memory": "memory_bytes",
     "onLoss": "on_loss",
     "failbackAfter": "failback_after_ms",
+    "busyWait": "busy_wait",
     "primaries": "primaries",
 }
 _METADATA: dict[str, rules.Rule] = {

@@ -198,6 +198,8 @@ class NodeConfig(msgspec.Struct):
     host: str = ""
     zone: str | None = None
     failback: bool = True
+    busy_wait: bool = True
+    """Whether the serving loop looks for what comes next before it sleeps, where that is of use (`node.looking`)."""
     on_loss: str = "wait"
     replication: ReplicationSettings = ReplicationSettings()
     store: StoreSettings = StoreSettings()

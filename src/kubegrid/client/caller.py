@@ -54,7 +54,7 @@ class Caller(Members):
                 except IndexError:
                     return self._persist(packed, slot, self.trial(args, write))
                 try:
-                    reply = connection.call(packed)
+                    reply = connection.call(packed, write)
                 except LostError as error:
                     pool.discard(connection)
                     return self._persist(packed, slot, self.trial(args, write, started=started), error, str(address))

@@ -97,8 +97,11 @@ class Connection:
             value = struct.pack("ll", micros // 1_000_000, micros % 1_000_000)
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
 
-    def call(self, packed: bytes) -> Any:
-        """Send one request and answer with its reply; LostError or SilentError otherwise."""
+    def call(self, packed: bytes, write: bool = False) -> Any:
+        """Send one request and answer with its reply; LostError or SilentError otherwise.
+
+        `write`: it is confirmed by a backup first, if there is one (`spinning`).
+        """
         try:
             if len(packed) > SEND_AT_ONCE_BYTES:
                 self.send(packed)
@@ -109,6 +112,8 @@ class Connection:
             receive = self.sock.recv
             reader = self._reader
             spinning = self._spinning
+            if write and spinning is not None and not spinning.for_writes:
+                spinning = None
             while True:
                 data = receive(RECEIVE_BYTES) if spinning is None else spinning.receive(receive, self._ready)
                 if not data:

@@ -69,6 +69,8 @@ async def _serve(config: NodeConfig, secret: bytes | None) -> int:
         {"resp_port": pod.resp_port, "http_port": pod.http_port, "replication_port": pod.replication_port},
     )
     tune_collector()
+    if config.busy_wait:
+        pod.turn.looking.begin()
     prepared = asyncio.ensure_future(_prepare(pod))
     try:
         name = await told.get()

@@ -258,6 +258,7 @@ class MemberDriver:
             return
         self._unapplied.append(instruction)
         self.turn.loop.call_soon(self._catch_up)
+        self.turn.looking.expect()
 
     def _catch_up(self) -> None:
         """Carry out what was put off, before anything else happens to the store."""

@@ -25,6 +25,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kubegrid.base.settings import ClientSettings
+from kubegrid.node.looking import Looking
 from kubegrid.node.plain_batch import PlainBatch, Read
 from kubegrid.replication import Gate
 from kubegrid.store import Keyspace
@@ -42,6 +43,8 @@ BACKLOG_BYTES_MAX = 32 * 1024 * 1024
 NEVER_BYTES = 1 << 62
 PASSING_BYTES = 4 * 1024 * 1024
 """Requests and large replies after which memory is looked at, as it is when the store has grown."""
+FEW, FEW_UNITS = 2, 64
+"""Requests of a turn, and its units, up to which the loop looks for what comes next: these clients wait for each reply."""
 COUNT_PAUSE_S = 0.05
 """How long statistics of plain commands may lag behind (any other command brings them up to date first)."""
 TASK_PAUSE_S = 0.005
@@ -145,6 +148,7 @@ class Turn:
         """Connections whose requests this turn had no units left for."""
         self.held: set[Connection] = set()
         """Connections whose requests wait for a hand-over to end or for the backups to catch up."""
+        self.looking = Looking(loop)
         self.tasks: deque[Task] = deque()
         """Long commands, one slice a turn."""
         self.dirty_seen = 0
@@ -288,6 +292,8 @@ class Turn:
             items = ready
             for connection, _ in ready:
                 connection.pending_groups += 1
+        if 0 < self.executed <= FEW and TURN_UNITS - self.units_left <= FEW_UNITS:
+            self.looking.expect()
         if items:
             self.pending.append((need, self.wrote, self.started, self.executed, items))
         elif self.open_gate:
@@ -331,6 +337,7 @@ class Turn:
                     connection.pending_groups -= 1
                     connection.send(data)
                 self._observe((clock - started) * 1000, executed)
+                self.looking.go_on()
         if pending and (readable := self.member.readable(now)) > upto:
             self._release_reads(readable)
 

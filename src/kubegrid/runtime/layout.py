@@ -119,6 +119,7 @@ def write_configs(folder: Folder, grid: GridState, with_secret: bool) -> None:
             secret_file=secret_file,
             host=socket.gethostname(),
             failback=spec.failback,
+            busy_wait=spec.busy_wait,
             on_loss=spec.on_loss,
             replication=replication,
         )

@@ -44,6 +44,11 @@ def test_every_key_of_the_contract_is_accepted() -> None:
     assert [spec.preferred_primary(number) for number in range(4)] == ["p0-1", "p1-0", "p2-0", "p3-2"]
 
 
+def test_members_look_before_they_sleep_unless_said_otherwise() -> None:
+    assert manifest.parse("").spec.busy_wait is True
+    assert manifest.parse(HEAD + "  busyWait: false\n").spec.busy_wait is False
+
+
 def test_the_empty_manifest_is_the_defaults() -> None:
     declared = manifest.parse("")
     assert declared.name == "local" and declared.spec == manifest.GridSpec()

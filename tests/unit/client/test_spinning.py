@@ -1,12 +1,13 @@
 """When a thread looks for its reply, and when it sleeps at once."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kubegrid.base import spinning as base
+from kubegrid.base.spinning import REST_MAX
 from kubegrid.client import spinning
-from kubegrid.client.spinning import REST_MAX, Spinning, processors
+from kubegrid.client.spinning import Spinning
 
 NEVER = 10_000
 """More looks than there is time for."""
@@ -14,7 +15,7 @@ NEVER = 10_000
 
 @pytest.fixture(autouse=True)
 def processors_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spinning, "processors", lambda: 8.0)
+    monkeypatch.setattr(base, "processors", lambda: 8.0)
 
 
 class Socket:
@@ -78,15 +79,9 @@ def test_who_looks_stops_when_another_thread_begins_to_wait() -> None:
     assert socket.call(NEVER) == 4
 
 
-def test_with_one_processor_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spinning, "processors", lambda: 1.5)
-    assert Spinning(0.0005).seconds == 0
-
-
-@pytest.mark.parametrize("text", ["150000 100000\n", "max 100000\n", ""])
-def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    file = tmp_path / "cpu.max"
-    monkeypatch.setattr(spinning, "CPU_MAX", str(file))
-    without = processors()
-    file.write_text(text)
-    assert processors() == (min(without, 1.5) if text.startswith("150000") else without)
+def test_writes_are_looked_for_only_where_client_primary_and_backup_have_a_processor_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for count, expected in ((2.0, False), (3.0, True)):
+        monkeypatch.setattr(spinning, "processors", lambda count=count: count)
+        assert Spinning(0.0005).for_writes is expected

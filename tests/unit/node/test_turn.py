@@ -13,16 +13,18 @@ from tests.unit.node.drive import Drive
 from tests.unit.node.table_rows import JOBS, packed
 from tests.unit.store.block_scripts import load
 
+from kubegrid.base import spinning
 from kubegrid.base.process_memory import ProcessMemory
 from kubegrid.base.settings import MIB, ClientSettings, StoreSettings
 from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.tables import Catalog
-from kubegrid.node import housekeeping
+from kubegrid.node import housekeeping, looking
 from kubegrid.node.connection import BYTES_PER_UNIT
 from kubegrid.node.housekeeping import Housekeeping
+from kubegrid.node.looking import Looking
 from kubegrid.node.memory_watch import MemoryWatch
 from kubegrid.node.server import RespServer
-from kubegrid.node.turn import TURN_UNITS, Turn
+from kubegrid.node.turn import FEW, TURN_UNITS, Turn
 from kubegrid.replication import Gate
 from kubegrid.store.cold_rows import OPENING_UNITS, ROW_UNITS
 from kubegrid.store.record_writes import WRITTEN_UNITS
@@ -105,6 +107,49 @@ async def test_what_one_read_brought_is_one_entry(member: Member) -> None:
     client.send(("SET", "a", "1"), ("SET", "b", "2"), ("HSET", "c", "f", "v"))
     await client.replies(3)
     assert len(member.replicator.entries) == 1
+
+
+@pytest.mark.parametrize(("count", "looks"), [(1, True), (FEW, True), (FEW + 1, False)])
+async def test_the_loop_looks_for_what_comes_next_when_few_requests_came(
+    member: Member, monkeypatch: pytest.MonkeyPatch, count: int, looks: bool
+) -> None:
+    monkeypatch.setattr(spinning, "processors", lambda: 2.0)
+    expected = []
+    monkeypatch.setattr(Looking, "expect", lambda looking: expected.append(looking))
+    client = await member.connect()
+    for _ in range(2):
+        client.send(*[("SET", "a", "1")] * count)
+        await client.replies(count)
+    assert (len(expected) == 2) is looks
+
+
+async def test_the_loop_does_not_look_after_one_request_that_was_much_work(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = []
+    monkeypatch.setattr(Looking, "expect", lambda looking: expected.append(looking))
+    client = await member.connect()
+    client.send(("DEL", *(f"{{a}}{number}" for number in range(200))))
+    await client.reply()
+    assert not expected
+
+
+async def test_a_loop_that_looks_answers_as_one_that_sleeps_and_sleeps_in_the_end(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spinning, "processors", lambda: 2.0)
+    rounds = []
+    monkeypatch.setattr(looking, "give_way", lambda: rounds.append(1))
+    member.turn.looking.begin()
+    client = await member.connect()
+    for number in range(50):
+        client.send(("SET", "a", str(number)), ("GET", "a"))
+        assert await client.replies(2) == [b"OK", str(number).encode()]
+    assert rounds
+    await settle()
+    before = len(rounds)
+    await settle()
+    assert len(rounds) == before
 
 
 async def test_a_member_that_grows_quickly_looks_at_its_memory_before_the_interval_is_over(

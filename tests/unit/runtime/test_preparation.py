@@ -34,11 +34,12 @@ def request(spec: str = "", **given: object) -> Request:
 
 def test_each_member_gets_its_place_and_settings(folder: Folder) -> None:
     port = free_base()
-    spec = "  memory: 128Mi\n  minInSync: 2\n  primaries: {0: p0-1}\n  failback: manual\n  failbackAfter: 5s\n"
+    spec = "  memory: 128Mi\n  minInSync: 2\n  primaries: {0: p0-1}\n  failback: manual\n  failbackAfter: 5s\n  busyWait: false\n"
     prepared = preparation.prepare(folder, request(spec, port=port))
     config = json.loads(folder.config("p0-1").read_text())
     assert (config["resp_port"], config["preferred"], config["memory_bytes"]) == (port + 1, True, 128 * 2**20)
     assert (config["failback"], config["on_loss"], config["secret_file"]) == (False, "wait", None)
+    assert config["busy_wait"] is False
     assert config["replication"]["min_in_sync"] == 2 and config["replication"]["failback_after_ms"] == 5000
     assert not json.loads(folder.config("p0-0").read_text())["preferred"]
     told = json.loads(folder.config("m0").read_text())
