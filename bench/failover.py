@@ -41,11 +41,14 @@ def slot_owner(grid: LocalGrid) -> dict[int, int]:
     }
 
 
-def await_whole(grid: LocalGrid) -> None:
-    """Wait until every partition has both copies in sync and a serving primary."""
+def await_whole(grid: LocalGrid, *, at_home: bool = False) -> None:
+    """Wait until every partition has both copies in sync and a serving primary; `at_home`: the one that it goes back to."""
     end = time.monotonic() + WHOLE_LIMIT_S
     while time.monotonic() < end:
-        if all(p["state"] == "serving" and len(p["in_sync"]) == 2 for p in grid.status()["partitions"]):
+        if all(
+            p["state"] == "serving" and len(p["in_sync"]) == 2 and (not at_home or p["primary"] == f"p{p['id']}-0")
+            for p in grid.status()["partitions"]
+        ):
             return
         time.sleep(0.1)
     raise RuntimeError(f"the grid was not whole again within {WHOLE_LIMIT_S:.0f} s: {grid.status()['partitions']}")
@@ -149,7 +152,7 @@ def hand_overs(grid: LocalGrid, count: int) -> bool:
 
 
 def saturation(grid: LocalGrid, seconds: float) -> bool:
-    await_whole(grid)
+    await_whole(grid, at_home=True)
     before = {p["id"]: (p["epoch"], p["primary"], p["in_sync"]) for p in grid.status()["partitions"]}
     end = time.monotonic() + seconds
     command = ["redis-benchmark", "--cluster", "-h", "127.0.0.1", "-p", str(grid.port), "-t", "set,get", "-c", "50"]
