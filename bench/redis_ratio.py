@@ -31,6 +31,9 @@ VALUE_BYTES = 100
 CLIENTS = 50
 PIPELINES = (1, 16, 100)
 TARGETS = {"no backup": {1: 0.9, 16: 0.7, 100: 0.6}, "synchronous backup": {1: 0.9, 16: 0.65, 100: 0.5}}
+HEADING = (
+    "| pairing | command | pipeline | KubeGrid/s | Redis/s | ratio (median) | range | at least |\n" + 8 * "|---" + "|"
+)
 MEMORY_KEYS = 1_000_000
 MEMORY_TARGET = 1.5
 RATE_GUESS = {1: 60_000, 16: 350_000, 100: 500_000}
@@ -61,7 +64,7 @@ def running_redis(*, replica: bool) -> Iterator[tuple[int, list[int]]]:
                 command += ["--replicaof", "127.0.0.1", str(base)]
             processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
         for number in range(len(processes)):
-            _await_ping(base + number)
+            await_ping(base + number)
         if replica:
             _await_replica(base)
         yield base, [process.pid for process in processes]
@@ -83,7 +86,7 @@ def _call(port: int, *command: str | bytes) -> object:
             reader.feed(conn.recv(65536))
 
 
-def _await_ping(port: int, seconds: float = 20) -> None:
+def await_ping(port: int, seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with contextlib.suppress(OSError):
@@ -205,8 +208,7 @@ def main() -> int:
             return 1
     reached = True
     if args.only != "memory":
-        print("| pairing | command | pipeline | KubeGrid/s | Redis/s | ratio (median) | range | at least |")
-        print("|---|---|---|---|---|---|---|---|")
+        print(HEADING)
         for label, backups in (("no backup", 0), ("synchronous backup", 1)):
             with running_redis(replica=backups > 0) as (theirs, _), running_grid(partitions=1, backups=backups) as grid:
                 reached &= throughput(label, grid.port, theirs, args.rounds, args.seconds)

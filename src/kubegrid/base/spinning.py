@@ -47,13 +47,15 @@ class Looks:
     A look of use ends that. Of use is one in which the awaited came, while this thread had the processor for most of the time.
     """
 
-    __slots__ = ("_began", "_left", "_next", "_ran")
+    __slots__ = ("_began", "_left", "_next", "_ran", "spent_s")
 
     def __init__(self) -> None:
         self._left = 0
         self._next = 1
         self._began = 0.0
         self._ran = 0.0
+        self.spent_s = 0.0
+        """Seconds of all looks so far."""
 
     def due(self) -> bool:
         """Asked at each occasion: whether to look this time."""
@@ -70,14 +72,16 @@ class Looks:
     def came(self, now: float, ran: float) -> bool:
         """The awaited is here: whether looking was of use, and may go on."""
         if ran - self._ran < (1 - TAKEN_MAX) * (now - self._began):
-            self.in_vain()
+            self.in_vain(now)
             return False
+        self.spent_s += now - self._began
         self._began = now
         self._ran = ran
         self._next = 1
         return True
 
-    def in_vain(self) -> None:
+    def in_vain(self, now: float) -> None:
         """The time is over, or looking was of no use for another reason."""
+        self.spent_s += now - self._began
         self._left = self._next
         self._next = min(2 * self._next, REST_MAX)

@@ -51,8 +51,9 @@ class Spinning:
         while not ready(0):
             if len(under_way) > 1:
                 return
-            if perf_counter() > until:
-                self._looks.in_vain()
+            now = perf_counter()
+            if now > until:
+                self._looks.in_vain(now)
                 return
             give_way()
         self._looks.came(perf_counter(), thread_time())

@@ -34,6 +34,11 @@ class Looking:
         """From now on: this process is the member's own."""
         self.seconds = bounded(LOOK_S)
 
+    @property
+    def spent_s(self) -> float:
+        """Seconds that the loop has looked so far."""
+        return self._looks.spent_s
+
     def expect(self) -> None:
         """Something came, and more is likely to come soon."""
         if self._looking:
@@ -56,9 +61,10 @@ class Looking:
         """Once in each round of the loop: whatever came was seen in between."""
         if not self._looking:
             return
-        if perf_counter() < self._until:
+        now = perf_counter()
+        if now < self._until:
             give_way()
             self._loop.call_soon(self._look)
         else:
             self._looking = False
-            self._looks.in_vain()
+            self._looks.in_vain(now)

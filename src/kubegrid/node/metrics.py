@@ -179,6 +179,11 @@ class NodeMetrics(Collector):
         yield _gauge(
             "kubegrid_loop_turn_longest_seconds", "Longest turn of the serving loop, recently.", watch.longest_ms / 1000
         )
+        yield _counter(
+            "kubegrid_busy_wait_seconds",
+            "Time that the serving loop looked for what comes next.",
+            self.turn.looking.spent_s,
+        )
         yield _counter("kubegrid_keys_expired", "Keys deleted by active expiry.", self.housekeeping.expired)
         yield _counter("kubegrid_keyspace_hits", "Reads that found their key.", self.node.hits)
         yield _counter("kubegrid_keyspace_misses", "Reads that did not.", self.node.misses)

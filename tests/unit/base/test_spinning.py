@@ -21,13 +21,13 @@ def test_looks_in_vain_are_followed_by_longer_rests_until_one_is_of_use() -> Non
     lengths = []
     for _ in range(13):
         lengths.append(passed(looks))
-        looks.in_vain()
+        looks.in_vain(0.0)
     assert lengths[:6] == [0, 1, 2, 4, 8, 16]
     assert lengths[-3:] == [512, REST_MAX, REST_MAX]
     assert passed(looks) == REST_MAX
     looks.begin(5.0, 1.0)
     assert looks.came(6.0, 2.0)
-    looks.in_vain()
+    looks.in_vain(0.0)
     assert passed(looks) == 1
 
 
@@ -39,6 +39,7 @@ def test_a_look_while_others_had_the_processor_is_of_no_use() -> None:
         now, ran = now + 1, ran + 1 - TAKEN_MAX + 0.01
         assert looks.came(now, ran)
     assert not looks.came(now + 1, ran + 1 - TAKEN_MAX - 0.01)
+    assert looks.spent_s == pytest.approx(4)
     assert passed(looks) == 1
 
 
