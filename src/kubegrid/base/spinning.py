@@ -44,7 +44,7 @@ def bounded(seconds: float) -> float:
 class Looks:
     """When to look, and when not: after a look of no use the next occasion is let pass, then two, four, and so on.
 
-    A look of use ends that. Of use is one in which the awaited came, while this thread had the processor for most of the time.
+    A look of use ends that. Of use is one in which the awaited came, while others had the processor for no more than TAKEN_MAX.
     """
 
     __slots__ = ("_began", "_left", "_next", "_ran", "spent_s")
