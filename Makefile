@@ -55,6 +55,8 @@ bench: setup
 	@$(BIN)/python -m bench.sql
 	@$(BIN)/python -m bench.tpch
 	@$(BIN)/python -m bench.turns
+	@$(BIN)/python -m bench.bare
+	@$(BIN)/python -m bench.floor
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

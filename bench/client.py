@@ -1,6 +1,6 @@
 """KubeGrid's Python client against redis-py's `RedisCluster` on the same grid, and against Hazelcast 5 and Ignite 2 with theirs.
 
-    python -m bench.client [--rounds 5] [--seconds 1] [--only redis-py|hazelcast|ignite]
+    python -m bench.client [--rounds 5] [--seconds 1] [--only redis-py|hazelcast|ignite] [--members-sleep]
 
 For the figures of `README.md`: a machine with nothing else running, `python -m bench.client --rounds 5 --seconds 2`
 (about 4 minutes, most of it the Java peers' start and warming up).
@@ -261,13 +261,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1, help="about how long one round of one figure takes")
     parser.add_argument("--only", choices=["redis-py", "hazelcast", "ignite"])
+    parser.add_argument("--members-sleep", action="store_true", help="our grid has `busyWait: false` in its manifest")
     args = parser.parse_args()
     options: dict[str, Any] = {"rounds": args.rounds, "seconds": args.seconds}
     loop = asyncio.new_event_loop()
     found: list[Comparison] = []
     missing = ""
     print(HEADING)
-    with running_grid(partitions=1, backups=1) as grid:
+    with running_grid(partitions=1, backups=1, busy_wait=not args.members_sleep) as grid:
         ours = Ours(grid.port, loop)
         ours.grid.set_many(dict.fromkeys(KEYS, VALUE))
         if args.only in (None, "redis-py"):

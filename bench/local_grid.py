@@ -83,7 +83,9 @@ class LocalGrid:
 
 
 @contextlib.contextmanager
-def running_grid(*, partitions: int, backups: int, name: str = "bench", memory: str = "4Gi") -> Iterator[LocalGrid]:
+def running_grid(
+    *, partitions: int, backups: int, name: str = "bench", memory: str = "4Gi", busy_wait: bool = True
+) -> Iterator[LocalGrid]:
     """A fresh grid in a temporary folder, gone afterwards whatever happens."""
     directory = Path(tempfile.mkdtemp(prefix="kubegrid-"))
     port = free_port_base(partitions * (backups + 1))
@@ -92,7 +94,7 @@ def running_grid(*, partitions: int, backups: int, name: str = "bench", memory: 
     manifest.write_text(
         "apiVersion: kubegrid.io/v1alpha1\nkind: DataGrid\n"
         f"metadata: {{name: {name}}}\n"
-        f"spec: {{partitions: {partitions}, backups: {backups}, memory: {memory}}}\n"
+        f"spec: {{partitions: {partitions}, backups: {backups}, memory: {memory}, busyWait: {str(busy_wait).lower()}}}\n"
     )
     try:
         grid.command("up", str(manifest), "--port", str(port), "--detach")

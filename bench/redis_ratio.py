@@ -152,6 +152,15 @@ def fill(port: int, count: int) -> None:
                     missing -= 1
 
 
+def has_redis() -> bool:
+    """Whether the programs of Redis are installed; says what to do if not."""
+    for program in ("redis-server", "redis-benchmark"):
+        if shutil.which(program) is None:
+            print(f"{program} is missing: install Debian's redis-server and redis-tools", file=sys.stderr)
+            return False
+    return True
+
+
 def throughput(label: str, ours: int, theirs: int, rounds: int, seconds: float) -> bool:
     """Print the table of one pairing; whether every target was reached."""
     reached = True
@@ -202,10 +211,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=4, help="about how long one round of one figure takes")
     parser.add_argument("--only", choices=["throughput", "memory"])
     args = parser.parse_args()
-    for program in ("redis-server", "redis-benchmark"):
-        if shutil.which(program) is None:
-            print(f"{program} is missing: install Debian's redis-server and redis-tools", file=sys.stderr)
-            return 1
+    if not has_redis():
+        return 1
     reached = True
     if args.only != "memory":
         print(HEADING)
