@@ -29,6 +29,7 @@ class Place:
             lambda sender, payload: self.received.append((sender, payload)),
             lambda member: self.events.append(("connected", member)),
             lambda member: self.events.append(("disconnected", member)),
+            lambda: None,
         )
         self.port = 0
 

@@ -80,8 +80,12 @@ class Looks:
         self._next = 1
         return True
 
+    def leave(self, now: float) -> None:
+        """Looking is over, and nothing follows from it."""
+        self.spent_s += now - self._began
+
     def in_vain(self, now: float) -> None:
         """The time is over, or looking was of no use for another reason."""
-        self.spent_s += now - self._began
+        self.leave(now)
         self._left = self._next
         self._next = min(2 * self._next, REST_MAX)

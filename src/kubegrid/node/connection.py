@@ -136,6 +136,7 @@ class Connection(asyncio.Protocol):
                     self.aside = True
                     turn.units_left -= count
                     aside.append((self, data, count))
+                    turn.end_early()
                     return
         if self.aside:
             turn.batch.execute()
@@ -147,6 +148,7 @@ class Connection(asyncio.Protocol):
                 self._wait_for_turn()
             return
         self._receive(data)
+        turn.end_early()
 
     def held_bytes(self) -> int:
         """Of the member's memory: requests that are not executed yet, and replies that the client has not read."""

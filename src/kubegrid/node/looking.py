@@ -20,14 +20,15 @@ LOOK_S = 0.0004
 class Looking:
     """Of one member."""
 
-    __slots__ = ("_looking", "_looks", "_loop", "_until", "seconds")
+    __slots__ = ("_looks", "_loop", "_until", "active", "seconds")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.seconds = 0.0
         """For how long the loop looks at most; 0: never."""
         self._loop = loop
         self._looks = Looks()
-        self._looking = False
+        self.active = False
+        """Whether the loop looks now."""
         self._until = 0.0
 
     def begin(self) -> None:
@@ -41,30 +42,36 @@ class Looking:
 
     def expect(self) -> None:
         """Something came, and more is likely to come soon."""
-        if self._looking:
+        if self.active:
             self.go_on()
         elif self.seconds and self._looks.due():
             now = perf_counter()
             self._looks.begin(now, thread_time())
-            self._looking = True
+            self.active = True
             self._until = now + self.seconds
             self._loop.call_soon(self._look)
 
     def go_on(self) -> None:
         """If this was looked for: it came, and more is likely to come soon."""
-        if self._looking:
+        if self.active:
             now = perf_counter()
-            self._looking = self._looks.came(now, thread_time())
+            self.active = self._looks.came(now, thread_time())
             self._until = now + self.seconds
+
+    def leave(self) -> None:
+        """So much comes at a time that there is nothing to be looked for."""
+        if self.active:
+            self.active = False
+            self._looks.leave(perf_counter())
 
     def _look(self) -> None:
         """Once in each round of the loop: whatever came was seen in between."""
-        if not self._looking:
+        if not self.active:
             return
         now = perf_counter()
         if now < self._until:
             give_way()
             self._loop.call_soon(self._look)
         else:
-            self._looking = False
+            self.active = False
             self._looks.in_vain(now)

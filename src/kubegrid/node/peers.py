@@ -55,6 +55,7 @@ class Peers:
         on_message: Callable[[Member, bytes], None],
         on_connected: Callable[[Member], None],
         on_disconnected: Callable[[Member], None],
+        on_read: Callable[[], None],
     ) -> None:
         self.me = me
         self.links: dict[Member, list[Link]] = {}
@@ -65,9 +66,12 @@ class Peers:
         self._on_message = on_message
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
+        self._on_read = on_read
         self._addresses: dict[Member, Address] = {}
         self._dialers: dict[Member, asyncio.Task[None]] = {}
         self._dialled: set[Link] = set()
+        self._member_of: dict[Link, Member] = {}
+        """Of links that were taken up and are not closed."""
         self._wake: dict[Member, asyncio.Event] = {}
         self._listener: Listener | None = None
         self._complained: dict[Address, str] = {}
@@ -200,6 +204,8 @@ class Peers:
         if refusal:
             self.refused += 1
             return refusal
+        link.on_read = self._on_read
+        self._member_of[link] = member
         links = self.links.setdefault(member, [])
         links.insert(0, link)
         # The one that the smaller member dialled comes first; among equals the newest.
@@ -221,10 +227,11 @@ class Peers:
             link.close("another link between the two is in use")
 
     def _frame(self, link: Link, payload: bytes) -> None:
-        self._on_message(Member(link.peer.name, link.peer.incarnation), payload)
+        self._on_message(self._member_of[link], payload)
 
     def _link_closed(self, link: Link, reason: str) -> None:
         self._dialled.discard(link)
+        self._member_of.pop(link, None)
         member = Member(link.peer.name, link.peer.incarnation)
         links = self.links.get(member)
         if links is None or link not in links:

@@ -136,6 +136,7 @@ class DataPod:
             member.frame_received,
             member.peer_connected,
             member.peer_disconnected,
+            self.turn.end_early,
         )
         self.client = self._embedded or ManagerClient(
             config.managers, hello, self.secret, self._topology_pushed, self._commanded

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 INNER_AT = 4
 """Where the inner command begins."""
-PLAIN_SET = 3
-"""Words of a SET without options, the most frequent write: executed here, where nothing special is the case."""
+PLAIN_SET = INNER_AT + 3
+"""Words with a SET without options, the most frequent write: executed here, where nothing special is the case."""
 DIGITS_MAX = 19
 """Longer numbers are no numbers of requests."""
 _NOT_A_NUMBER = b"-ERR the numbers of KG.ONCE are integers: KG.ONCE client seq acked COMMAND [arg ...]\r\n"
@@ -51,27 +51,47 @@ def once(
     _, client, first, second, name, *_ = args
     if not (first.isdigit() and second.isdigit()) or len(first) > DIGITS_MAX or len(second) > DIGITS_MAX:
         return _NOT_A_NUMBER
-    inner = args[INNER_AT:]
+    seq, acked = int(first), int(second)
+    turn = session.turn
+    if name == b"SET" and len(args) == PLAIN_SET and turn.open_gate:
+        node = session.node
+        keyspace = node.keyspace
+        requests = keyspace.requests
+        known = requests.begin(client, seq, acked, keyspace.now_ms)
+        if known is not NEW:
+            return known
+        reply = plain_columns.put_one(node, turn.member.writable, args[5], args[6])
+        if reply:
+            requests.finish(client, seq, acked, keyspace.now_ms, reply)
+            return reply
+    return _once(session, client, seq, acked, args[INNER_AT:], dispatch, find)
+
+
+def _once(
+    session: Session,
+    client: bytes,
+    seq: int,
+    acked: int,
+    inner: list[bytes],
+    dispatch: Callable[[Session, list[bytes]], Any],
+    find: Callable[[bytes], "Executable | None"],
+) -> Any:
+    """Any command, with all that may be special about it."""
+    name = inner[0]
     command = find(name)
     if command is None or not command.write:
         if name.upper() == session_batch.NAME:
-            return _batch(session, client, int(first), int(second), inner, find)
+            return _batch(session, client, seq, acked, inner, find)
         return _complaint(inner)
     if not session.turn.open_gate:
         return dispatch(session, inner)  # refuses it, and says who can
     node = session.node
     keyspace = node.keyspace
     requests = keyspace.requests
-    seq, acked = int(first), int(second)
     known = requests.begin(client, seq, acked, keyspace.now_ms)
     if known is not NEW:
         return known
     refusals = node.refusals
-    if len(inner) == PLAIN_SET and name == b"SET":
-        reply = plain_columns.put_one(session.node, session.turn.member.writable, inner[1], inner[2])
-        if reply:
-            requests.finish(client, seq, acked, keyspace.now_ms, reply)
-            return reply
     if command.label == "kg.take":
         answered = partial(_remember, keyspace, client, seq, acked)
         return _take(session, inner, dispatch, answered, (client, seq))

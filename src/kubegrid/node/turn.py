@@ -4,7 +4,7 @@
 
 Everything that arrives in one turn of the loop is executed at once, and then `end()` runs these steps in this order:
 
-1. the effects of the turn become *one* log entry (`member.append`), which the backups get as one frame;
+1. the effects of the turn become *one* log entry (`member.append`), which leaves for the backups at once, as one frame;
 2. replication inputs that arrived meanwhile (frames, ticks, answers of the coordinator) run;
 3. the state machine's instructions are carried out (`member.drain`);
 4. replies whose position is confirmed, under a valid lease, leave (R6, R7).
@@ -113,6 +113,8 @@ class Turn:
         self.settings = settings
         self.running = False
         self.scheduled = False
+        self.early = False
+        """In this round of the loop a turn was ended already, so another one waits for the round's end."""
         self.gate: Gate = Gate.CLOSED
         self.open_gate = False
         self.stopped = False
@@ -175,7 +177,7 @@ class Turn:
         keyspace.now_ms = time.time_ns() // 1_000_000
         if not self.scheduled:
             self.scheduled = True
-            self.loop.call_soon(self.end)
+            self.loop.call_soon(self._end_in_its_time)
         if self.when_open is not None and self.open_gate:
             work, self.when_open = self.when_open, None
             work()
@@ -185,7 +187,7 @@ class Turn:
         self.inputs.append((function, args))
         if not self.scheduled:
             self.scheduled = True
-            self.loop.call_soon(self.end)
+            self.loop.call_soon(self._end_in_its_time)
 
     def work(self, function: Callable[[], None]) -> None:
         """Run `function` inside a turn, so that its effects (expiry, clean-up) become part of the turn's entry."""
@@ -209,6 +211,18 @@ class Turn:
                 return member.append(member.now_ms(), None, None, 0)
         return member.last_seq
 
+    def end_early(self) -> None:
+        """A read of a socket brought what it brought. Where the loop looks (`looking`), one client waits for that, and
+        whatever else this round of the loop may bring is the next turn's."""
+        if self.looking.active and not self.early and self.scheduled and not (self.running and self.pending):
+            self.early = True
+            self.end()
+
+    def _end_in_its_time(self) -> None:
+        self.early = False
+        if self.scheduled:
+            self.end()
+
     def end(self) -> None:
         """Steps 1 to 4 of the module's docstring."""
         self.scheduled = False
@@ -221,6 +235,9 @@ class Turn:
             if self.tasks:
                 self._run_tasks()
             need = self.cut()
+            if self.wrote:
+                # The entry leaves before anything else is done here: its backups work on it meanwhile.
+                member.drain()
             if self.touched or self.batch.items:
                 self._collect(need)
             if (self.gets or self.sets) and self.started - self.counted > COUNT_PAUSE_S:
@@ -294,6 +311,8 @@ class Turn:
                 connection.pending_groups += 1
         if 0 < self.executed <= FEW and TURN_UNITS - self.units_left <= FEW_UNITS:
             self.looking.expect()
+        elif self.executed:
+            self.looking.leave()
         if items:
             self.pending.append((need, self.wrote, self.started, self.executed, items))
         elif self.open_gate:

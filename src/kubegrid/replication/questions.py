@@ -96,7 +96,7 @@ class Questions:
     def backlog_bytes(self) -> int:
         """Entries here that are not known to be committed."""
         log = self._state.log
-        return log.bytes_between(log.commit_seq, log.last_seq)
+        return log.bytes_between(log.commit_seq, log.last_seq) if log.commit_seq != log.last_seq else 0
 
     def staleness_ms(self, now: int) -> int | None:
         """A backup's read now lacks nothing that was acknowledged to anyone longer ago than this (see `freshness`).

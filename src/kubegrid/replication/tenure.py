@@ -55,9 +55,11 @@ class Tenure(Standing):
         to = []
         inflight_bytes_max = state.settings.inflight_bytes_max
         for stream in self.streams.values():
-            if stream.next_seq == seq and stream.phase is Phase.LOG and stream.inflight_bytes < inflight_bytes_max:
+            if stream.next_seq == seq and stream.phase is Phase.LOG:
                 if stream.acked_seq == seq - 1:
                     stream.progress_ms = now
+                elif stream.inflight_bytes >= inflight_bytes_max:
+                    continue
                 stream.next_seq = seq + 1
                 to.append(stream.member)
         if to:

@@ -16,7 +16,6 @@ requests each reply stands by itself, below what the client has had nothing is k
 For the second to hold, a hash that lost its last field is deleted by `DELETE`, and `HASH_DELETE` never removes the key.
 """
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 # Effects.
@@ -84,12 +83,15 @@ MANY_ARGUMENTS: Final = 100
 """Of an effect, above which counting their bytes one by one would be felt."""
 
 
-def size_of(effects: Iterable[Any]) -> int:
+def size_of(effects: list[Any]) -> int:
     """About how many bytes these effects are."""
-    try:
-        return sum(map(len, effects))
-    except TypeError:  # There is a code among them.
-        pass
+    if (
+        effects and type(effects[-2]) is bytes
+    ):  # not the reply to a numbered request, with which most turns of our own client end
+        try:
+            return sum(map(len, effects))
+        except TypeError:  # There is a code among them.
+            pass
     size = 0
     for item in effects:
         if type(item) is bytes:

@@ -70,11 +70,14 @@ class _Client:
             return {}
         self.acked = acked
         replies = self.replies
+        if acked == before + 1:  # a client that waits for each answer
+            reply = replies.pop(before, None)
+            return {} if reply is None else {before: reply}
         # Numbers are given one after the other, so there is no need to look at those that stay.
         numbers = (
             range(before, acked) if acked - before <= len(replies) + 8 else [seq for seq in replies if seq < acked]
         )
-        dropped = {}
+        dropped: dict[int, bytes] = {}
         for seq in numbers:
             reply = replies.pop(seq, None)
             if reply is not None:

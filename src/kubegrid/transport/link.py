@@ -45,6 +45,8 @@ class Link(asyncio.Protocol):
     version: int
     on_frame: OnFrame
     on_close: OnClose | None = None
+    on_read: Callable[[], None] | None = None
+    """Called when all frames of a read were delivered."""
 
     def __init__(self, settings: TransportSettings, ended: Callable[["Link", str], None]) -> None:
         self.settings = settings
@@ -198,6 +200,8 @@ class Link(asyncio.Protocol):
             self._pieces.append(data[at:] if at else data)
             self._held_bytes = end - at
             self._wanted_bytes = wanted
+        if self.on_read is not None:
+            self.on_read()
 
     def _fragment(self, header: int, piece: bytes) -> None:
         gathering = self._gathering

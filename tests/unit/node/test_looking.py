@@ -105,3 +105,14 @@ def test_with_one_processor_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> Non
     made.looking.begin()
     made.looking.expect()
     assert not made.soon
+
+
+def test_where_much_comes_at_a_time_it_looks_no_more_and_nothing_follows_from_it(loop: Loop) -> None:
+    loop.looking.expect()
+    assert loop.rounds(3) == 3
+    loop.looking.leave()
+    assert not loop.looking.active
+    assert loop.looking.spent_s > 0
+    assert loop.rounds() == 1
+    loop.looking.expect()
+    assert loop.looking.active
