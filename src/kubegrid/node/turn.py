@@ -413,6 +413,7 @@ class Turn:
         if member.gate(member.now_ms()) is HOLD or member.backlog_bytes > BACKLOG_BYTES_MAX or self.paused_until_ms:
             return
         held, self.held = self.held, set()
+        self.early = True  # this turn is just ending
         for connection in sorted(held, key=lambda c: c.id):
             connection.resume()
 

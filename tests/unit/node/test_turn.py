@@ -151,6 +151,23 @@ async def test_a_loop_that_looks_answers_as_one_that_sleeps_and_sleeps_in_the_en
     assert len(rounds) == before
 
 
+async def test_what_was_held_back_goes_on_in_a_turn_of_its_own_though_the_loop_looks(member: Member) -> None:
+    first, second = await member.connect(), await member.connect()
+    member.replicator.open = Gate.HOLD
+    for client in (first, second):
+        client.send(("INCR", "a"), ("INCR", "a"))
+    await settle()
+    assert len(member.turn.held) == 2
+    turns = member.watch_spending()
+    member.replicator.open = Gate.OPEN
+    member.turn.longest_ms = 0.0
+    member.turn.looking.active = True
+    member.poke()
+    assert sorted([*await first.replies(2), *await second.replies(2)]) == [1, 2, 3, 4]
+    assert len(turns) == 1
+    assert member.turn.longest_ms < PATIENCE_S * 1000
+
+
 async def test_a_member_that_grows_quickly_looks_at_its_memory_before_the_interval_is_over(
     member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
