@@ -61,7 +61,7 @@ def test_the_own_port_is_opened_and_waited_for(drive: Drive, client: Client) -> 
 def test_a_port_that_does_not_open_keeps_nobody_for_long(
     drive: Drive, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_endpoints, "OWN_PORT_WAIT_MS", 20)
+    monkeypatch.setattr(session_endpoints, "OWN_PORT_WAIT_MS", 1)
     drive.node.flight = Opening(looks=10**9)
     assert told(client)[0]["flight"] is None
 
