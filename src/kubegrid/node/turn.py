@@ -229,6 +229,7 @@ class Turn:
         member = self.member
         if not self.started:
             self.started = time.perf_counter()
+        drained = False
         if self.running:
             self.batch.execute()
             self.running = False
@@ -238,6 +239,7 @@ class Turn:
             if self.wrote:
                 # The entry leaves before anything else is done here: its backups work on it meanwhile.
                 member.drain()
+                drained = True
             if self.touched or self.batch.items:
                 self._collect(need)
             if (self.gets or self.sets) and self.started - self.counted > COUNT_PAUSE_S:
@@ -247,7 +249,9 @@ class Turn:
             inputs, self.inputs = self.inputs, []
             for function, args in inputs:
                 function(*args)
-        member.drain()
+            drained = False
+        if not drained:
+            member.drain()
         self.release(member.now_ms())
         if self.keyspace.used_bytes > self.grown_at_bytes or self.passing_bytes > PASSING_BYTES:
             self.when_grown()

@@ -85,9 +85,8 @@ MANY_ARGUMENTS: Final = 100
 
 def size_of(effects: list[Any]) -> int:
     """About how many bytes these effects are."""
-    if (
-        effects and type(effects[-2]) is bytes
-    ):  # not the reply to a numbered request, with which most turns of our own client end
+    # With the reply to a numbered request, which is no string, most turns of our own client end.
+    if effects and type(effects[-2]) is bytes:
         try:
             return sum(map(len, effects))
         except TypeError:  # There is a code among them.

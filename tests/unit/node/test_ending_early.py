@@ -72,6 +72,7 @@ def test_what_waits_for_its_backup_keeps_the_next_requests_together(pair: Pair) 
     assert len(primary.wire.sent) == 1
     turn.pending.append((primary.member.last_seq, True, 0.0, 1, []))
     primary.loop.round()
+    assert turn.looking.active
     for key in (b"b", b"c"):
         turn.begin()
         primary.keyspace.put(key, b"v")
