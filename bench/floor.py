@@ -21,6 +21,7 @@ from typing import Any
 import uvloop
 
 from bench.local_grid import free_port_base
+from bench.measuring import processor_s
 
 REQUEST = b"x" * 190
 """As long as a KG.ONCE … SET of 100 bytes."""
@@ -92,15 +93,9 @@ def connected(port: int) -> socket.socket:
         return connection
 
 
-def processor_us(pid: int) -> float:
-    """Time that the main thread of a process has run."""
-    with open(f"/proc/{pid}/schedstat") as file:
-        return int(file.read().split()[0]) / 1000
-
-
 def measure(connection: socket.socket, pids: list[int], seconds: float) -> tuple[float, list[float]]:
     """Microseconds of one operation, and of processor time in each process."""
-    before = [processor_us(pid) for pid in pids]
+    before = [processor_s(pid) for pid in pids]
     done = 0
     started = time.perf_counter()
     while (now := time.perf_counter()) < started + seconds:
@@ -108,7 +103,7 @@ def measure(connection: socket.socket, pids: list[int], seconds: float) -> tuple
             connection.sendall(REQUEST)
             connection.recv(65536)
         done += AT_ONCE
-    spent = [(processor_us(pid) - first) / done for pid, first in zip(pids, before, strict=True)]
+    spent = [(processor_s(pid) - first) * 1e6 / done for pid, first in zip(pids, before, strict=True)]
     return (now - started) * 1e6 / done, spent
 
 

@@ -35,6 +35,7 @@ from demo.flights import INDEX, INDEXES, KEY, Flight, Source
 
 import kubegrid
 from bench.local_grid import LocalGrid, running_grid
+from bench.measuring import processor_s
 from bench.redis_ratio import running_redis
 from kubegrid.client.batch import Request as Write
 from kubegrid.client.batch import run_batch
@@ -179,13 +180,13 @@ def write_all(grid: kubegrid.Grid, pid: int, table: str, source: Source, index: 
     rows = ArrowRows(definition).encode(source.rows).rows
     head = (b"KG.WRITE", table, definition.schema, "REPLACE")
     batches = [Write((*head, *rows[start : start + BATCH]), 0, True) for start in range(0, len(rows), BATCH)]
-    before = psutil.Process(pid).cpu_times()
+    before = processor_s(pid)
     for start in range(0, len(batches), 10):
         replies = run_batch(grid.caller, batches[start : start + 10])
         assert sum(reply[1] for reply in replies) > 0
-    after = psutil.Process(pid).cpu_times()
+    used = processor_s(pid) - before
     grid.table(table).drop()
-    return after.user + after.system - before.user - before.system
+    return used
 
 
 def compare_index(grid: kubegrid.Grid, pid: int, source: Source, rounds: int) -> bool:
