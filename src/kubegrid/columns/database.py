@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from kubegrid.columns import sized_functions
+from kubegrid.columns import dense_groups, sized_functions
 
 SETTINGS = {
     "python_enable_replacements": "false",  # `FROM x` means a table, never a variable of ours
@@ -52,6 +52,7 @@ def open_database(
     # In this order: the folder for temporary files cannot be set after the files are closed, and nothing after the lock.
     sized_functions.limit(connection)
     connection.execute("SET enable_external_access = false")
+    connection.execute(f"SET allowed_configs = ['{dense_groups.SETTING}']")
     connection.execute("SET lock_configuration = true")
     return connection
 

@@ -21,6 +21,8 @@ class FragmentRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The tables' numbers, as they were planned with. One that is another's by now: the error SCHEMA, plan again."""
     keys: dict[str, list[bytes]] | None = None
     """Of the only records of each of `tables` that the sql needs, those of other partitions among them; None: any may be."""
+    groups: bool = False
+    """It yields a row for each group, and all aggregates in it are columns of its own (`dense_groups`)."""
     timeout_ms: int = 60_000
     """What is left of the statement's time when it is sent."""
 

@@ -17,6 +17,7 @@ from kubegrid.query.lanes import Task
 from kubegrid.query.partitions import Partitions
 from kubegrid.query.running import Running
 from kubegrid.query.trace import Asked
+from kubegrid.sql import plans
 from kubegrid.sql.errors import Cancelled, SqlError, TimedOut, Unavailable
 from kubegrid.sql.plans import Fragment
 
@@ -123,6 +124,7 @@ def _request(fragment: Fragment, catalog: Catalog, marks: Marks, running: Runnin
         catalog=catalog.version,
         ids={name: catalog.table(name).id for name in {*fragment.tables, *fragment.broadcast}},
         keys=None if fragment.keys is None else {table: list(keys) for table, keys in fragment.keys.items()},
+        groups=fragment.kind == plans.AGGREGATE,
         timeout_ms=running.left_ms(),
     )
 

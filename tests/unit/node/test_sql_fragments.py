@@ -12,6 +12,7 @@ from tests.unit.node.sql_member import DESKS, TRADES, SqlMember, never
 
 from kubegrid.base.settings import SqlSettings
 from kubegrid.base.table_definitions import parse_column
+from kubegrid.columns import dense_groups
 from kubegrid.columns.broadcast import marks_in
 from kubegrid.columns.building import Build
 from kubegrid.node.sql_building import BUILDS_MAX
@@ -434,6 +435,24 @@ def test_rows_that_were_replaced_are_compacted_away(member: SqlMember, monkeypat
     member.fragments.replica.compact()
     assert member.fragments.describe() == [{"table": "trades", "rows": 1000, "dead": 0}]
     assert member.sql(COUNT, "trades") == [{"n": 1000, "s": 3000.0}]
+
+
+def test_groups_of_a_large_table_may_be_counted_in_an_array(member: SqlMember, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed: list[tuple[int, int]] = []
+    allow = dense_groups.allow
+
+    def noted(cursor: Any, rows: int, columns: int, memory_bytes: int) -> None:
+        allowed.append((rows, columns))
+        allow(cursor, dense_groups.ROWS_MIN, columns, memory_bytes)
+
+    monkeypatch.setattr(dense_groups, "allow", noted)
+    member.write("trades", *(("a", number, float(number % 7)) for number in range(1000)))
+    ids = {"trades": member.keyspace.catalog.by_name["trades"].id}
+    text = "SELECT id % 10 AS g, count(*) AS n, sum(price) AS s FROM trades GROUP BY g ORDER BY g"
+    usual = member.sql(text, "trades", ids=ids)
+    assert not allowed
+    assert member.sql(text, "trades", ids=ids, groups=True) == usual
+    assert allowed == [(1000, 3)]
 
 
 def test_statistics_say_what_there_is(member: SqlMember) -> None:

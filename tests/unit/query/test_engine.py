@@ -55,6 +55,17 @@ def test_an_aggregate_is_merged_and_named_as_duckdb_names_it(grid: InProcess, en
     assert answer.equals(grid.expected(text))
 
 
+def test_partitions_are_told_which_fragments_are_parts_of_groups_and_nothing_else(
+    grid: InProcess, engine: Engine
+) -> None:
+    engine.execute("SELECT desk, sum(price) FROM trades GROUP BY desk HAVING count(*) > 1").table()
+    assert all(request.groups for _, request in grid.asked)
+    grid.asked.clear()
+    engine.execute("SELECT desk, price FROM trades ORDER BY price LIMIT 3").table()
+    engine.execute("SELECT id, count(*), max(price) FROM trades GROUP BY id").table()
+    assert not any(request.groups for _, request in grid.asked)
+
+
 def test_a_join_with_a_broadcast_table_runs_in_the_partitions(grid: InProcess, engine: Engine) -> None:
     text = "SELECT city, sum(price) AS s FROM trades JOIN desks USING (desk) GROUP BY city ORDER BY city"
     assert engine.execute(text).table().equals(grid.expected(text))
