@@ -44,7 +44,8 @@ class ParquetSource(Source):
             row += self._groups[first]
             first += 1
         try:
-            with pq.ParquetFile(self.path) as file:
+            # Buffering in advance, which suits a store far away, would read all row groups before the first batch.
+            with pq.ParquetFile(self.path, pre_buffer=False) as file:
                 groups = list(range(first, len(self._groups)))
                 for batch in file.iter_batches(rows, row_groups=groups, columns=self.schema.names):
                     skipped = min(max(begin.offset - row, 0), len(batch))

@@ -68,11 +68,14 @@ def write(keyspace: "Keyspace", table: "Table", mode: bytes, prepared: Prepared)
 
 def _write_block(keyspace: "Keyspace", table: "Table", prepared: Prepared) -> int:
     """The first version; 0, and nothing done: a slot that is not owned, a key that exists or stands there twice."""
+    from kubegrid.wire.arrow_key_lists import size_of_keys
+
     keys, runs = prepared.keys, prepared.runs
     rows = keyspace.blocks.rows_of(table.definition, len(table.definition.columns))
     first = keyspace.record_version + 1
     block = Block(table.id, first, len(keys), prepared.columns_bytes, rows)
-    if not _enter_new(keyspace, block, keys, runs, range(first, block.end)):
+    size = size_of_keys(prepared.keys_bytes, keys, runs)
+    if not _enter_new(keyspace, block, keys, runs, range(first, block.end), size):
         return 0
     now_ms, used_ms = keyspace.now_ms, keyspace.used_ms
     for slot, _ in runs:
@@ -91,23 +94,26 @@ def apply(keyspace: "Keyspace", args: list[Any]) -> None:
     if table is None:  # the snapshot's version counter is past its rows' versions, too
         return
     from kubegrid.wire.arrow_blocks import decode_columns
-    from kubegrid.wire.arrow_key_lists import decode_keys
+    from kubegrid.wire.arrow_key_lists import decode_keys, size_of_keys
 
     rows = keyspace.blocks.rows_of(table.definition, width)
     if packed_keys:
         keys, runs = decode_keys(packed_keys)
+        size = size_of_keys(packed_keys, keys, runs)
     else:
         keys, slots = rows.keys(decode_columns(data))
         runs = runs_of(slots)
+        size = sum(map(len, keys))
     block = Block(number, first, len(keys), data, rows, _places_of(packed_taken) if packed_taken else ())
     versions: Sequence[int] = range(first, block.end)
     if block.taken:
         places, slots = block.cold(), slots_of(runs)
         keys, runs = [keys[place] for place in places], runs_of([slots[place] for place in places])
         versions = [first + place for place in places]
+        size = sum(map(len, keys))
     if keyspace.blocks.overlap(first, block.size):
         _place_records(keyspace, block, keys, slots_of(runs), versions)
-    elif not _enter_new(keyspace, block, keys, runs, versions):
+    elif not _enter_new(keyspace, block, keys, runs, versions, size):
         _enter_over(keyspace, block, keys, slots_of(runs), versions)
     keyspace.record_version = max(keyspace.record_version, block.end - 1)
     if keyspace.watched:
@@ -126,8 +132,11 @@ def units_of(args: list[Any]) -> int:
     return len(args[4] or args[3]) // KEY_BYTES_PER_UNIT
 
 
-def _enter_new(keyspace: "Keyspace", block: Block, keys: list[bytes], runs: Runs, versions: Sequence[int]) -> bool:
-    """Enter the block if its cold rows' keys are new and distinct, and their slots owned; whether it was done."""
+def _enter_new(
+    keyspace: "Keyspace", block: Block, keys: list[bytes], runs: Runs, versions: Sequence[int], size: int
+) -> bool:
+    """Enter the block if its cold rows' keys, of `size` bytes, are new and distinct, and their slots owned; whether it was
+    done."""
     slots = keyspace.slots
     touched: list[Any] = [slots[slot] for slot in dict(runs)]
     if any(values is None for values in touched) or keys[0] in touched[0]:
@@ -142,7 +151,7 @@ def _enter_new(keyspace: "Keyspace", block: Block, keys: list[bytes], runs: Runs
             if values.get(key) == version:
                 del values[key]
         return False
-    _count_in(keyspace, block, keys)
+    _count_in(keyspace, block, len(keys), size)
     return True
 
 
@@ -161,7 +170,7 @@ def _enter_over(
         keyspace.slots[slot][key] = version  # type: ignore[index]
         placed.append(key)
     if placed:
-        _count_in(keyspace, block, placed)
+        _count_in(keyspace, block, len(placed), sum(map(len, placed)))
 
 
 def _place_records(
@@ -175,10 +184,10 @@ def _place_records(
             keyspace.place(slot, key, record, None)
 
 
-def _count_in(keyspace: "Keyspace", block: Block, keys: list[bytes]) -> None:
-    """Its cold rows' keys are in the slots: enter it in the books."""
-    keyspace.key_count += len(keys)
-    keyspace.used_bytes += block.cost + len(b"".join(keys)) + (KEY_OVERHEAD_BYTES + COLD_ROW_BYTES) * len(keys)
+def _count_in(keyspace: "Keyspace", block: Block, count: int, size: int) -> None:
+    """Its cold rows' keys are in the slots, so many of so many bytes: enter it in the books."""
+    keyspace.key_count += count
+    keyspace.used_bytes += block.cost + size + (KEY_OVERHEAD_BYTES + COLD_ROW_BYTES) * count
     keyspace.record_version = max(keyspace.record_version, block.end - 1)
     keyspace.tables.enter_block(block)
     keyspace.blocks.enter(block)

@@ -37,7 +37,10 @@ def settled(given: pa.ChunkedArray | pa.Array, column: Column, table: str = "") 
     chunks = given.chunks if isinstance(given, pa.ChunkedArray) else [given]
     try:
         made = [_converted(chunk, column.type) for chunk in chunks]  # one by one: each may have a dictionary of its own
-        settled_array = pa.concat_arrays(made) if made else pa.nulls(0, settled_type(column.type))
+        # One is not put together with nothing: Arrow would copy it.
+        settled_array = (
+            made[0] if len(made) == 1 else pa.concat_arrays(made or [pa.nulls(0, settled_type(column.type))])
+        )
     except (pa.ArrowException, ValueError, OverflowError) as error:
         text = f"{shown(given[0].as_py())} is" if len(given) == 1 else "it has a value that is"
         raise BadValue(f"{text} not {article(column.type.name)}: {_first_line(error)}", table, column.name) from error

@@ -3,6 +3,7 @@
 import gzip
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -172,6 +173,19 @@ def test_parquet_is_read_in_batches_and_from_any_row(tmp_path: Path, monkeypatch
     assert found[0].line(0) == 351
     assert found[-1].end == Position(1000, 1001)
     assert max(len(block) for block in found) <= 70
+
+
+def test_parquet_is_not_read_ahead_of_what_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_source, "BLOCK_ROWS", 10_000)
+    path = tmp_path / "a.parquet"
+    noise = pa.array(np.random.default_rng(1).integers(0, 1 << 62, 400_000))
+    pq.write_table(pa.table({"id": noise}), path, row_group_size=20_000, use_dictionary=False)
+    source = open_source(path)
+    before = pa.total_allocated_bytes()
+    blocks = source.blocks(source.schema, source.beginning())
+    for _ in range(5):
+        next(blocks)
+        assert pa.total_allocated_bytes() - before < path.stat().st_size // 2
 
 
 def test_an_index_of_pandas_without_a_name_is_no_column(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.wire.column_values import STEADY
 
 from kubegrid.store.slots import runs_of, slots_of
-from kubegrid.wire.arrow_key_lists import Spelling, decode_keys, encode_keys, keys
+from kubegrid.wire.arrow_key_lists import Spelling, decode_keys, encode_keys, keys, size_of_keys
 
 slots_in_runs = st.lists(st.tuples(st.integers(0, 16383), st.integers(1, 5)), max_size=8).map(
     lambda runs: [slot for slot, count in runs for _ in range(count)]
@@ -38,6 +38,7 @@ def test_keys_and_slots_come_back(data: st.DataObject, slots: list[int], of_one_
         found, runs = decode_keys(packed)
         assert found == expected
         assert runs == runs_of(slots)
+        assert size_of_keys(bytes(packed), found, runs) == sum(map(len, expected))
 
 
 @pytest.mark.parametrize("length", [0, 248, 249, 250, 4000])

@@ -17,6 +17,7 @@ from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.table_errors import BadValue, TableError
 from kubegrid.base.tables import KEY_BYTES_MAX, RECORD_BYTES_MAX
 from kubegrid.store.slots import slot_of
+from kubegrid.wire.arrow_blocks import decode_columns, encode_columns
 from kubegrid.wire.arrow_columns import settled_type
 from kubegrid.wire.arrow_integer_slots import ROWS_MIN
 from kubegrid.wire.arrow_rows import ArrowRows
@@ -53,6 +54,18 @@ def test_rows_of_every_type_are_the_same_bytes_as_those_written_one_by_one(data:
     prepared, slots = ArrowRows(EVERY_TYPE).prepare(batch)
     assert slots.to_pylist() == made.slots
     assert ArrowRows(EVERY_TYPE).admit(prepared).rows == expected
+    middle = count // 2  # a part of what was given is no copy: its memory begins somewhere else
+    made = ArrowRows(EVERY_TYPE).admit(batch.slice(middle))
+    assert (made.rows, made.keys) == (expected[middle:], [b"every:%d" % number for number in range(middle, count)])
+    prepared, slots = ArrowRows(EVERY_TYPE).prepare(batch.slice(middle))
+    assert slots.to_pylist() == made.slots
+    assert ArrowRows(EVERY_TYPE).rows(decode_columns(encode_columns(prepared))) == expected[middle:]
+
+
+def test_a_column_that_is_settled_as_it_came_is_not_copied() -> None:
+    given = pa.table([pa.array([1, 2], pa.int32())], ["id"])
+    (settled,) = ArrowRows(EVERY_TYPE).settle(given).values()
+    assert settled.buffers()[1].address == given.column(0).chunk(0).buffers()[1].address
 
 
 @STEADY

@@ -7,7 +7,7 @@ slot keep their order, so that of two rows with one key the later one wins. No s
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate
 
 import pyarrow as pa
@@ -24,6 +24,8 @@ RECORDS_BYTES = 512 * 1024
 """The same where each row becomes a record, which takes a member's loop several times as long."""
 RADIX = 128
 """Slots are put in order by two digits of this base: there are its square of them."""
+_taken = partial(compute.take, boundscheck=False)
+"""Places that were computed here are within their bounds."""
 
 
 @dataclass(slots=True)
@@ -67,16 +69,16 @@ class Dealer:
         """The rows of each partition, None where it has none."""
         places = None
         for order in self._orders:
-            digits = order.take(slots if places is None else slots.take(places))
+            digits = _taken(order, slots if places is None else _taken(slots, places))
             found = compute.array_sort_indices(digits)  # it is stable
-            places = found if places is None else places.take(found)
+            places = found if places is None else _taken(places, found)
         assert places is not None
         counts = [0] * self._partitions
-        for one in compute.value_counts(self._partition_of_slot.take(slots)).to_pylist():
+        for one in compute.value_counts(_taken(self._partition_of_slot, slots)).to_pylist():
             counts[one["values"]] = one["counts"]
         ends = list(accumulate(counts))
         return [
-            rows.take(places.slice(end - count, count)) if count else None
+            _taken(rows, places.slice(end - count, count)) if count else None
             for end, count in zip(ends, counts, strict=True)
         ]
 
