@@ -66,16 +66,23 @@ def _thaw(keyspace: "Keyspace", block: "Block", slot: int, key: bytes, version: 
 
 
 def make_way(
-    keyspace: "Keyspace", keys: list[bytes], slots: Sequence[int], values: list[Any], undo: list[Any] | None
+    keyspace: "Keyspace",
+    keys: list[bytes],
+    slots: Sequence[int],
+    values: list[Any],
+    undo: list[Any] | None,
+    *,
+    overwriting: bool,
 ) -> None:
-    """Delete those of `values` that are cold, because others come in their places, which is the effect.
+    """Others come in the places of those of `values` that are cold, which is the effect: count these out.
 
-    Each is None in `values` afterwards. A key may stand there more than once.
+    Each is None in `values` afterwards. With `overwriting` its key still holds it, and the caller puts something there
+    at once; without, the key is deleted, and may stand among `keys` more than once.
     """
     where = {version: place for place, version in enumerate(values) if type(version) is int}
     places, versions = where.values(), list(where)
     gone, of_slots = [keys[place] for place in places], [slots[place] for place in places]
-    of = _drop(keyspace, gone, of_slots, versions)
+    of = _count_out(keyspace, gone, versions) if overwriting else _drop(keyspace, gone, of_slots, versions)
     if undo is not None:
         undo += (RESTORE_ROWS, [of_slots, versions, of, *gone])
     values[:] = [None if type(value) is int else value for value in values]
@@ -110,16 +117,20 @@ def apply_deletion(keyspace: "Keyspace", keys: list[bytes]) -> list[bytes]:
 
 
 def _drop(keyspace: "Keyspace", keys: Sequence[bytes], slots: Sequence[int], versions: Sequence[int]) -> "list[Block]":
-    """Enter in the books that these cold rows are gone; their blocks."""
-    where = dict(zip(versions, range(len(keys)), strict=True))
-    of = []
-    for block, some in _by_block(keyspace, where):
-        of.append(block)
-        chosen = [keys[where[version]] for version in some]
-        keyspace.used_bytes -= leave(keyspace, block, chosen, some)
-        keyspace.used_bytes -= sum(map(len, chosen)) + KEY_OVERHEAD_BYTES * len(chosen)
+    """Delete these cold rows' keys, and count them out; their blocks."""
     for key, slot in zip(keys, slots, strict=True):
         del keyspace.slots[slot][key]  # type: ignore[union-attr]
+    return _count_out(keyspace, keys, versions)
+
+
+def _count_out(keyspace: "Keyspace", keys: Sequence[bytes], versions: Sequence[int]) -> "list[Block]":
+    """Enter in the books that these cold rows are gone, with their keys; their blocks."""
+    keys_of = dict(zip(versions, keys, strict=True))
+    of = []
+    for block, some in _by_block(keyspace, keys_of):
+        of.append(block)
+        keyspace.used_bytes -= leave(keyspace, block, [keys_of[version] for version in some], some)
+    keyspace.used_bytes -= sum(map(len, keys)) + KEY_OVERHEAD_BYTES * len(keys)
     keyspace.key_count -= len(keys)
     return of
 

@@ -126,15 +126,17 @@ def _put(
     there = there or held(keyspace, keys)
     assert there is not None, "a key of another partition"
     slots, dictionaries, olds, nothing_expires = there
-    if keyspace.blocks.firsts and int in set(map(type, olds)):
-        cold_rows.make_way(keyspace, keys, slots, olds, undo)
-    if (
+    types = set(map(type, olds))
+    one_by_one = (
         at_ms is not None
         or not nothing_expires
-        or not set(map(type, olds)) <= RECORD_OR_NONE
-        or (keyspace.tables.strays and any(old is not None and old[:4] != table.head for old in olds))
+        or not types <= OF_TABLES
+        or (keyspace.tables.strays and any(type(old) is Record and old[:4] != table.head for old in olds))
         or len(set(keys)) < len(keys)
-    ):
+    )
+    if int in types:
+        cold_rows.make_way(keyspace, keys, slots, olds, undo, overwriting=not one_by_one)
+    if one_by_one:
         olds = _put_one_by_one(keyspace, table, keys, records, at_ms, undo)
     else:
         for dictionary, key, record in zip(dictionaries, keys, records, strict=True):
