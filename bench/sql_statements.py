@@ -80,6 +80,8 @@ STATEMENTS = (
         f"group by account ({ACCOUNTS:,} groups)",
         "SELECT account, count(*) AS n, sum(volume) AS total FROM trades GROUP BY account ORDER BY total DESC, account "
         "LIMIT 20",
+        at_most=1.5,
+        over_postgres=10,
     ),
     Statement(
         "star join",
