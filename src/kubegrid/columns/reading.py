@@ -17,22 +17,21 @@ WIDE_PART = 8
 Explain = Callable[[Exception], SqlError]
 
 
-def begin(cursor: Any, sql: str, batch_rows: int, bound: Callable[[int], None] | None = None) -> Any:
-    """DuckDB's reader of the rows of one SELECT. Raises NotSupported, and what DuckDB raises.
-
-    `bound` is told how many columns it has, before it is planned.
-    """
+def bound(cursor: Any, sql: str) -> Any:
+    """One SELECT as DuckDB's relation, which knows its columns. Raises NotSupported, and what DuckDB raises."""
     statements = cursor.extract_statements(sql)
     if len(statements) != 1 or statements[0].type.name != "SELECT":
         raise NotSupported("a fragment is one SELECT")
-    relation = cursor.sql(statements[0])
+    return cursor.sql(statements[0])
+
+
+def begin(relation: Any, batch_rows: int) -> Any:
+    """DuckDB's reader of its rows. Raises NotSupported, and what DuckDB raises."""
     types = [str(kind) for kind in relation.types]
     if any("ENUM(" in kind for kind in types):  # in the order of its values, which are lost on the way
         raise NotSupported(
             "values of an ENUM cannot be gathered from partitions", remedy="Make them VARCHAR by a CAST."
         )
-    if bound is not None:
-        bound(len(types))
     if len(types) > NARROW_COLUMNS or any(kind.startswith(UNBOUNDED) or kind.endswith("]") for kind in types):
         batch_rows = max(1, batch_rows // WIDE_PART)
     return relation.to_arrow_reader(batch_rows)

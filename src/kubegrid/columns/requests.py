@@ -22,7 +22,7 @@ class FragmentRequest(msgspec.Struct, frozen=True, kw_only=True):
     keys: dict[str, list[bytes]] | None = None
     """Of the only records of each of `tables` that the sql needs, those of other partitions among them; None: any may be."""
     groups: bool = False
-    """It yields a row for each group, and all aggregates in it are columns of its own (`dense_groups`)."""
+    """It yields a row for each group, and has no other aggregates than its columns (`dense_groups`)."""
     timeout_ms: int = 60_000
     """What is left of the statement's time when it is sent."""
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubegrid.base.settings import SqlSettings
-from kubegrid.columns import dense_groups
+from kubegrid.columns.dense_groups import DenseGroups
 from kubegrid.columns.errors import is_fatal, kind_of
 from kubegrid.columns.looked_up import put_in_place
-from kubegrid.columns.reading import Rows, begin
+from kubegrid.columns.reading import Rows, begin, bound
 from kubegrid.columns.replica import ColumnarReplica
 from kubegrid.columns.requests import FragmentRequest
 from kubegrid.columns.room import Room
@@ -51,12 +51,12 @@ class Fragments:
         `room`: of a process that is the member and nothing else, so that SQL can go by its size, too.
         """
         self.settings = settings
-        self._memory_bytes = memory_bytes
         self.replica = ColumnarReplica(settings, memory_bytes, state_dir, room)
         self.copies = FreshCopies(capture, self.replica, settings, partition, fetch)
         self.keeper = Keeper(self.copies)
         self.watch = Watch()
         self._places = threading.Semaphore(settings.fragments_max)
+        self._dense_groups = DenseGroups(memory_bytes, settings.threads)
 
     def run(self, request: FragmentRequest, cancelled: Cancelled) -> Any:
         """The fragment's rows, as a `pyarrow.RecordBatchReader`. Blocks. Raises sql.errors, here or while it is read.
@@ -73,7 +73,12 @@ class Fragments:
             # Only now: who waits for rows of other members must not keep those from running that they wait for.
             acquire(self._places, running)
             running.at_end(self._places.release)
-            reader = begin(fresh.cursor, request.sql, self.settings.batch_rows, self._dense(request, fresh.cursor))
+            relation = bound(fresh.cursor, request.sql)
+            if request.groups:
+                copies = [self.replica.copies.get(number) for number in request.ids.values()]
+                count = sum([copy.rows for copy in copies if copy is not None])
+                self._dense_groups.allow(running, fresh.cursor, count, len(relation.columns))
+            reader = begin(relation, self.settings.batch_rows)
             rows = Rows(reader, running, lambda error: self._explained(error, running))
             rows.begin()
             fresh.confirmed(running.check)
@@ -82,14 +87,6 @@ class Fragments:
             running.end()
             raise explained from None
         return rows.reader(fresh.marks)
-
-    def _dense(self, request: FragmentRequest, cursor: Any) -> Callable[[int], None] | None:
-        """What lets DuckDB count the fragment's groups in an array, if that is of use."""
-        if not request.groups:
-            return None
-        copies = [self.replica.copies.get(number) for number in request.ids.values()]
-        rows = sum([copy.rows for copy in copies if copy is not None])
-        return lambda columns: dense_groups.allow(cursor, rows, columns, self._memory_bytes)
 
     def _looked_up(self, keys: Mapping[str, list[bytes]], request: FragmentRequest, running: Running) -> Fresh:
         """A connection that sees the records with these keys, and no copies of tables."""

@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from kubegrid.store.tables import Table
 
 
-RECORD_OR_NONE: Final = {Record, NoneType}
 WRITTEN_UNITS: Final = 4
 """What writing a row costs of a turn, whose unit is a plain GET (`node.turn`)."""
-OF_TABLES: Final = {*RECORD_OR_NONE, int}
+OF_TABLES: Final = {Record, NoneType, int}
 """The types of what a key of a table should hold: an integer stands for a record that is cold."""
 _DICT: Final = {dict}
 

@@ -438,21 +438,24 @@ def test_rows_that_were_replaced_are_compacted_away(member: SqlMember, monkeypat
 
 
 def test_groups_of_a_large_table_may_be_counted_in_an_array(member: SqlMember, monkeypatch: pytest.MonkeyPatch) -> None:
-    allowed: list[tuple[int, int]] = []
-    allow = dense_groups.allow
+    monkeypatch.setattr(dense_groups, "ROWS_MIN", 1000)
+    allowed: list[int] = []
+    bits = dense_groups.bits
 
-    def noted(cursor: Any, rows: int, columns: int, memory_bytes: int) -> None:
-        allowed.append((rows, columns))
-        allow(cursor, dense_groups.ROWS_MIN, columns, memory_bytes)
+    def noted(*given: int) -> int:
+        allowed.append(bits(*given))
+        return allowed[-1]
 
-    monkeypatch.setattr(dense_groups, "allow", noted)
+    monkeypatch.setattr(dense_groups, "bits", noted)
     member.write("trades", *(("a", number, float(number % 7)) for number in range(1000)))
     ids = {"trades": member.keyspace.catalog.by_name["trades"].id}
     text = "SELECT id % 10 AS g, count(*) AS n, sum(price) AS s FROM trades GROUP BY g ORDER BY g"
     usual = member.sql(text, "trades", ids=ids)
     assert not allowed
+    before = member.fragments._dense_groups.left_bytes
     assert member.sql(text, "trades", ids=ids, groups=True) == usual
-    assert allowed == [(1000, 3)]
+    assert len(allowed) == 1 and allowed[0] > dense_groups.USUAL_BITS
+    assert member.fragments._dense_groups.left_bytes == before
 
 
 def test_statistics_say_what_there_is(member: SqlMember) -> None:
