@@ -6,10 +6,13 @@ as soon as the managers told of a higher version. A new primary does so before i
 answered to whoever created a table must hold there, too.
 
 A lower version than what is known, or another catalog of the same version, is never taken (R5): the coordinator was lost
-or rolled back. Next on the path of the data: `session_catalog`.
+or rolled back. It may be no more than late when only the partition's log knows more: a primary heard of a new version, and
+its entry was faster than a manager's word. So that is said when no newer word comes for a while. Next on the path of the
+data: `session_catalog`.
 """
 
 import logging
+import time
 from collections.abc import Callable
 
 from kubegrid.base.table_errors import DefinitionError
@@ -20,11 +23,22 @@ from kubegrid.store import Keyspace
 
 log = logging.getLogger("kubegrid.node.catalog")
 
+LATE_S = 3.0
+"""For how long a connected manager may tell less than the partition's log knows."""
+
 
 class CatalogFollower:
     """Invariant: the versions of `told` and of the store's catalog never fall."""
 
-    def __init__(self, keyspace: Keyspace, turn: Turn, adopted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        keyspace: Keyspace,
+        turn: Turn,
+        adopted: Callable[[], None],
+        connected: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`adopted` is called when the store has. `connected`: whether any manager could tell more now."""
         self.told = Catalog()
         """The newest that the managers have told."""
         self.complaint = ""
@@ -32,6 +46,10 @@ class CatalogFollower:
         self._keyspace = keyspace
         self._turn = turn
         self._adopted = adopted
+        self._connected = connected
+        self._clock = clock
+        self._late_since: float | None = None
+        """Since when a connected manager tells less than the log knows."""
 
     @property
     def adopted_version(self) -> int:
@@ -51,20 +69,35 @@ class CatalogFollower:
         except DefinitionError as error:
             self._complain(f"it tells a catalog of tables that makes no sense: {error.message}")
             return
-        if pushed.version < newest.version:
-            self._complain(f"its catalog of tables is version {pushed.version}, but {newest.version} is known")
+        if pushed.version < self.told.version:
+            self._complain(_older(pushed.version, newest.version))
+        elif pushed.version < newest.version:
+            self.told = pushed
+            self._late_since = self._clock()
         elif pushed.version == newest.version and pushed.version and pushed != newest:
             self._complain(f"its catalog of tables is another one of version {pushed.version} than is known")
         else:
             self.complaint = ""
+            self._late_since = None
             self.told = pushed
             self.follow()
 
     def follow(self) -> None:
-        """Adopt what was told and the store is not at yet: now, or before the first request that this member serves."""
+        """Called often. Adopt what was told and the store is not at yet: now, or before the first request that this member
+        serves."""
+        if self._late_since is not None:
+            self._wait_for_more(self._late_since)
         if self.told.version > self._keyspace.catalog.version:
             self._turn.when_open = self._adopt
             self._turn.work(self._adopt)
+
+    def _wait_for_more(self, since: float) -> None:
+        now = self._clock()
+        if not self._connected():
+            self._late_since = now
+        elif now - since > LATE_S:
+            self._late_since = None
+            self._complain(_older(self.told.version, self.newest.version))
 
     def _adopt(self) -> None:
         turn = self._turn
@@ -82,3 +115,7 @@ class CatalogFollower:
                 "its data were lost or rolled back; the members go on with what they know. "
                 "`kubegrid manager rebuild` makes its records anew from that",
             )
+
+
+def _older(told: int, known: int) -> str:
+    return f"its catalog of tables is version {told}, but {known} is known"

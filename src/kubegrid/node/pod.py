@@ -143,7 +143,7 @@ class DataPod:
         )
         self.coordinator = CoordinatorLink(self.client, config.grid_id, config.partition)
         member.wire(self.turn, self.peers, self.coordinator)
-        self.catalog = CatalogFollower(self.keyspace, self.turn, self._register)
+        self.catalog = CatalogFollower(self.keyspace, self.turn, self._register, lambda: self.client.connected)
         self.client.on_catalog = self.catalog.pushed
         self.client.newest_catalog = lambda: catalog.encoded(self.catalog.newest)
         watch = MemoryWatch if self._embedded is None else MemoryBudget

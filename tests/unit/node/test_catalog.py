@@ -8,7 +8,7 @@ from kubegrid.base.settings import StoreSettings
 from kubegrid.base.tables import Catalog
 from kubegrid.coordination import catalog
 from kubegrid.coordination.catalog import CREATE, DROP, Change
-from kubegrid.node.catalog import CatalogFollower
+from kubegrid.node.catalog import LATE_S, CatalogFollower
 from kubegrid.store import Keyspace
 
 FLIGHTS = b'{"columns": [{"name": "id", "type": "INTEGER"}], "key": ["id"]}'
@@ -40,13 +40,25 @@ class Stage:
         self.keyspace = Keyspace(StoreSettings(), 0, 16383, random=lambda n: 0)
         self.keyspace.primary = True
         self.adoptions = 0
-        self.follower = CatalogFollower(self.keyspace, self.turn, self._adopted)  # type: ignore[arg-type]
+        self.connected = True
+        self.now = 0.0
+        self.follower = CatalogFollower(
+            self.keyspace,
+            self.turn,  # type: ignore[arg-type]
+            self._adopted,
+            lambda: self.connected,
+            lambda: self.now,
+        )
 
     def _adopted(self) -> None:
         self.adoptions += 1
 
     def push(self, pushed: Catalog) -> None:
         self.follower.pushed(catalog.encoded(pushed))
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.follower.follow()
 
 
 @pytest.fixture
@@ -105,7 +117,32 @@ def test_an_older_catalog_is_never_taken_and_that_is_said(stage: Stage) -> None:
 def test_what_the_log_says_counts_as_known_although_no_manager_told_it(stage: Stage) -> None:
     stage.keyspace.adopt_catalog(version(3))
     stage.push(version(1))
+    stage.wait(LATE_S + 1)
     assert stage.follower.newest.version == 3 and "but 3 is known" in stage.follower.complaint
+    stage.push(version(3))
+    assert stage.follower.complaint == ""
+
+
+def test_a_manager_that_is_slower_than_the_log_is_not_complained_of(stage: Stage) -> None:
+    stage.keyspace.adopt_catalog(version(3))
+    stage.push(version(1))
+    stage.wait(LATE_S / 2)
+    assert stage.follower.complaint == ""
+    stage.push(version(3))
+    stage.wait(LATE_S + 1)
+    assert stage.follower.complaint == ""
+
+
+def test_nor_is_one_that_cannot_be_heard(stage: Stage) -> None:
+    stage.keyspace.adopt_catalog(version(3))
+    stage.push(version(1))
+    stage.connected = False
+    stage.wait(LATE_S + 1)
+    stage.connected = True
+    stage.wait(LATE_S / 2)
+    assert stage.follower.complaint == ""
+    stage.wait(LATE_S)
+    assert "version 1, but 3 is known" in stage.follower.complaint
 
 
 def test_another_catalog_of_the_same_version_is_refused(stage: Stage) -> None:
