@@ -97,6 +97,10 @@ class SqlCapture:
         self._roles = 0
         self._asked: dict[int, float] = {}
         """When each table was last read by a statement."""
+        self._seen: dict[int, int] = {}
+        """How much of each table waited when that was last looked at."""
+        self._rested: dict[int, float] = {}
+        """When each table had been read last when its few changes were given away because nobody wrote."""
 
     # -- in the threads of fragments ------------------------------------------------------------------------------
 
@@ -285,22 +289,40 @@ class SqlCapture:
         # Also those that the store has given up itself, because their tables are gone.
         gone = [number for number in asked if number not in changes.deltas]
         for number in gone:
-            del asked[number]
+            self._forget(number)
+        lately = now - self.settings.delta_lately_s
         ripe = [
-            number
-            for number in changes.deltas
-            if changes.waiting(number) + changes.waiting_in_blocks(number) // ROWS_PER_RECORD
-            >= self.settings.delta_rows_background
-            and now - asked.get(number, 0.0) < self.settings.delta_lately_s
+            number for number in changes.deltas if number in asked and asked[number] > lately and self._ripe(number)
         ]
         if ripe or gone or given_up:
             self.when_ripe(ripe)
 
+    def _ripe(self, number: int) -> bool:
+        """Whether much waits, or anything since a statement, and no more has come since the last look: the next statement
+        will want it, and nobody wants the processor for it now. Once for each statement, so that this never costs more
+        than statements would."""
+        changes = self.keyspace.tables.changes
+        records, rows = changes.waiting(number), changes.waiting_in_blocks(number)
+        waiting = records + rows
+        at_rest = waiting == self._seen.get(number)
+        self._seen[number] = waiting
+        if records + rows // ROWS_PER_RECORD >= self.settings.delta_rows_background:
+            return True
+        asked = self._asked[number]
+        if not waiting or not at_rest or self._rested.get(number) == asked:
+            return False
+        self._rested[number] = asked
+        return True
+
     def _stop(self, numbers: list[int]) -> None:
         self.keyspace.tables.changes.stop(self.keyspace, numbers)
         for number in numbers:
-            self._asked.pop(number, None)
+            self._forget(number)
         self.when_ripe([])
+
+    def _forget(self, number: int) -> None:
+        for known in (self._asked, self._seen, self._rested):
+            known.pop(number, None)
 
     def step(self, walk: Walk, roles: int) -> dict[int, Met]:
         """One slice of a walk."""

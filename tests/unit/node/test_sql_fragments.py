@@ -424,6 +424,37 @@ def test_many_changes_are_applied_before_somebody_asks(tmp_path: Path) -> None:
         member.close()
 
 
+def test_few_changes_are_applied_when_nobody_writes_once_for_each_statement(member: SqlMember) -> None:
+    number = member.keyspace.catalog.by_name["trades"].id
+
+    def waiting() -> int:
+        return member.in_loop(lambda: member.keyspace.tables.changes.waiting(number))
+
+    def applied_in_the_background() -> bool:
+        for _ in range(100):
+            if not waiting():
+                return True
+            time.sleep(0.01)
+        return False
+
+    assert member.sql(COUNT, "trades") == [{"n": 0, "s": None}]
+    member.write("trades", ("a", 1, 1.0))
+    member.in_loop(member.capture.tidy)
+    assert waiting() == 1, "it may be the first of many"
+    member.in_loop(member.capture.tidy)
+    assert applied_in_the_background()
+    member.write("trades", ("a", 2, 1.0))
+    for _ in range(3):
+        member.in_loop(member.capture.tidy)
+    assert not applied_in_the_background(), "no statement has asked since"
+    assert member.sql(COUNT, "trades") == [{"n": 2, "s": 2.0}]
+    member.write("trades", ("a", 3, 1.0))
+    for _ in range(3):
+        member.in_loop(member.capture.tidy)
+    assert applied_in_the_background()
+    assert member.sql(COUNT, "trades") == [{"n": 3, "s": 3.0}]
+
+
 def test_rows_that_were_replaced_are_compacted_away(member: SqlMember, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubegrid.columns.delta.WORN_ROWS_MIN", 100)
     monkeypatch.setattr("kubegrid.columns.replica.COMPACT_AFTER_S", 0.0)
