@@ -24,7 +24,7 @@ from kubegrid.query.running import Running
 from kubegrid.query.thresholds import Thresholds
 from kubegrid.sql import moments, parameters, planner, refusals, statements
 from kubegrid.sql.errors import SqlError
-from kubegrid.sql.key_reads import KeyRead, key_read
+from kubegrid.sql.key_reads import key_read
 from kubegrid.sql.plans import Fragment, Plan
 from kubegrid.sql.statements import Statement
 
@@ -94,7 +94,6 @@ class Preparing:
         self._settings = settings
         self._parsed: Kept[Statement] = Kept(KEPT_CHARS_MAX)
         self._prepared: Kept[Prepared] = Kept(KEPT_CHARS_MAX)
-        self._key_reads: Kept[tuple[KeyRead | None]] = Kept(KEPT_CHARS_MAX)
         self._answers: Kept[tuple[Columns, Any]] = Kept(KEPT_CHARS_MAX)
         """Names, types and schema of what reads of records by key answer."""
 
@@ -110,7 +109,7 @@ class Preparing:
         self, statement: Statement, values: Sequence[Any], catalog: Catalog, running: Running | None = None
     ) -> Prepared:
         """Raises SqlError."""
-        read = self._key_read(statement, catalog)
+        read = key_read(statement, catalog)
         if read is None or len(values) != statement.parameters:
             return self._general(statement, values, catalog, running)
         answer = self._answers.get((read.shape, catalog.version))
@@ -125,14 +124,6 @@ class Preparing:
         if plan is None:
             return self._general(statement, values, catalog, running)
         return Prepared(statement.text, catalog, columns, schema, passable(plan))
-
-    def _key_read(self, statement: Statement, catalog: Catalog) -> KeyRead | None:
-        key = (statement.text, statement.analyze, catalog.version)
-        kept = self._key_reads.get(key)
-        if kept is None:
-            kept = (key_read(statement, catalog),)
-            self._key_reads.put(key, kept, ENTRY_CHARS + len(statement.text))
-        return kept[0]
 
     def _general(
         self, statement: Statement, values: Sequence[Any], catalog: Catalog, running: Running | None

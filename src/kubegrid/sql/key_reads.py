@@ -109,7 +109,9 @@ def _table(node: Any, catalog: Catalog) -> TableDefinition | None:
         return None
     if node.alias_column_names:
         return None
-    table = next((table for table in catalog.tables if table.name.lower() == node.name.lower()), None)
+    table = catalog.by_name.get(node.name)
+    if table is None:
+        table = next((table for table in catalog.tables if table.name.lower() == node.name.lower()), None)
     if table is None or not all(isinstance(table.column(name).type, _KEY_TYPES) for name in table.key):
         return None
     return table
