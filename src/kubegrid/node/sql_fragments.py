@@ -2,9 +2,9 @@
 
 Copies of the fragment's tables are brought up to date and seen by a transaction (`sql_copies`); if that is any work, and it
 names all records that it needs, these are looked up instead (`columns.looked_up`). Then the fragment runs, beside others, in
-the thread that asked. The answer leaves when the position at which the changes were taken is confirmed: when `run` returns,
-it is, and the first rows are there. Everything that can go wrong before is raised by `run`; after it only time-out,
-cancellation and memory are left, while the rows are read.
+the thread that asked; columns of one record as they are need no running. The answer leaves when the position at which the
+changes were taken is confirmed: when `run` returns, it is, and the first rows are there. Everything that can go wrong before
+is raised by `run`; after it only time-out, cancellation and memory are left, while the rows are read.
 
 DuckDB is imported when the first fragment comes. Next on the path of the data: `sql_copies`.
 """
