@@ -21,6 +21,8 @@ class FragmentRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The tables' numbers, as they were planned with. One that is another's by now: the error SCHEMA, plan again."""
     keys: dict[str, list[bytes]] | None = None
     """Of the only records of each of `tables` that the sql needs, those of other partitions among them; None: any may be."""
+    record_columns: list[str] | None = None
+    """What `sql` yields are these columns of the records with these `keys`, and all of these; None: it has to be run."""
     groups: bool = False
     """It yields a row for each group, and has no other aggregates than its columns (`dense_groups`)."""
     timeout_ms: int = 60_000

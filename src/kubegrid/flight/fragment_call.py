@@ -5,12 +5,13 @@ death if the machine went with it. So it waits in a thread of its own: who has g
 and what comes too late is closed. From the first bytes on the stream is read where it is wanted, and the `Lookout` ends it.
 """
 
-import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pyarrow as pa
 
+from kubegrid.client.sql_thread import in_thread
 from kubegrid.flight.lookout import LOOK_S, Lookout
 
 Raised = Callable[[BaseException], BaseException]
@@ -20,50 +21,27 @@ class GivenUp(Exception):
     """Given up: nobody wants the answer, or it will not come."""
 
 
-class _Waiting:
-    """The thread that waits for the first bytes. Invariant: a stream that nobody took is cancelled."""
-
-    def __init__(self, ask: Callable[[], Any]) -> None:
-        self._ask = ask
-        self._guard = threading.Lock()
-        self._left = False
-        self.stream: Any = None
-        self.error: BaseException | None = None
-        self.answered = threading.Event()
-        threading.Thread(target=self._run, name="kubegrid-fragment", daemon=True).start()
-
-    def _run(self) -> None:
-        try:
-            stream = self._ask()
-        except BaseException as error:
-            self.error = error
-        else:
-            with self._guard:
-                self.stream = stream
-                if self._left:
-                    stream.cancel()
-        self.answered.set()
-
-    def leave(self) -> None:
-        with self._guard:
-            self._left = True
-            if self.stream is not None:
-                self.stream.cancel()
-
-
 def wait(ask: Callable[[], Any], over: Callable[[], bool]) -> Any:
     """The stream that `ask` brings; raises what it raises, or GivenUp as soon as `over` is true."""
-    waiting = _Waiting(ask)
+    coming = in_thread(ask)
     try:
-        while not waiting.answered.wait(LOOK_S):
+        while True:
+            try:
+                return coming.result(LOOK_S)
+            except TimeoutError:
+                if coming.done():  # it was `ask` that raised it, or the answer came just now
+                    return coming.result()
             if over():
                 raise GivenUp
     except BaseException:
-        waiting.leave()
+        coming.add_done_callback(_dropped)
         raise
-    if waiting.error is not None:
-        raise waiting.error
-    return waiting.stream
+
+
+def _dropped(came: "Future[Any]") -> None:
+    """A stream that nobody took is cancelled."""
+    if came.exception() is None:
+        came.result().cancel()
 
 
 class FragmentStream:

@@ -2,9 +2,9 @@
 
 Copies of the fragment's tables are brought up to date and seen by a transaction (`sql_copies`); if that is any work, and it
 names all records that it needs, these are looked up instead (`columns.looked_up`). Then the fragment runs, beside others, in
-the thread that asked. The answer leaves when the position at which the changes were taken is confirmed: when `run` returns,
-it is, and the first rows are there. Everything that can go wrong before is raised by `run`; after it only time-out,
-cancellation and memory are left, while the rows are read.
+the thread that asked; columns of one record as they are need no running. The answer leaves when the position at which the
+changes were taken is confirmed: when `run` returns, it is, and the first rows are there. Everything that can go wrong before
+is raised by `run`; after it only time-out, cancellation and memory are left, while the rows are read.
 
 DuckDB is imported when the first fragment comes. Next on the path of the data: `sql_copies`.
 """
@@ -14,10 +14,12 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pyarrow as pa
+
 from kubegrid.base.settings import SqlSettings
 from kubegrid.columns.dense_groups import DenseGroups
 from kubegrid.columns.errors import is_fatal, kind_of
-from kubegrid.columns.looked_up import put_in_place
+from kubegrid.columns.looked_up import plain_columns, put_in_place
 from kubegrid.columns.reading import Rows, begin, bound
 from kubegrid.columns.replica import ColumnarReplica
 from kubegrid.columns.requests import FragmentRequest
@@ -65,6 +67,8 @@ class Fragments:
         """
         running = self.watch.begin(min(request.timeout_ms, self.settings.statement_timeout_ms), cancelled)
         try:
+            if request.keys and request.record_columns is not None:
+                return self._told(request.keys, request.record_columns, request, running)
             if request.keys and not self.copies.at_hand(request):
                 fresh = self._looked_up(request.keys, request, running)
             else:
@@ -98,6 +102,17 @@ class Fragments:
             cursor.close()
             raise
         return Fresh(cursor, {}, confirmation)
+
+    def _told(
+        self, keys: Mapping[str, list[bytes]], columns: list[str], request: FragmentRequest, running: Running
+    ) -> Any:
+        """The records of one table with these keys, as they are; the member's DuckDB is not asked."""
+        found, confirmation = self.copies.capture.look_up(keys, request.catalog, request.ids, running.check)
+        ((definition, records),) = found
+        batch = plain_columns(definition, columns, records)
+        confirmation.wait(running.check)
+        running.end()
+        return pa.RecordBatchReader.from_batches(batch.schema, [batch])
 
     @property
     def at_work(self) -> bool:

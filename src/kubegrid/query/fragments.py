@@ -124,6 +124,7 @@ def _request(fragment: Fragment, catalog: Catalog, marks: Marks, running: Runnin
         catalog=catalog.version,
         ids={name: catalog.table(name).id for name in {*fragment.tables, *fragment.broadcast}},
         keys=None if fragment.keys is None else {table: list(keys) for table, keys in fragment.keys.items()},
+        record_columns=None if fragment.record_columns is None else list(fragment.record_columns),
         groups=fragment.kind == plans.AGGREGATE,
         timeout_ms=running.left_ms(),
     )

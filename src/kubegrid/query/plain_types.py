@@ -8,14 +8,22 @@ same. An ENUM comes as DuckDB's dictionary and goes out as text: Flight sends it
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from typing import Any
 
+from kubegrid.base.column_type import ColumnType
 from kubegrid.columns.database import quoted
 from kubegrid.sql.plans import Plan
+from kubegrid.wire.arrow_schemas import arrow_type
 
 _TEXT = re.compile(r"UUID|JSON|ENUM\(.*\)", re.DOTALL)
 _NUMBERS = ("HUGEINT", "UHUGEINT")
 _INSIDE = re.compile(r"\b(?:UUID|JSON|TIME WITH TIME ZONE|BIT|BIGNUM|U?HUGEINT)\b")
+
+
+def is_plain(schema: Any, types: Sequence[ColumnType]) -> bool:
+    """Whether columns of these types are in an answer of this schema what they are when no DuckDB makes them."""
+    return [field.type for field in schema] == [arrow_type(kind) for kind in types]
 
 
 def passable(plan: Plan) -> Plan:

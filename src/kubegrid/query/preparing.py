@@ -19,11 +19,12 @@ from kubegrid.base.tables import Catalog
 from kubegrid.query import closed
 from kubegrid.query.binding import VERSION_COLUMN, Binding, Columns
 from kubegrid.query.partitions import Partitions
-from kubegrid.query.plain_types import passable
+from kubegrid.query.plain_types import is_plain, passable
 from kubegrid.query.running import Running
 from kubegrid.query.thresholds import Thresholds
 from kubegrid.sql import moments, parameters, planner, refusals, statements
 from kubegrid.sql.errors import SqlError
+from kubegrid.sql.key_reads import key_read
 from kubegrid.sql.plans import Fragment, Plan
 from kubegrid.sql.statements import Statement
 
@@ -93,6 +94,8 @@ class Preparing:
         self._settings = settings
         self._parsed: Kept[Statement] = Kept(KEPT_CHARS_MAX)
         self._prepared: Kept[Prepared] = Kept(KEPT_CHARS_MAX)
+        self._answers: Kept[tuple[Columns, Any]] = Kept(KEPT_CHARS_MAX)
+        """Names, types and schema of what reads of records by key answer."""
 
     def statement(self, text: str) -> Statement:
         """Parsed, its parameters not bound. Raises SqlError."""
@@ -106,6 +109,25 @@ class Preparing:
         self, statement: Statement, values: Sequence[Any], catalog: Catalog, running: Running | None = None
     ) -> Prepared:
         """Raises SqlError."""
+        read = key_read(statement, catalog)
+        if read is None or len(values) != statement.parameters:
+            return self._general(statement, values, catalog, running)
+        answer = self._answers.get((read.shape, catalog.version))
+        if answer is None:
+            general = self._general(statement, values, catalog, running)
+            if not is_plain(general.schema, [read.table.column(name).type for name in read.columns]):
+                return general
+            answer = general.columns, general.schema
+            self._answers.put((read.shape, catalog.version), answer, ENTRY_CHARS + len(statement.text))
+        columns, schema = answer
+        plan = read.plan(values, columns, self._partitions.count)
+        if plan is None:
+            return self._general(statement, values, catalog, running)
+        return Prepared(statement.text, catalog, columns, schema, passable(plan))
+
+    def _general(
+        self, statement: Statement, values: Sequence[Any], catalog: Catalog, running: Running | None
+    ) -> Prepared:
         said = _said(values)
         key = (statement.text, statement.analyze, said, catalog.version, self._partitions.count)
         found = None if said is None else self._prepared.get(key)

@@ -32,7 +32,7 @@ def bind(statement: Statement, values: Sequence[Any]) -> Statement:
         return statement
     if statement.explained is not None:
         return dataclasses.replace(statement, explained=bind(statement.explained, values), parameters=0)
-    literals = [_literal(value, place) for place, value in enumerate(values, 1)]
+    literals = [literal_node(value, place) for place, value in enumerate(values, 1)]
     tree = statement.expression.copy()
     for node in list(tree.find_all(exp.Placeholder, exp.Parameter)):
         node.replace(literals[int(node.name) - 1].copy())
@@ -41,10 +41,11 @@ def bind(statement: Statement, values: Sequence[Any]) -> Statement:
 
 def literal(value: Any) -> str:
     """A value as SQL spells it. Raises TypeProblem."""
-    return str(_literal(value, 1).sql("duckdb"))
+    return str(literal_node(value, 1).sql("duckdb"))
 
 
-def _literal(value: Any, place: int) -> exp.Expression:
+def literal_node(value: Any, place: int) -> exp.Expression:
+    """What stands for the value of parameter number `place`. Raises TypeProblem."""
     if value is None:
         return exp.Null()
     if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):  # numpy's own

@@ -18,6 +18,8 @@ GROUPS = "groups"
 TOP_K = "top-k"
 """The first rows of each partition, among which the first of all are."""
 DISTINCT = "distinct"
+RECORD = "record"
+"""Columns of the one record that has a key, as they are: the store tells it, and nothing is computed."""
 WHOLE = "whole"
 """A query, or a part of one, whose rows are all in one partition: nothing is left to merge."""
 
@@ -60,6 +62,9 @@ class Fragment:
     keys: Mapping[str, tuple[bytes, ...]] | None = None
     """Of the only records that it needs of each of `tables`; None: any may be."""
     threshold: Threshold | None = None
+    record_columns: tuple[str, ...] | None = None
+    """Its rows are these columns of the records with these `keys`, whose conditions let all of them through; None: `sql` has
+    to be run."""
 
 
 @dataclass(frozen=True, slots=True)

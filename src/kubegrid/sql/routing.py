@@ -84,6 +84,14 @@ def bound_values(table: TableDefinition, conditions: list[exp.Expression]) -> Va
     return found
 
 
+def certain_value(literal: exp.Expression, kind: ColumnType) -> Any:
+    """What a literal, or NULL, is as a value of a column that it is compared with; None: it is not certain, or NULL."""
+    try:
+        return _value(literal, kind)
+    except (_Unsure, BadValue, ValueError, ArithmeticError):
+        return None
+
+
 def reach_of(table: TableDefinition, values: Values, partitions: int) -> Reach:
     """Where the records with these values are."""
     tags = _choices(values, table.partition_by or table.key, KEYS_MAX)

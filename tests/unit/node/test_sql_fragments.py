@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -138,6 +138,56 @@ def test_a_record_that_is_looked_up_waits_for_its_confirmation(member: SqlMember
     member.poke()
     thread.join(60)
     assert said == [[{"price": 1.0}]]
+
+
+def told(member: SqlMember, *keys: str, columns: Sequence[str] = ("price", "id"), **more: Any) -> list[dict[str, Any]]:
+    """Columns of records as they are; the SQL beside them is never run."""
+    return member.sql("SELECT 1/0", "trades", keys=by_key(*keys), record_columns=list(columns), **more)
+
+
+def test_records_are_told_as_they_are_without_duckdb(member: SqlMember) -> None:
+    member.write("trades", ("a", 1, 1.5), ("a", 2, None))
+    assert told(member, "trades:a:1") == [{"price": 1.5, "id": 1}]
+    assert told(member, "trades:a:2") == [{"price": None, "id": 2}]
+    assert told(member, "trades:a:7") == []
+    member.write("trades", ("a", 1, 2.5))
+    assert told(member, "trades:a:1", columns=["price"]) == [{"price": 2.5}]
+    member.command("DEL", "trades:a:1")
+    assert told(member, "trades:a:1") == []
+    assert member.fragments.replica._database is None
+    assert len(member.fragments.watch) == 0
+
+
+def test_a_record_that_is_told_waits_for_its_confirmation(member: SqlMember) -> None:
+    member.replicator.confirmed = member.replicator.last_seq
+    member.write("trades", ("a", 1, 1.0))
+    thread, said = in_thread(lambda: told(member, "trades:a:1", columns=["price"]))
+    thread.join(0.2)
+    assert thread.is_alive(), "the write is not confirmed, and neither is what was read of it"
+    member.replicator.confirmed += 1
+    member.poke()
+    thread.join(60)
+    assert said == [[{"price": 1.0}]]
+
+
+def test_a_record_that_is_never_confirmed_is_not_told(member: SqlMember) -> None:
+    member.replicator.confirmed = member.replicator.last_seq
+    member.write("trades", ("a", 1, 1.0))
+    with pytest.raises(TimedOut):
+        told(member, "trades:a:1", timeout_ms=100)
+    with pytest.raises(Cancelled):
+        told(member, "trades:a:1", cancelled=lambda: True)
+    assert len(member.fragments.watch) == 0
+
+
+def test_a_record_is_told_of_the_table_that_was_meant(member: SqlMember) -> None:
+    old = member.keyspace.catalog.by_name["trades"]
+    member.write("trades", ("a", 1, 1.0))
+    member.adopt(member.keyspace.catalog.drop("trades"))
+    member.adopt(member.keyspace.catalog.create(old))
+    with pytest.raises(SchemaMoved):
+        told(member, "trades:a:1", ids={"trades": old.id})
+    assert told(member, "trades:a:1") == []
 
 
 def test_keys_are_looked_up_in_the_table_that_was_meant_and_where_they_lie(member: SqlMember) -> None:

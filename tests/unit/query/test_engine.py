@@ -39,6 +39,46 @@ def test_a_key_given_as_a_parameter_asks_one_partition_too(grid: InProcess, engi
     assert len(grid.asked) == 2
 
 
+@pytest.mark.parametrize(
+    "select", ["*", "price AS p, id, tag", "ID, id", "desk AS id, *", "t.price AS t, tag, tag", '"Desk" AS "a b"']
+)
+def test_a_record_is_answered_as_duckdb_answers_whether_its_shape_is_known_or_not(
+    grid: InProcess, engine: Engine, select: str
+) -> None:
+    for key in (42, 43, -1, 2999, 2**40):
+        text = f"SELECT {select} FROM trades t WHERE id = {key}"
+        expected = grid.expected(text)
+        assert engine.execute(text).table().equals(expected)
+        assert engine.execute(f"SELECT {select} FROM trades t WHERE id = ?", [key]).table().equals(expected)
+    assert {request.record_columns is not None for _, request in grid.asked} == {True}
+
+
+def test_what_is_no_read_by_key_for_some_values_is_planned_for_them(grid: InProcess, engine: Engine) -> None:
+    text = "SELECT price FROM trades WHERE id = ?"
+    assert rows(engine, text, [42]) == [(Decimal("10.50"),)]
+    assert rows(engine, text, [42.0]) == [(Decimal("10.50"),)]
+    assert rows(engine, text, [42.5]) == []
+    assert rows(engine, text, [None]) == []
+    assert rows(engine, text, ["42"]) == [(Decimal("10.50"),)]
+    with pytest.raises(TypeProblem):
+        rows(engine, text, ["x"])
+    with pytest.raises(TypeProblem, match="1 parameter"):
+        rows(engine, text, [1, 2])
+    assert rows(engine, text, [43]) == [(Decimal("10.75"),)]
+
+
+def test_a_record_of_a_table_that_was_made_anew_is_answered_as_it_is_now(grid: InProcess, engine: Engine) -> None:
+    text = "SELECT * FROM desks WHERE desk = ?"
+    assert rows(engine, text, ["FX"]) == [("FX", "London")]
+    grid.drop("desks")
+    with pytest.raises(UnknownName):
+        rows(engine, text, ["FX"])
+    columns = [{"name": "n", "type": "INTEGER"}, {"name": "desk", "type": "VARCHAR", "nullable": False}]
+    grid.create({"name": "desks", "columns": columns, "key": ["desk"]})
+    grid.insert("desks", [(7, "FX")])
+    assert rows(engine, text, ["FX"]) == [(7, "FX")]
+
+
 @pytest.mark.parametrize("name", ["main.trades", '"Trades"', "TRADES", "memory.main.trades"])
 def test_a_table_is_the_same_however_it_is_spelt(engine: Engine, name: str) -> None:
     assert rows(engine, f"SELECT count(*) FROM {name}") == [(TRADES_COUNT,)]
