@@ -92,7 +92,8 @@ class StoreSettings(msgspec.Struct, frozen=True):
     slice_bytes: int = 256 * 1024
     """One slice of a snapshot: small enough that cutting and loading it stay well under a loop turn's 50 ms."""
     slice_units: int = 4000
-    """Keys or fields that one slice of a long command, of expiry or of clean-up touches: a few milliseconds."""
+    """Keys or fields that one slice of a long command touches: a few milliseconds. The most that one of expiry or clean-up does
+    (`node.pace`)."""
     atomic_units_max: int = 20_000
     """Keys or fields that a command which must be atomic (HGETALL, MSET, one command in EXEC) may touch: a fifth of what
     took 160 to 330 ms on a busy machine."""

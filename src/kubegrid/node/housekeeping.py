@@ -1,6 +1,6 @@
 """What a data pod does beside serving: expiry, freeing, watching memory, and cutting off what was never confirmed.
 
-All of it runs in the serving loop, in slices small enough not to be noticed. Expiry is decided by the primary alone and
+All of it runs in the serving loop, in slices small enough not to be noticed (`pace`). Expiry is decided by the primary alone and
 replicated as deletions: its slices run inside a turn, so that their effects are part of that turn's entry.
 
 So are the deletions of records whose table was dropped. What may be stored is `memory_watch`'s to say. Next on the path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from kubegrid.base.settings import MIB, StoreSettings
 from kubegrid.node.client_memory import close_those_that_hold_most
 from kubegrid.node.memory_watch import MemoryWatch
+from kubegrid.node.pace import Pace
 from kubegrid.node.turn import Turn, nothing
 from kubegrid.store import Keyspace
 
@@ -102,7 +103,7 @@ class Housekeeping:
         """Connections closed because the member had no memory for what they held."""
         self.listeners: list[Callable[[], None]] = []
         """Called at each interval."""
-        self._settings = settings
+        self._paces = {chore: Pace(settings.slice_units) for chore in ("expire", "sweep", "build", "free")}
         self._request_timeout_ms = request_timeout_ms
         self._sessions = sessions
         self._tidies_collector = tidies_collector
@@ -156,32 +157,34 @@ class Housekeeping:
     # -- chores; each does one slice and says whether to go on soon ----------------------------------------------------
 
     def _expire(self) -> bool:
-        found = self._as_primary(lambda: self.keyspace.expire_slice(self._settings.slice_units))
+        pace = self._paces["expire"]
+        units = pace.units
+        found = self._as_primary(pace, self.keyspace.expire_slice)
         self.expired += found
-        return found * 4 > self._settings.slice_units
+        return found * 4 > units
 
     def _sweep(self) -> bool:
         """Records of dropped tables go as ordinary deletions."""
-        return self._as_primary(lambda: self.keyspace.sweep_slice(self._settings.slice_units)) > 0
+        return self._as_primary(self._paces["sweep"], self.keyspace.sweep_slice) > 0
 
     def _build(self) -> bool:
         """Indexes over records that were there before them."""
-        return self.keyspace.build_slice(self._settings.slice_units) > 0
+        return self._paces["build"].slice(self.keyspace.build_slice) > 0
 
     def _free(self) -> bool:
         """What was thrown away."""
         if self.keyspace.garbage:
-            self.keyspace.free_slice(self._settings.slice_units)
+            self._paces["free"].slice(self.keyspace.free_slice)
         return bool(self.keyspace.garbage)
 
-    def _as_primary(self, slice_of_work: Callable[[], int]) -> int:
+    def _as_primary(self, pace: Pace, slice_of_work: Callable[[int], int]) -> int:
         """Work that changes data: inside a turn, by a primary that may write."""
         done = 0
 
         def work() -> None:
             nonlocal done
             if self.turn.open_gate and self.turn.member.writable:
-                done = slice_of_work()
+                done = pace.slice(slice_of_work)
 
         self.turn.work(work)
         return done

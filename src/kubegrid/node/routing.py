@@ -1,7 +1,8 @@
 """Whether this member may execute a command on a slot now, and what the client is told if not.
 
 The answers are those of Redis Cluster, so that clients find their way by themselves: `-MOVED` to the member that can,
-`-CLUSTERDOWN` when none is known, `-LOADING` while a copy is still being filled.
+`-CLUSTERDOWN` when none is known, `-LOADING` while a copy is still being filled, or a member that has just started has not
+heard yet who is primary of what.
 Asked only when the fast check of `dispatch` (an open gate, an owned slot) did not pass.
 """
 
@@ -23,7 +24,7 @@ def refuse_slot(session: Session, slot: int, reads_only: bool) -> bytes | None:
     primary = partition.primary
     if node.keyspace.slots[slot] is None:
         if primary is None:
-            return resp.ERR_SLOT_NOT_SERVED
+            return resp.ERR_SLOT_NOT_SERVED if topology.heard else resp.ERR_LOADING
         return moved(slot, primary.host, primary.port)
     if session.turn.open_gate:
         return None
@@ -33,6 +34,8 @@ def refuse_slot(session: Session, slot: int, reads_only: bool) -> bytes | None:
             return None
         if role is Role.JOINING:
             return resp.ERR_LOADING
+    if primary is None and not topology.heard:
+        return resp.ERR_LOADING
     if primary is None or role is Role.PRIMARY or primary.node_id == topology.me.node_id:
         # The primary of this slot is this member without its lease, or a member that nobody has heard of.
         return resp.ERR_CLUSTERDOWN

@@ -175,6 +175,9 @@ class Buildings:
     def _check(self) -> None:
         if self._closed:
             raise Unavailable("this member is stopping")
+        room = self._replica.room
+        if room is not None and room.left_bytes() < 0:
+            raise TooMuch("the member's process has no memory left for columns that are being made")
 
     def _explained(self, definition: TableDefinition, error: Exception) -> SqlError:
         explained = as_sql_error(error)

@@ -66,6 +66,8 @@ class Topology:
         self.grid_id = grid_id
         self.changes = 0
         """Raised by each change of what clients can see."""
+        self.heard = False
+        """Whether a manager's snapshot came since this member started: before that an unknown primary means nothing."""
         self.epoch = 0
         """The highest epoch of any partition: the cluster's `current_epoch`."""
         self.configurations: dict[int, Configuration] = {}
@@ -122,6 +124,7 @@ class Topology:
         """Take up what a manager pushed: newer configurations, and the members that it knows."""
         if snapshot.grid != self.grid_id:
             return
+        self.heard = True
         changed: set[int] = set()
         for record in snapshot.members:
             member = Member(record.name, record.incarnation)

@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from kubegrid.base.tables import TableDefinition
+from kubegrid.base.tables import Column, TableDefinition
 from kubegrid.store.records import HEADER, Record
 
 if TYPE_CHECKING:
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 
 FEW: Final = 96
 """So few rows of a block are made one by one, at 8 to 15 µs; for more the columns are packed in C, in calls of a millisecond."""
+ROW_UNITS: Final = 7
+"""What making a record of one row costs of a turn, whose unit is a plain GET (`node.turn`)."""
+VALUES_PER_UNIT: Final = 2
+"""A wide row costs more: so many of its values a unit."""
+OPENING_UNITS: Final = 150
+"""What it costs to come by a block's columns, before its first row is read: 0.1 to 0.4 ms."""
+MANY_UNITS: Final = 3
+"""What making the record of a row, one of many, costs of a slice, where looking at a key costs 1."""
+VALUES_PER_UNIT_OF_MANY: Final = 4
 
 
 class Block:
@@ -76,6 +85,17 @@ class Block:
         return len(self.data)
 
     @property
+    def units(self) -> int:
+        """What making a record of one row costs of a turn now."""
+        row = max(ROW_UNITS, self.width // VALUES_PER_UNIT)
+        return row if self.is_open else row + max(OPENING_UNITS, self.width)
+
+    @property
+    def units_of_many(self) -> int:
+        """What the record of each row costs of a slice in which many are made."""
+        return max(MANY_UNITS, self.width // VALUES_PER_UNIT_OF_MANY)
+
+    @property
     def width(self) -> int:
         """How many columns the table had when the rows came; one that was added later is not in them."""
         return len(self.rows.definition.columns)
@@ -102,6 +122,12 @@ class Block:
         packed = self.rows.rows(self.columns, None if len(places) == self.size else places)
         head = HEADER.pack
         return [Record(head(number, first + place) + row) for place, row in zip(places, packed, strict=True)]
+
+    def projection(self, wanted: Sequence[Column]) -> Callable[[int], tuple[Any, ...]]:
+        """A function from a place to the values of a few columns of the table as it is now, without making the row."""
+        from kubegrid.wire.arrow_blocks import projection
+
+        return projection(self.columns, wanted)
 
     def keys(self, places: Sequence[int]) -> tuple[list[bytes], list[int]]:
         """The keys of the rows at these places, and their slots: spelt again from the columns."""

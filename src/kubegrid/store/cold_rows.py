@@ -12,8 +12,9 @@ Everything here keeps the books of `Keyspace`. Next: `row_blocks`.
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from kubegrid.store.blocks import OPENING_UNITS
 from kubegrid.store.effects import DELETE, RESTORE_ROWS
 from kubegrid.store.memory import COLD_ROW_BYTES, KEY_OVERHEAD_BYTES
 from kubegrid.store.records import Record
@@ -22,13 +23,6 @@ from kubegrid.store.slots import slot_of
 if TYPE_CHECKING:
     from kubegrid.store.blocks import Block
     from kubegrid.store.keyspace import Keyspace
-
-ROW_UNITS: Final = 7
-"""What making a record of one row costs of a turn, whose unit is a plain GET (`node.turn`)."""
-OPENING_UNITS: Final = 150
-"""What it costs to come by a block's columns, before its first row is read: 0.1 to 0.4 ms."""
-THAWING_UNITS: Final = 3
-"""What thawing a row, one of many, costs of a slice, where looking at a key costs 1."""
 
 
 def find(keyspace: "Keyspace", slot: int, key: bytes, version: int) -> Record | None:
@@ -54,7 +48,7 @@ def thaw(keyspace: "Keyspace", slot: int, key: bytes, version: int) -> Record:
 
 
 def _made(keyspace: "Keyspace", block: "Block", version: int) -> Record:
-    keyspace.units += ROW_UNITS if block.is_open else ROW_UNITS + OPENING_UNITS
+    keyspace.units += block.units
     return block.record(version)
 
 
@@ -225,7 +219,7 @@ def thaw_slice(keyspace: "Keyspace", budget: int) -> int:
             done += 1
             continue
         done += 0 if block.is_open else OPENING_UNITS
-        done += THAWING_UNITS * _thaw_some(keyspace, block, max(1, (budget - done) // THAWING_UNITS))
+        done += block.units_of_many * _thaw_some(keyspace, block, max(1, (budget - done) // block.units_of_many))
     return done
 
 

@@ -5,14 +5,14 @@ becomes a value as its column reads it, or is refused.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from kubegrid.base.table_errors import BadValue, TableError
 from kubegrid.store import long_double, record_changes
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import parse_int64
 from kubegrid.store.record_changes import refusal
-from kubegrid.store.records import HEADER_BYTES, Record
+from kubegrid.store.records import Record
 from kubegrid.store.refusals import wrong_arity
 from kubegrid.store.tables import Table
 from kubegrid.wire import resp
@@ -21,15 +21,18 @@ from kubegrid.wire.resp import ERR_HASH_NOT_INTEGER, ERR_NOT_FLOAT, ERR_NOT_INTE
 _NO_DELETION = resp.error(
     "WRONGTYPE a column of a record cannot be deleted; set it to NULL with JSON.DEL or KG.CHANGE, or delete the record"
 )
+TEXTS_PER_UNIT: Final = 2
+"""So many columns are made texts in the time of a plain GET."""
 Command = Callable[[Keyspace, Table, list[bytes], bool], bytes]
 
 
-def _pairs(table: Table, record: Record | None) -> list[bytes]:
+def _pairs(keyspace: Keyspace, table: Table, record: Record | None) -> list[bytes]:
     """`column, text, …` of the columns that are not NULL."""
     if record is None:
         return []
     flat: list[bytes] = []
-    values = table.codec.decode(record[HEADER_BYTES:])
+    keyspace.units += len(table.definition.columns) // TEXTS_PER_UNIT
+    values = record_changes.values_of(keyspace, table, record)
     for column, value in zip(table.definition.columns, values, strict=True):
         if value is not None:
             flat += (column.name.encode(), column.type.to_text(value))
@@ -47,7 +50,7 @@ def _texts(keyspace: Keyspace, table: Table, key: bytes, names: list[bytes]) -> 
     record = record_changes.record_at(keyspace, key)
     if record is None:
         return [None] * len(names)
-    values = table.codec.decode(record[HEADER_BYTES:])
+    values = record_changes.values_of(keyspace, table, record)
     return [_text(table, values, name) for name in names]
 
 
@@ -68,25 +71,25 @@ def hstrlen(keyspace: Keyspace, table: Table, args: list[bytes], resp3: bool) ->
 
 
 def hgetall(keyspace: Keyspace, table: Table, args: list[bytes], resp3: bool) -> bytes:
-    pairs = _pairs(table, record_changes.record_at(keyspace, args[1]))
+    pairs = _pairs(keyspace, table, record_changes.record_at(keyspace, args[1]))
     return resp.map_of([resp.bulk(part) for part in pairs], resp3)
 
 
 def hkeys(keyspace: Keyspace, table: Table, args: list[bytes], resp3: bool) -> bytes:
-    return resp.array_of_bulks(_pairs(table, record_changes.record_at(keyspace, args[1]))[0::2])
+    return resp.array_of_bulks(_pairs(keyspace, table, record_changes.record_at(keyspace, args[1]))[0::2])
 
 
 def hvals(keyspace: Keyspace, table: Table, args: list[bytes], resp3: bool) -> bytes:
-    return resp.array_of_bulks(_pairs(table, record_changes.record_at(keyspace, args[1]))[1::2])
+    return resp.array_of_bulks(_pairs(keyspace, table, record_changes.record_at(keyspace, args[1]))[1::2])
 
 
 def hlen(keyspace: Keyspace, table: Table, args: list[bytes], resp3: bool) -> bytes:
-    return resp.integer(len(_pairs(table, record_changes.record_at(keyspace, args[1]))) // 2)
+    return resp.integer(len(_pairs(keyspace, table, record_changes.record_at(keyspace, args[1]))) // 2)
 
 
 def hscan(keyspace: Keyspace, table: Table, args: list[bytes], resp3: bool) -> bytes:
     """All columns at once: there are few."""
-    pairs = _pairs(table, record_changes.record_at(keyspace, args[1]))
+    pairs = _pairs(keyspace, table, record_changes.record_at(keyspace, args[1]))
     return resp.array([resp.bulk(b"0"), resp.array_of_bulks(pairs)])
 
 
@@ -110,7 +113,7 @@ def hset(keyspace: Keyspace, table: Table, args: list[bytes], resp3: bool) -> by
         at_ms = record_changes.lives_until(keyspace, table)
         record_changes.put(keyspace, table, key, values, at_ms=at_ms)
         return resp.integer(len(changes))
-    before = table.codec.decode(record[HEADER_BYTES:])
+    before = record_changes.values_of(keyspace, table, record)
     record_changes.change(keyspace, table, key, record, changes, before)
     return resp.integer(sum(before[place] is None for place in changes))
 
@@ -156,12 +159,12 @@ def _increment(
     record = record_changes.record_at(keyspace, key)
     place = table.definition.position(name)
     column = table.definition.columns[place]
-    before = None if record is None else table.codec.decode(record[HEADER_BYTES:])
+    before = None if record is None else record_changes.values_of(keyspace, table, record)
     if before is None or before[place] is None:
         answer = hset(keyspace, table, [b"HSET", key, args[2], args[3]], False)
         if answer[0] == 0x2D:
             return answer
-        value = table.codec.decode(keyspace.value_of(key)[HEADER_BYTES:])[place]
+        value = record_changes.values_of(keyspace, table, keyspace.value_of(key))[place]
     else:
         place, value = record_changes.incremented(table, name, before, amount)
         assert record is not None

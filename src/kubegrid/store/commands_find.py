@@ -7,6 +7,7 @@ at before that, block by block.
 """
 
 from collections.abc import Generator
+from itertools import repeat
 from typing import Any, Final
 
 from kubegrid.base.table_errors import TableError, UnknownTable
@@ -18,18 +19,23 @@ from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import parse_int64
 from kubegrid.store.record_changes import refusal
 from kubegrid.store.records import HEADER_BYTES, Record
+from kubegrid.store.refusals import ANSWERS_MAX, answers_too_long
 from kubegrid.store.slices import Budget, Task, run
 from kubegrid.store.tables import Table
 from kubegrid.wire import resp
 from kubegrid.wire.resp import ERR_NOT_INTEGER, ERR_OUT_OF_RANGE, ERR_SYNTAX
 
 COLD_ROW_UNITS: Final = 3
-"""What making a record of a cold row and looking at it costs of a slice."""
+"""What looking at a few columns of a cold row costs of a slice; of more, each costs one."""
+COLUMNS_PASSED_PER_UNIT: Final = 64
+"""A record is read as far as the last column that is asked for: so many in the time in which a key is looked at."""
+WIDTHS_PER_DOCUMENT: Final = 4
+"""How often a wide record is gone through for its document: it is taken apart, and each value is written."""
 DOCUMENT_UNITS: Final = 4
 """What making a document costs of a slice, where looking at a key costs 1."""
-ANSWERS_MAX: Final = 2
-"""Replies of the greatest length that may be put together at once, by whatever number of questions: each is there twice in the
-end. Short ones are no matter."""
+
+UNSEEN: Final = Record()
+"""In the place of a record that nobody looks at."""
 
 Match = tuple[bytes, Record, Table]
 """A key, what it holds now, and its table as it is now."""
@@ -130,8 +136,9 @@ def _find(keyspace: Keyspace, question: Question) -> Task:
                     f"ERR the reply of KG.FIND would exceed {longest} bytes: ask with LIMIT, FIELDS or a narrower predicate"
                 )
             if keyspace.answer_bytes > ANSWERS_MAX * longest:
-                return resp.error(f"TRYAGAIN replies of {keyspace.answer_bytes} bytes are being put together")
-            if budget.spend(DOCUMENT_UNITS + (len(document) >> 10)):
+                return answers_too_long(keyspace)
+            units = DOCUMENT_UNITS + WIDTHS_PER_DOCUMENT * table.width_units + (len(document) >> 10)
+            if budget.spend(units):
                 yield
     except TableError as error:
         return refusal(error)
@@ -144,7 +151,7 @@ def _count(keyspace: Keyspace, question: Question) -> Task:
     budget = Budget(keyspace)
     number = 0
     try:
-        for match in matching(keyspace, question.table, question.predicate, budget):
+        for match in matching(keyspace, question.table, question.predicate, budget, counted=True):
             if match is None:
                 yield
             else:
@@ -158,12 +165,14 @@ _END: Any = object()
 
 
 def matching(
-    keyspace: Keyspace, table: Table, predicate: Predicate, budget: Budget
+    keyspace: Keyspace, table: Table, predicate: Predicate, budget: Budget, *, counted: bool = False
 ) -> Generator[Match | None, None, None]:
-    """Each record that matches, and None where a slice ends. Raises UnknownTable when the table is dropped meanwhile."""
+    """Each record that matches, and None where a slice ends. Raises UnknownTable when the table is dropped meanwhile.
+
+    With `counted` only how many they are is wanted: what stands for a cold row need not be made."""
     buckets = buckets_for(table, predicate)
     if buckets is None:
-        yield from _matching_of_all(keyspace, table, predicate, budget)
+        yield from _matching_of_all(keyspace, table, predicate, budget, counted)
         return
     listed: list[Record] = []
     for bucket in buckets:
@@ -180,24 +189,27 @@ def matching(
                 and predicate.matches(table.codec.decode(current[HEADER_BYTES:]))
             ):
                 yield key, current, table
-        if budget.spend(2):
+        if budget.spend(2 + 2 * table.width_units):
             yield None
             table = _still(keyspace, table)
 
 
 def _matching_of_all(
-    keyspace: Keyspace, table: Table, predicate: Predicate, budget: Budget
+    keyspace: Keyspace, table: Table, predicate: Predicate, budget: Budget, counted: bool
 ) -> Generator[Match | None, None, None]:
     head = table.head
     project = table.codec.projection(predicate.columns)
     matches = predicate.matches_columns
     slots = keyspace.slots
+    positions = table.definition.positions
+    units = 1 + max([positions[name] for name in predicate.columns], default=0) // COLUMNS_PASSED_PER_UNIT
+    size = max(1, budget.size // units)
     with keyspace.blocks.scan() as scan:
-        yield from _matching_of_blocks(keyspace, table, predicate, budget, scan)
+        yield from _matching_of_blocks(keyspace, table, predicate, budget, scan, counted)
         for slot in keyspace.owned:
             keys = list(slots[slot] or ())
-            for start in range(0, len(keys), budget.size):
-                part = keys[start : start + budget.size]
+            for start in range(0, len(keys), size):
+                part = keys[start : start + size]
                 for key in part:
                     value = (slots[slot] or {}).get(key)
                     if (
@@ -208,7 +220,7 @@ def _matching_of_all(
                         and keyspace.find(key) is value
                     ):
                         yield key, value, table
-                if budget.spend(len(part)):
+                if budget.spend(units * len(part)):
                     yield None
                     table = _still(keyspace, table)
             # An empty slot costs next to nothing beside a key.
@@ -218,27 +230,35 @@ def _matching_of_all(
 
 
 def _matching_of_blocks(
-    keyspace: Keyspace, table: Table, predicate: Predicate, budget: Budget, scan: Scan
+    keyspace: Keyspace, table: Table, predicate: Predicate, budget: Budget, scan: Scan, counted: bool
 ) -> Generator[Match | None, None, None]:
     """The cold rows that match, which stay cold. What leaves its block before it is looked at is met in its slot later."""
-    project = table.codec.projection(predicate.columns)
+    wanted = [table.definition.columns[table.definition.position(name)] for name in predicate.columns]
     matches = predicate.matches_columns
     blocks = keyspace.blocks
-    part = max(1, budget.size // COLD_ROW_UNITS)
+    units = max(COLD_ROW_UNITS, len(wanted))
+    part = max(1, budget.size // units)
     for block in blocks.of_table(table.id):
+        project = block.projection(wanted)
         for start in range(0, block.size, part):
             if not blocks.has(block):
                 break
             places = block.cold(start, start + part)
-            records = dict(zip(places, block.records(places), strict=True))
-            found = [place for place in places if matches(project(records[place][HEADER_BYTES:]))]
-            keys = block.keys(found)[0] if found else []
-            for place, key in zip(found, keys, strict=True):
-                if place not in block.taken and blocks.has(block) and table.id in keyspace.tables.by_id:
-                    scan.reached = block.first + place + 1
-                    yield key, records[place], table
+            found = [place for place in places if matches(project(place))]
+            if counted:
+                yield from repeat((b"", UNSEEN, table), len(found))
+                found = []
+            for at in range(0, len(found), step := max(1, budget.size // block.units_of_many)):
+                some = found[at : at + step]
+                for key, place, record in zip(block.keys(some)[0], some, block.records(some), strict=True):
+                    if place not in block.taken and blocks.has(block) and table.id in keyspace.tables.by_id:
+                        scan.reached = block.first + place + 1
+                        yield key, record, table
+                if budget.spend(block.units_of_many * len(some)):
+                    yield None
+                    table = _still(keyspace, table)
             scan.reached = block.first + min(start + part, block.size)
-            if budget.spend(COLD_ROW_UNITS * len(places) + 1):
+            if budget.spend(units * len(places) + 1):
                 yield None
                 table = _still(keyspace, table)
 

@@ -16,7 +16,7 @@ from kubegrid.base.table_errors import BadValue, TableError, UnknownColumn, Unkn
 from kubegrid.store import record_changes
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.record_changes import refusal
-from kubegrid.store.records import HEADER_BYTES, Record
+from kubegrid.store.records import Record
 from kubegrid.store.refusals import reply_too_long, too_many
 from kubegrid.store.tables import Table
 from kubegrid.wire import resp
@@ -99,7 +99,7 @@ def set_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return OK
     if record is None:
         return _ERR_NEW
-    before = table.codec.decode(record[HEADER_BYTES:])
+    before = record_changes.values_of(keyspace, table, record)
     place = table.definition.position(path.column)
     # A column that is NULL counts as a field that is not there.
     if condition == (b"NX" if before[place] is not None else b"XX"):
@@ -127,7 +127,7 @@ def numincrby(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return resp.error("ERR could not perform this operation on a key that doesn't exist")
     if path.column is None:
         raise BadValue("a record is no number: name a column", table.name)
-    before = table.codec.decode(record[HEADER_BYTES:])
+    before = record_changes.values_of(keyspace, table, record)
     try:
         amount = _exact_json.decode(args[3])
         if type(amount) is Decimal and table.definition.column(path.column).type.python is not Decimal:
@@ -162,7 +162,7 @@ def del_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     if path.column is None:
         keyspace.remove(key)
         return ONE
-    before = table.codec.decode(record[HEADER_BYTES:])
+    before = record_changes.values_of(keyspace, table, record)
     place = table.definition.positions.get(path.column)
     if place is None or before[place] is None:
         return ZERO
@@ -189,7 +189,7 @@ def get(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     record = None if table is None else record_changes.record_at(keyspace, args[1])
     if table is None or record is None:
         return resp.null(resp3)
-    values = table.codec.decode(record[HEADER_BYTES:])
+    values = record_changes.values_of(keyspace, table, record)
     if len(paths) == 1 and paths[0].column is None and not any(layout.values()):
         document = table.codec.documents.encode(values)
         return resp.bulk(b"[%b]" % document if paths[0].many else document)
@@ -222,7 +222,7 @@ def mget(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         table = _table_or_none(keyspace, key)
         value = keyspace.find(key)
         if table is not None and type(value) is Record:
-            matches = _matches(table, table.codec.decode(value[HEADER_BYTES:]), path)
+            matches = _matches(table, record_changes.values_of(keyspace, table, value), path)
             if path.many:
                 reply = resp.bulk(_json_of(matches))
             elif matches:
@@ -244,7 +244,7 @@ def type_(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     record = None if table is None else record_changes.record_at(keyspace, args[1])
     if table is None or record is None:
         return resp.array([resp.null(True)]) if resp3 else resp.NULL_BULK
-    matches = _matches(table, table.codec.decode(record[HEADER_BYTES:]), path)
+    matches = _matches(table, record_changes.values_of(keyspace, table, record), path)
     names = [resp.bulk(_TYPES[type(value)]) for value in matches]
     if path.many:
         return resp.array([resp.array(names)] if resp3 else names)

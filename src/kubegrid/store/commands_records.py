@@ -13,8 +13,9 @@ from kubegrid.store import record_changes, row_batches
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.numbers import parse_int64
 from kubegrid.store.record_changes import Conflict, refusal
-from kubegrid.store.records import HEADER_BYTES, Record
-from kubegrid.store.refusals import reply_too_long, too_many
+from kubegrid.store.records import Record
+from kubegrid.store.refusals import ANSWERS_MAX, answers_too_long, reply_too_long, too_many
+from kubegrid.store.slices import Task, run
 from kubegrid.store.slots import slot_of
 from kubegrid.store.tables import Table
 from kubegrid.wire import resp
@@ -22,6 +23,11 @@ from kubegrid.wire.resp import ERR_OOM, ERR_SYNTAX, ONE, ZERO
 
 ROWS_MAX: Final = 5000
 """Rows of one KG.WRITE: some 20 to 40 ms of the serving loop with twenty columns and an index."""
+VALUES_MAX: Final = 300_000
+"""Values of one KG.WRITE: 20 to 40 ms with a wide table. As many as fit into 256 KiB of rows are always less."""
+_TOO_MANY_VALUES = resp.error(
+    f"ERR KG.WRITE takes at most {VALUES_MAX} values, rows times columns, at once; write the other rows with another"
+)
 _TOO_MANY_ROWS = resp.error(f"ERR KG.WRITE takes at most {ROWS_MAX} rows at once; write the others with another")
 _BAD_SCHEMA = resp.error("ERR the number of the schema is an integer, 0 for the current one")
 _BAD_MODE = resp.error("ERR what to do with existing records is REPLACE, KEEP or FAIL")
@@ -50,6 +56,8 @@ def write(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
             raise SchemaChanged(table.name, table.schema, schema)
         if mode not in row_batches.MODES:
             return _BAD_MODE
+        if (len(args) - 4) * len(table.definition.columns) > VALUES_MAX:
+            return _TOO_MANY_VALUES
         rows, keys, values = table.codec.admit_many(args[4:])
         return row_batches.write(keyspace, table, mode, rows, keys, values)
     except TableError as error:
@@ -59,8 +67,10 @@ def write(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
 # -- KG.READ, KG.VERSION ---------------------------------------------------------------------------------------------
 
 
-def read(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
-    """KG.READ table [MAXSTALENESS ms] key [key …] → array of records as they are stored, or null."""
+def read(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes | Task:
+    """KG.READ table [MAXSTALENESS ms] key [key …] → array of records as they are stored, or null.
+
+    At one moment, unless it takes more of the loop than what is atomic may: many rows that came as columns, or wide ones."""
     keys = args[2:]
     if keys[0].upper() == b"MAXSTALENESS":
         keys = keys[2:]
@@ -68,25 +78,39 @@ def read(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
         return ERR_SYNTAX
     if len(keys) > keyspace.settings.atomic_units_max:
         return too_many(keyspace, "kg.read")
-    null = resp.null(resp3)
-    slots = keyspace.slots
-    left = keyspace.settings.reply_bytes_max
+    return run(_read(keyspace, args[1], keys, resp.null(resp3)))
+
+
+def _read(keyspace: Keyspace, name: bytes, keys: list[bytes], null: bytes) -> Task:
+    settings, slots = keyspace.settings, keyspace.slots
+    longest = settings.reply_bytes_max
+    until = keyspace.units + settings.atomic_units_max // 2
     parts = [resp.array_header(len(keys))]
+    size = 0
     try:
-        mark = record_changes.table_named(keyspace, args[1]).mark
+        mark = record_changes.table_named(keyspace, name).mark
         for key in keys:
             if not key.startswith(mark):
-                raise BadValue(f"{_text(key)} is no key of it", args[1].decode(errors="replace"))
+                raise BadValue(f"{_text(key)} is no key of it", name.decode(errors="replace"))
             slot = slot_of(key)
             if slots[slot] is None:
                 return resp.error(f"MOVED {slot}")
             record = record_changes.record_at(keyspace, key)
-            left -= 0 if record is None else len(record)
-            if left < 0 and len(keys) > 1:
-                return reply_too_long(keyspace, "kg.read")
+            if record is not None:
+                size += len(record)
+                keyspace.answer_bytes += len(record)
+                if len(keys) > 1 and size > longest:
+                    return reply_too_long(keyspace, "kg.read")
+                if keyspace.answer_bytes > ANSWERS_MAX * longest and keyspace.answer_bytes > size:
+                    return answers_too_long(keyspace)
             parts.append(null if record is None else b"$%d\r\n%b\r\n" % (len(record), record))
+            if keyspace.units >= until:
+                yield
+                until = keyspace.units + settings.slice_units
     except TableError as error:
         return refusal(error)
+    finally:
+        keyspace.answer_bytes -= size
     return b"".join(parts)
 
 
@@ -133,7 +157,7 @@ def changed(keyspace: Keyspace, key: bytes, request: bytes) -> Record | None:
     expected = asked.get("if_version")
     if expected is not None and expected != record.version:
         raise Conflict(f"version is {record.version}, not {shown(expected)}")
-    before = table.codec.decode(record[HEADER_BYTES:])
+    before = record_changes.values_of(keyspace, table, record)
     condition = asked.get("if")
     if condition is not None and not _holds(table, condition, before):
         raise Conflict("the condition does not hold")

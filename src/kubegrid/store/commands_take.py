@@ -50,7 +50,7 @@ def take(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes | Task:
                 key = table.codec.key_of_row(values)
                 if _is_there(keyspace, key, record):
                     return _taken(keyspace, table, key, record)
-            if looked >= keyspace.settings.atomic_units_max:
+            if looked * (1 + table.width_units) >= keyspace.settings.atomic_units_max:
                 break
         else:
             return resp.null(resp3)

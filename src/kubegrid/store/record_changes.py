@@ -11,7 +11,7 @@ from kubegrid.base.column_type import ColumnType
 from kubegrid.base.errors import KubegridError
 from kubegrid.base.table_errors import BadValue, TableError, UnknownTable, shown
 from kubegrid.store import record_writes
-from kubegrid.store.records import Record
+from kubegrid.store.records import HEADER_BYTES, Record
 from kubegrid.wire import resp
 
 if TYPE_CHECKING:
@@ -69,6 +69,12 @@ def record_at(keyspace: "Keyspace", key: bytes) -> Record | None:
             "delete it first"
         )
     return value
+
+
+def values_of(keyspace: "Keyspace", table: "Table", record: Record) -> Sequence[Any]:
+    """The record's values, which take a turn's time with a wide table."""
+    keyspace.units += table.width_units
+    return table.codec.decode(record[HEADER_BYTES:])
 
 
 def lives_until(keyspace: "Keyspace", table: "Table") -> int | None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 WRITTEN_UNITS: Final = 4
 """What writing a row costs of a turn, whose unit is a plain GET (`node.turn`)."""
+WIDTHS_WRITTEN: Final = 3
+"""How often a row is gone through that is written: it is taken apart, and each value is checked."""
 OF_TABLES: Final = {Record, NoneType, int}
 """The types of what a key of a table should hold: an integer stands for a record that is cold."""
 _DICT: Final = {dict}
@@ -69,7 +71,7 @@ def put(
 ) -> int:
     """Put these rows, recorded as one effect; the version of the first. `values` are the rows decoded, if they are."""
     first = keyspace.record_version + 1
-    keyspace.units += WRITTEN_UNITS * len(keys)
+    keyspace.units += (WRITTEN_UNITS + WIDTHS_WRITTEN * table.width_units) * len(keys)
     keyspace.made_bytes += sum(map(len, rows))
     if keyspace.recording:
         pairs: list[Any] = [b""] * (2 * len(keys))

@@ -5,7 +5,7 @@ for byte. Columns travel to backups as one stream of Arrow's IPC, which is read 
 spelling them again costs more than reading them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -13,7 +13,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from kubegrid.base.column_type import ColumnType
-from kubegrid.base.tables import TableDefinition
+from kubegrid.base.tables import Column, TableDefinition
 from kubegrid.wire.arrow_packing import int32_array
 from kubegrid.wire.arrow_rows import ArrowRows
 from kubegrid.wire.rows import RowCodec
@@ -22,6 +22,8 @@ _EPOCHS: Final = {
     "TIMESTAMP": datetime(1970, 1, 1),
     "TIMESTAMP WITH TIME ZONE": datetime(1970, 1, 1, tzinfo=UTC),
 }
+_Named = tuple[str, Callable[[pa.Array], Callable[[int], Any]], Any]
+"""A column: its name, how its values are read, its default."""
 _END: Final = b"\xff\xff\xff\xff\0\0\0\0"
 """Of a stream of Arrow's IPC."""
 
@@ -33,7 +35,7 @@ class BlockRows:
         self.definition = definition
         self._rows = ArrowRows(definition)
         self._codec = RowCodec(definition)
-        self._columns = tuple((column.name, _value_of(column.type), column.default) for column in definition.columns)
+        self._columns = tuple(map(_named, definition.columns))
 
     def row(self, columns: pa.RecordBatch, place: int) -> bytes:
         """The packed row at one place; the same bytes as from `rows`."""
@@ -41,11 +43,7 @@ class BlockRows:
 
     def reader(self, columns: pa.RecordBatch) -> Callable[[int], bytes]:
         """`row` for whoever asks more than once: to come by the columns is most of its work."""
-        names = columns.schema.names
-        values = [
-            value_of(columns.column(names.index(name))) if name in names else _always(default)
-            for name, value_of, default in self._columns
-        ]
+        values = _values(columns, self._columns)
         encode = self._codec.encode_settled
         return lambda place: encode([value(place) for value in values])
 
@@ -59,6 +57,13 @@ class BlockRows:
         return self._rows.keys(columns)
 
 
+def projection(columns: pa.RecordBatch, wanted: Iterable[Column]) -> Callable[[int], tuple[Any, ...]]:
+    """A function from a place to the values of a few columns as they are in memory. No other column is looked at; one
+    that the table got after the rows came has its default."""
+    values = _values(columns, map(_named, wanted))
+    return lambda place: tuple([value(place) for value in values])
+
+
 def encode_columns(batch: pa.RecordBatch) -> bytes:
     """As one stream of Arrow's IPC."""
     return b"".join((batch.schema.serialize(), batch.serialize(), _END))
@@ -68,6 +73,19 @@ def decode_columns(data: bytes | memoryview) -> pa.RecordBatch:
     """The columns, which refer to `data`: nothing is copied. For what `encode_columns` made, not for what a stranger sent."""
     with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
         return reader.read_next_batch()
+
+
+def _named(column: Column) -> _Named:
+    return column.name, _value_of(column.type), column.default
+
+
+def _values(columns: pa.RecordBatch, wanted: Iterable[_Named]) -> list[Callable[[int], Any]]:
+    """For each column what gives its value at a place."""
+    places = {name: place for place, name in enumerate(columns.schema.names)}
+    return [
+        value_of(columns.column(places[name])) if name in places else _always(default)
+        for name, value_of, default in wanted
+    ]
 
 
 def _always(value: Any) -> Callable[[int], Any]:

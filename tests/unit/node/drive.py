@@ -135,6 +135,7 @@ class Drive:
         self.keyspace.now_ms = 1_700_000_000_000
         me = record("p0-0", 0, "primary", 7000)
         self.topology = Topology(GRID, partitions, me)
+        self.topology.heard = True
         self.members = {"p0-0": me, "p0-1": record("p0-1", 0, "backup", 7001)}
         for number in range(1, partitions):
             self.members[f"p{number}-0"] = record(f"p{number}-0", number, "primary", 7000 + 2 * number)

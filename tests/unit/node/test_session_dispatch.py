@@ -4,6 +4,7 @@ import pytest
 from tests.unit.node.drive import Client, Drive, error_text
 
 from kubegrid.base.settings import StoreSettings
+from kubegrid.node.topology import PartitionView
 from kubegrid.replication import Role
 
 
@@ -98,6 +99,21 @@ def test_a_joining_member_has_no_complete_copy_to_read_from(drive: Drive, client
     client("READONLY")
     assert error_text(client("GET", HERE)).startswith("LOADING")
     assert error_text(client("DBSIZE")).startswith("LOADING")
+
+
+def test_a_member_that_has_just_started_does_not_say_that_the_cluster_is_down(drive: Drive, client: Client) -> None:
+    drive.become_backup()
+    known, drive.topology.partitions = (
+        drive.topology.partitions,
+        [PartitionView(view.id, 0, view.slots, None) for view in drive.topology.partitions],
+    )
+    for key in (HERE, THERE):
+        drive.topology.heard = False
+        assert error_text(client("GET", key)).startswith("LOADING")
+        drive.topology.heard = True
+        assert error_text(client("GET", key)).startswith("CLUSTERDOWN")
+    drive.topology.partitions = known
+    assert client.raw("GET", HERE) == b"-MOVED 3300 127.0.0.1:7001\r\n"
 
 
 def test_too_few_copies_refuse_writes_and_only_writes(drive: Drive, client: Client) -> None:

@@ -15,6 +15,7 @@ from kubegrid.base.table_definitions import parse_column
 from kubegrid.columns import dense_groups
 from kubegrid.columns.broadcast import marks_in
 from kubegrid.columns.building import Build
+from kubegrid.columns.room import Room
 from kubegrid.node.sql_building import BUILDS_MAX
 from kubegrid.query.fragments import NO_ROWS
 from kubegrid.replication import Gate
@@ -356,6 +357,31 @@ def test_a_table_that_does_not_fit_is_refused_and_smaller_ones_are_answered(tmp_
         assert member.sql(COUNT, "trades") == [{"n": 1, "s": 1.0}]
     finally:
         member.close()
+
+
+def test_columns_that_are_being_made_go_when_the_process_has_no_memory_left(member: SqlMember) -> None:
+    class Filling(Room):
+        """There is room when the making begins; it is used up by records after a few slices."""
+
+        looks = 3
+
+        def granted(self, wanted_bytes: int) -> int:
+            return wanted_bytes
+
+        def left_bytes(self, needed_bytes: int = 0) -> int:
+            self.looks -= 1
+            return self.looks
+
+    for start in range(0, 60_000, 5000):
+        member.write("trades", *[("a", number, 1.0) for number in range(start, start + 5000)])
+    member.fragments.replica.room = room = Filling(0)
+    with pytest.raises(TooMuch, match="no memory left for columns that are being made"):
+        member.sql(COUNT, "trades")
+    assert room.looks < 0
+    assert not member.fragments.describe()
+    assert member.sql("SELECT count(*) AS n FROM duckdb_tables()") == [{"n": 0}]
+    room.looks = 1 << 40
+    assert member.sql(COUNT, "trades") == [{"n": 60_000, "s": 60_000.0}]
 
 
 def test_errors_while_rows_are_read_say_what_is_wrong(member: SqlMember) -> None:

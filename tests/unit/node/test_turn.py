@@ -26,7 +26,7 @@ from kubegrid.node.memory_watch import MemoryWatch
 from kubegrid.node.server import RespServer
 from kubegrid.node.turn import FEW, TURN_UNITS, Turn
 from kubegrid.replication import Gate
-from kubegrid.store.cold_rows import OPENING_UNITS, ROW_UNITS
+from kubegrid.store.blocks import OPENING_UNITS, ROW_UNITS
 from kubegrid.store.record_writes import WRITTEN_UNITS
 
 PATIENCE_S = 20

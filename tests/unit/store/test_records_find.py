@@ -14,8 +14,9 @@ from tests.unit.store.record_scripts import catalog, definition
 from kubegrid.base.settings import StoreSettings
 from kubegrid.store import COMMANDS, Keyspace
 from kubegrid.store.candidates import buckets_for
-from kubegrid.store.commands_find import ANSWERS_MAX, compile_predicate
+from kubegrid.store.commands_find import compile_predicate
 from kubegrid.store.commands_take import take_key
+from kubegrid.store.refusals import ANSWERS_MAX
 
 pack = msgspec.msgpack.encode
 INDEXES = [

@@ -10,7 +10,7 @@ from tests.unit.wire.test_arrow_rows import arrow_value, column
 from tests.unit.wire.test_rows import EVERY, EVERY_TYPE, NAMES, TRADES
 
 from kubegrid.base.table_definitions import parse_definition
-from kubegrid.wire.arrow_blocks import BlockRows, decode_columns, encode_columns
+from kubegrid.wire.arrow_blocks import BlockRows, decode_columns, encode_columns, projection
 from kubegrid.wire.arrow_rows import ArrowRows
 from kubegrid.wire.rows import RowCodec
 
@@ -41,6 +41,10 @@ def test_one_row_and_many_are_those_that_are_written_one_by_one(data: st.DataObj
         middle = columns.slice(count // 2)  # whose memory begins somewhere else
         assert rows.rows(middle) == [rows.row(middle, place) for place in range(len(middle))] == expected[count // 2 :]
         assert rows.keys(columns)[0] == [b"every:%d" % number for number in range(count)]
+        wanted = data.draw(st.permutations(EVERY_TYPE.names))[:5]
+        few = projection(columns, [EVERY_TYPE.columns[EVERY_TYPE.position(name)] for name in wanted])
+        of_row = EVERY.projection(wanted)
+        assert repr([few(place) for place in range(count)]) == repr([of_row(row) for row in expected])
 
 
 def test_columns_that_a_batch_lacks_are_their_defaults() -> None:
