@@ -112,15 +112,17 @@ class RecordKeys:
             inside = tag.split(b":")
             rest = rest_after[1:]
             if not whole or len(inside) != together:
-                raise BadKey(
-                    f"{_spelt(key)} is no key of table {self.definition.name}, whose keys are {self.definition.name}:{form}"
-                )
+                raise self._no_key(key, form, len(inside) > together)
         outside = rest.split(b":") if columns[together:] else []
         if len(outside) != len(columns) - together:
-            raise BadKey(
-                f"{_spelt(key)} is no key of table {self.definition.name}, whose keys are {self.definition.name}:{form}"
-            )
+            raise self._no_key(key, form, len(outside) > len(columns) - together)
         return inside + outside
+
+    def _no_key(self, key: bytes, form: str, too_many: bool) -> BadKey:
+        """With a hint where there are too many parts: a time of day or an address was written with its colons."""
+        name = self.definition.name
+        hint = "; in a value, : is written %3A (and { } % are %7B %7D %25)" if too_many else ""
+        return BadKey(f"{_spelt(key)} is no key of table {name}, whose keys are {name}:{form}{hint}")
 
 
 def _null_column(columns: Sequence[Any], values: Sequence[Any]) -> str:

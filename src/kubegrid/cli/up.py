@@ -1,6 +1,8 @@
 """`kubegrid up`: from a manifest and options to a running grid, in the foreground or apart."""
 
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,12 @@ from kubegrid.runtime import detached, preparation, secret, state
 from kubegrid.runtime.folder import Folder, default_folder
 from kubegrid.runtime.preparation import Prepared, Request
 from kubegrid.runtime.state import GridState
+from kubegrid.runtime.status import Status
 from kubegrid.runtime.supervisor import Event
+
+SETTLE_LOOKS_MAX = 100
+SETTLE_PAUSE_S = 0.1
+"""Between two looks. Together long enough for a copy that was lost as the grid started to be in sync again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +64,17 @@ def up(start: Start, detach: bool, as_json: bool) -> int:
         _tell_beginning(teller, prepared, folder)
         if detach:
             detached.start(folder, lock, teller.tell)
+            told = settled(_grid(folder).read_status)
             teller.clear()
-            _show(folder, as_json)
+            show.print_status(told, as_json)
             return 0
 
         def tell(event: Event) -> None:
             teller.tell(event)
             if event.kind == "ready":
                 teller.clear()
-                _show(folder, as_json)
+                show.print_status(_grid(folder).read_status(), as_json)
+                sys.stdout.flush()
                 teller.note("Ctrl-C stops the grid.")
 
         supervisor = detached.supervise_here(folder, tell)
@@ -108,7 +117,17 @@ def _tell_beginning(teller: progress.Teller, prepared: Prepared, folder: Folder)
         teller.note(f"Starting {len(prepared.grid.names)} processes in {folder.root}")
 
 
-def _show(folder: Folder, as_json: bool) -> None:
-    grid = LocalGrid(folder, state.load(folder), secret.stored(folder))
-    show.print_status(grid.read_status(), as_json)
-    sys.stdout.flush()
+def _grid(folder: Folder) -> LocalGrid:
+    return LocalGrid(folder, state.load(folder), secret.stored(folder))
+
+
+def settled(read: Callable[[], Status], pause: Callable[[float], None] = time.sleep) -> Status:
+    """What runs, once nothing lacks: what the supervisor saw a moment ago may have changed since, for members that start
+    take each other's time, and a backup that did not get enough of it is taken out and comes back."""
+    told = read()
+    for _ in range(SETTLE_LOOKS_MAX):
+        if told["state"] == "serving":
+            break
+        pause(SETTLE_PAUSE_S)
+        told = read()
+    return told

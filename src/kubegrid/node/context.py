@@ -8,7 +8,7 @@ Not here: any decision about replication, and the loop. Next on the path of the 
 
 import importlib.metadata
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from kubegrid.base.settings import ClientSettings, StoreSettings
@@ -137,6 +137,12 @@ class NodeContext:
         self.hits += hits
         self.misses += misses
 
+    def count_lookups(self, slot: int, keys: Sequence[bytes]) -> None:
+        """A command has just read these keys of the slot; those whose time was over are gone by that."""
+        held: Mapping[bytes, Any] = self.keyspace.slots[slot] or {}
+        found = sum(key in held for key in keys)
+        self.count_hits(found, len(keys) - found)
+
     def sample(self, name: str, seconds: float) -> None:
         """One call of the command took so long."""
         statistics = self.statistics_of(name)
@@ -168,6 +174,8 @@ class NodeContext:
             for subcommand in command.subcommands.values():
                 self.operations[subcommand.name] = 0
         self.hits = self.misses = 0
+        self.connections_accepted = self.connections_refused = 0
+        self.keyspace.expired = 0
         self.errors.clear()
         self.statistics.clear()
 

@@ -169,11 +169,20 @@ def dispatch(session: Session, args: list[bytes]) -> Reply:
         if reply.startswith(b"-MOVED "):
             return _refuse(session, routing.with_address(session, reply), command)
         node.count_failure(command.label, reply)
+        if (command.counts_hits or command.looks_up) and reply == resp.ERR_WRONGTYPE:
+            node.count_lookups(slot, command.info.keys(args))
     elif command.counts_hits:
         if reply == resp.NULL_BULK or reply == resp.NULL3:
             node.misses += 1
         else:
             node.hits += 1
+    elif command.looks_up:
+        if count > 2 and not command.single_key:
+            node.count_lookups(slot, keys)
+        elif key in node.keyspace.slots[slot]:  # type: ignore[operator]
+            node.hits += 1
+        else:
+            node.misses += 1
     if node.waiters and command.write:
         node.takers.look()
     return reply
@@ -182,12 +191,12 @@ def dispatch(session: Session, args: list[bytes]) -> Reply:
 def _refuse(session: Session, error: bytes, command: Executable | None = None) -> bytes:
     """Answer with an error without executing anything; an open transaction can then only be given up."""
     node = session.node
-    node.count_error(error)
     node.refusals += 1
     if command is not None:
         node.statistics_of(command.label).refused += 1
         if command.label == "exec":
-            return transactions.abort(session, error)
+            error = transactions.abort(session, error)
+    node.count_error(error)
     if session.multi is not None:
         session.multi_failed = True
     return error

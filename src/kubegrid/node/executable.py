@@ -19,7 +19,27 @@ _NOT_QUEUED = {"kg.once", "kg.create", "kg.drop", "kg.truncate", "kg.alter", "kg
 """They wait for others, or answer for a whole log entry: not a part of a transaction."""
 _CHECKS_ITSELF = {"kg.once"}
 """Its inner command is checked instead: what was executed already has its reply even where nothing may be written now."""
-_COUNTS_HITS = {"get", "getex", "getdel", "hget", "json.get"}
+_COUNTS_HITS = {"get", "getex", "getdel", "getset", "json.get"}
+"""Their replies say whether the key was there."""
+_LOOKS_UP = {
+    *(
+        "mget",
+        "strlen",
+        "getrange",
+        "substr",
+        "lcs",
+        "exists",
+        "type",
+        "touch",
+        "ttl",
+        "pttl",
+        "expiretime",
+        "pexpiretime",
+    ),
+    *("hget", "hmget", "hgetall", "hkeys", "hvals", "hlen", "hexists", "hstrlen", "hrandfield", "hscan"),
+    *("object|encoding", "object|refcount", "object|idletime", "object|freq"),
+}
+"""Their keys are looked up afterwards, to count those that were there."""
 
 
 class Executable:
@@ -37,6 +57,7 @@ class Executable:
         "immediate",
         "info",
         "label",
+        "looks_up",
         "name",
         "no_auth",
         "not_queued",
@@ -69,6 +90,7 @@ class Executable:
         self.immediate = info.name in _IMMEDIATE
         self.not_queued = info.name in _NOT_QUEUED
         self.counts_hits = info.name in _COUNTS_HITS
+        self.looks_up = info.name in _LOOKS_UP
         self.admit: Callable[..., bytes | None] | None = None
         """Why a request whose slot no key tells may not run here: `admit(session, args, reads only)`."""
         if self.whole_keyspace:

@@ -54,7 +54,8 @@ def _reset(session: Session, args: list[bytes]) -> bytes:
     session.readonly = False
     session.resp = 2
     session.name = b""
-    session.reply_mode = "on"
+    if session.reply_mode == "off":  # a reply that CLIENT REPLY SKIP spares its client is this very one, and stays away
+        session.reply_mode = "on"
     session.no_evict = False
     session.no_touch = False
     _set_authenticated(session, session.node.secret is None)
@@ -100,13 +101,15 @@ def _hello(session: Session, args: list[bytes]) -> bytes:
             return resp.error("NOPROTO unsupported protocol version")
         version = number
     name: bytes | None = None
-    credentials: tuple[bytes, bytes] | None = None
+    proven = session.authenticated
     index = 2
     while index < len(args):
         option = args[index].upper()
         left = len(args) - index - 1
         if option == b"AUTH" and left >= 2:
-            credentials = (args[index + 1], args[index + 2])
+            if not _is_password(session, args[index + 1], args[index + 2]):
+                return _WRONG_PASSWORD
+            proven = True
             index += 3
         elif option == b"SETNAME" and left >= 1:
             name = args[index + 1]
@@ -116,12 +119,9 @@ def _hello(session: Session, args: list[bytes]) -> bytes:
             index += 2
         else:
             return resp.error(b"ERR Syntax error in HELLO option '%b'" % args[index])
-    if credentials is not None:
-        if not _is_password(session, *credentials):
-            return _WRONG_PASSWORD
-        _set_authenticated(session, True)
-    if not session.authenticated:
+    if not proven:
         return _HELLO_NOAUTH
+    _set_authenticated(session, True)
     if name is not None:
         session.name = name
     session.resp = version

@@ -22,23 +22,23 @@ def kill(session: Session, args: list[bytes]) -> bytes:
         address = args[2].decode("latin-1")
         killed = _close(session, [lambda client: client.peer == address], spare_me=False)
         return resp.OK if killed else _NO_SUCH_CLIENT
-    if len(args) % 2:
-        return resp.ERR_SYNTAX
-    tests: list[Test] = []
+    tests: dict[bytes, Test] = {}  # of an option that is named twice the last one holds
     spare_me = True
-    for option, value in zip(args[2::2], args[3::2], strict=True):
-        name = option.lower()
-        if name == b"skipme":
-            choice = {b"yes": True, b"no": False}.get(value.lower())
+    for index in range(2, len(args), 2):
+        option, value = args[index].lower(), args[index + 1 : index + 2]
+        if not value:
+            return resp.ERR_SYNTAX
+        if option == b"skipme":
+            choice = {b"yes": True, b"no": False}.get(value[0].lower())
             if choice is None:
                 return resp.ERR_SYNTAX
             spare_me = choice
             continue
-        test = _kill_test(name, value)
+        test = _kill_test(option, value[0])
         if isinstance(test, bytes):
             return test
-        tests.append(test)
-    return resp.integer(_close(session, tests, spare_me))
+        tests[option] = test
+    return resp.integer(_close(session, list(tests.values()), spare_me))
 
 
 def _kill_test(option: bytes, value: bytes) -> Test | bytes:

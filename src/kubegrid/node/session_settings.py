@@ -33,8 +33,16 @@ class Parameter:
 
     read: Callable[[NodeContext], object]
     check: Callable[[bytes], str] | None = None
-    """Why a text is no value for it; empty when it is one. None: cannot be set."""
+    """Why a text is no value for it; empty when it is one. None: only the value that it has is one."""
     change: Callable[[NodeContext, bytes], None] = lambda node, text: None
+    immutable: bool = False
+    """Whether Redis, too, refuses to set it, whatever the value."""
+
+    def complaint(self, node: NodeContext, text: bytes) -> str:
+        if self.check is not None:
+            return self.check(text)
+        value = str(self.read(node))
+        return "" if text.lower() == value.encode() else f"this server knows '{value}' only"
 
 
 def _number_between(low: int, high: int) -> Callable[[bytes], str]:
@@ -113,10 +121,10 @@ _LISTPACK_VALUE = Parameter(
 _PARAMETERS: dict[str, Parameter] = {
     "appendonly": Parameter(lambda node: "no", _stays(_yes_or_no, b"no")),
     "client-query-buffer-limit": Parameter(lambda node: node.client_settings.query_bytes_max),
-    "cluster-enabled": Parameter(lambda node: "yes"),
+    "cluster-enabled": Parameter(lambda node: "yes", immutable=True),
     "cluster-require-full-coverage": Parameter(lambda node: "no"),
     "cluster-allow-reads-when-down": Parameter(lambda node: "no"),
-    "databases": Parameter(lambda node: 1),
+    "databases": Parameter(lambda node: 1, immutable=True),
     "hash-max-listpack-entries": _LISTPACK_ENTRIES,
     "hash-max-listpack-value": _LISTPACK_VALUE,
     "hash-max-ziplist-entries": _LISTPACK_ENTRIES,
@@ -159,17 +167,17 @@ def _set(session: Session, args: list[bytes]) -> bytes:
     changes: dict[str, bytes] = {}
     for raw, value in zip(args[2::2], args[3::2], strict=True):
         name = raw.lower().decode("latin-1")
-        parameter = _PARAMETERS.get(name)
-        if parameter is None:
+        if name not in _PARAMETERS:
             return resp.error(b"ERR Unknown option or number of arguments for CONFIG SET - '%b'" % raw)
-        if parameter.check is None:
+        if _PARAMETERS[name].immutable:
             return _failed(name, "can't set immutable config")
         if name in changes:
             return _failed(name, "duplicate parameter")
-        complaint = parameter.check(value)
+        changes[name] = value
+    for name, value in changes.items():
+        complaint = _PARAMETERS[name].complaint(session.node, value)
         if complaint:
             return _failed(name, complaint)
-        changes[name] = value
     for name, value in changes.items():
         _PARAMETERS[name].change(session.node, value)
     return resp.OK

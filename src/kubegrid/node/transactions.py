@@ -69,7 +69,6 @@ def _exec(session: Session, args: list[bytes]) -> bytes:
         return resp.error("ERR EXEC without MULTI")
     refusal = _refusal(session, queued)
     if refusal is not None:
-        session.node.count_error(refusal)
         _end(session)
         return refusal
     if session.multi_failed:
@@ -80,12 +79,10 @@ def _exec(session: Session, args: list[bytes]) -> bytes:
         return resp.null_array(session.resp == 3)
     refusal = _write_refusal(session, queued)
     if refusal is not None:
-        session.node.count_error(refusal)
         return abort(session, refusal)
     _end(session)
     replies = _replies(session, queued)
     if replies is None:
-        session.node.count_error(_TOO_MUCH)
         return abort(session, _TOO_MUCH)
     reply = resp.array(replies)
     if session.node.waiters:
@@ -183,7 +180,19 @@ def _execute(session: Session, command: "Executable", request: list[bytes]) -> b
         if reply.startswith(b"-MOVED "):
             reply = routing.with_address(session, reply)
         node.count_failure(command.label, reply)
+    _count_reads(session, command, request, reply)
     return reply or resp.OK  # CLIENT REPLY says nothing, and an array must hold something
+
+
+def _count_reads(session: Session, command: "Executable", request: list[bytes], reply: bytes) -> None:
+    """What `dispatch` counts of the keys that were found; an error other than of the type came before any was looked up."""
+    node = session.node
+    if command.counts_hits and reply[:1] != b"-":
+        missed = reply in (resp.NULL_BULK, resp.NULL3)
+        node.count_hits(not missed, missed)
+    elif (command.counts_hits or command.looks_up) and (reply[:1] != b"-" or reply == resp.ERR_WRONGTYPE):
+        keys = command.info.keys(request)
+        node.count_lookups(slot_of(keys[0]), keys)
 
 
 def _finish(slices: Generator[Any, None, bytes]) -> bytes:

@@ -121,6 +121,8 @@ def test_any_bytes_are_the_one_spelling_of_a_key_or_refused(data: bytes) -> None
         (keys("VARCHAR", "INTEGER", together=1), b"t:{a:1", "whose keys are t:{c0}:c1"),
         (keys("VARCHAR", "INTEGER", together=1), b"t:{a}:1:2", "whose keys are t:{c0}:c1"),
         (keys("VARCHAR", "INTEGER", together=1), b"t:{}:1", "is empty"),
+        (keys("TIMESTAMPTZ"), b"t:2013-01-31T05:00:00Z", "in a value, : is written %3A"),
+        (keys("VARCHAR", "INTEGER", together=1), b"t:{a:b}:1", "in a value, : is written %3A"),
         (keys("VARCHAR", together=1), b"t:{a}:", "whose keys are t:{c0}"),
     ],
 )

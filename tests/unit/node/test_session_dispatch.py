@@ -169,3 +169,12 @@ def test_a_key_over_its_limit_is_not_stored() -> None:
     assert client.raw("SET", "x" * 11, "v") == b"-ERR key is longer than 10 bytes\r\n"
     assert client.raw("RENAME", "{x}", "{x}" + "y" * 10) == b"-ERR key is longer than 10 bytes\r\n"
     assert client("GET", "x" * 11) is None
+
+
+def test_a_greeting_that_is_refused_changes_nothing() -> None:
+    client = Drive(secret=b"s3cret").connect()
+    for rest in (["foo"], ["SETNAME", "a b"], ["AUTH", "default", "wrong"]):
+        assert client.raw("HELLO", "3", "AUTH", "default", "s3cret", "SETNAME", "early", *rest)[:1] == b"-"
+        assert client.raw("GET", "a").startswith(b"-NOAUTH")
+    assert client.raw("HELLO", "2", "AUTH", "default", "s3cret")[:1] == b"*"
+    assert client("CLIENT", "GETNAME") is None

@@ -44,6 +44,41 @@ def test_errors_inside_of_a_transaction_count_too() -> None:
     assert info(client, "errorstats") == {"errorstat_ERR": "count=1"}
 
 
+def test_an_error_that_ends_a_transaction_is_counted_once_as_the_client_gets_it() -> None:
+    client = Drive().connect()
+    for request in (["MULTI"], ["SET", "{a}", "1"], ["SET", "{b}", "1"], ["EXEC"], ["MULTI"], ["EXEC", "x"]):
+        client(*request)
+    assert info(client, "errorstats") == {"errorstat_CROSSSLOT": "count=1", "errorstat_EXECABORT": "count=1"}
+    assert info(client, "stats")["total_error_replies"] == "2"
+
+
+def test_every_read_counts_the_keys_that_it_found_and_missed() -> None:
+    drive = Drive()
+    client = drive.connect()
+    client("HSET", "{t}h", "f", "v")
+    client("SET", "{t}s", "1", "PX", "1000")
+
+    def counted(*requests: list[str]) -> tuple[str, str]:
+        client("CONFIG", "RESETSTAT")
+        for request in requests:
+            client(*request)
+        stats = info(client, "stats")
+        return stats["keyspace_hits"], stats["keyspace_misses"]
+
+    assert counted(["GET", "{t}s"], ["GET", "{t}none"], ["SET", "{t}s", "1", "PX", "1000"]) == ("1", "1")
+    assert counted(["HGET", "{t}h", "f"], ["HGET", "{t}h", "none"], ["HGETALL", "{t}none"]) == ("2", "1")
+    assert counted(["MGET", "{t}s", "{t}none", "{t}h"], ["EXISTS", "{t}h", "{t}h"], ["EXISTS", "{t}x"]) == ("4", "2")
+    assert counted(["TTL", "{t}h"], ["TYPE", "{t}x"], ["OBJECT", "ENCODING", "{t}h"], ["DEL", "{t}x"]) == ("2", "1")
+    assert counted(["MULTI"], ["HLEN", "{t}h"], ["GET", "{t}x"], ["MGET", "{t}s", "{t}x"], ["EXEC"]) == ("2", "2")
+    assert counted(["GET", "{t}h"], ["HGET", "{t}s", "f"], ["GETRANGE", "{t}s", "x", "1"]) == ("2", "0")
+    assert counted(["MULTI"], ["GET", "{t}h"], ["GETRANGE", "{t}s", "x", "1"], ["EXEC"]) == ("1", "0")
+    drive.keyspace.now_ms += 1001
+    assert counted(["STRLEN", "{t}s"]) == ("0", "1")
+    assert info(client, "stats")["expired_keys"] == "1"
+    client("CONFIG", "RESETSTAT")
+    assert info(client, "stats")["expired_keys"] == info(client, "stats")["total_connections_received"] == "0"
+
+
 def test_the_keyspace_tells_how_much_expires_and_when() -> None:
     client = Drive().connect()
     assert info(client, "keyspace") == {}

@@ -56,6 +56,7 @@ STREAMS: dict[str, bytes] = {
     "a reply skipped": packed("SET a 1", "CLIENT REPLY SKIP", "GET a", "GET a", "CLIENT REPLY SKIP", "FOO", "PING"),
     "off, skipped, on": packed("CLIENT REPLY OFF", "CLIENT REPLY SKIP", "PING", "PING", "CLIENT REPLY ON", "PING"),
     "skipped twice": packed("CLIENT REPLY SKIP", "CLIENT REPLY SKIP", "PING", "ECHO a", "ECHO b"),
+    "a reset whose reply is skipped": packed("CLIENT REPLY SKIP", "RESET", "PING", "CLIENT REPLY OFF", "PING", "RESET", "PING"),
     "transactions": packed("MULTI", "SET {t}a 1", "INCR {t}a", "EXEC", "MULTI", "FOO", "EXEC", "MULTI", "GET", "DISCARD"),
     "the end in the middle": packed("SET a 1", "QUIT", "SET a 2", "GET a"),
     "the end in a transaction": packed("MULTI", "SET a 2", "QUIT", "EXEC"),

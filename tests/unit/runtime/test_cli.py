@@ -17,7 +17,7 @@ from rich.console import Console
 
 import kubegrid
 from kubegrid import cli
-from kubegrid.cli import line_client, program, show
+from kubegrid.cli import line_client, program, show, up
 from kubegrid.cli.line_client import LineClient, shown
 
 
@@ -183,3 +183,16 @@ def test_nothing_of_the_status_is_cut_off(width: int, tables: int, https: int) -
     text = output.getvalue()
     assert (len(shown_tables), text.count("0-16383"), text.count("p0-"), "…" in text) == (tables, 1, 2, False)
     assert (text.count("127.0.0.1:17000"), text.count("127.0.0.1:28080")) == (2, https)
+
+
+def test_a_start_shows_the_grid_as_it_is_once_a_copy_lost_meanwhile_is_back() -> None:
+    seen = iter([{"state": "degraded"}, {"state": "degraded"}, {"state": "serving"}, {"state": "down"}])
+    pauses: list[float] = []
+    assert up.settled(lambda: next(seen), pauses.append) == {"state": "serving"}
+    assert pauses == [up.SETTLE_PAUSE_S] * 2
+
+
+def test_a_start_shows_what_lacks_when_it_does_not_come_back() -> None:
+    pauses: list[float] = []
+    assert up.settled(lambda: {"state": "degraded"}, pauses.append) == {"state": "degraded"}
+    assert len(pauses) == up.SETTLE_LOOKS_MAX
