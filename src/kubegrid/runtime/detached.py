@@ -66,8 +66,12 @@ def start(folder: Folder, lock: Lock, report: Callable[[Event], None]) -> None:
         except KeyboardInterrupt:
             child.send_signal(signal.SIGINT)
             _follow(pipe.readline, report)
+            child.wait()
             raise
-    child.returncode = 0  # it lives on, and is not ours to wait for
+    if last is not None and (last.kind == "ready" or last.stays):
+        child.returncode = 0  # it lives on, and is not ours to wait for
+    else:
+        child.wait()  # it closed the pipe a moment before it ends, and has the folder's lock until then
     if last is None:
         raise StartError("the supervisor ended before the grid was up", f"See {folder.log('supervisor')}.")
     if last.kind != "ready":
