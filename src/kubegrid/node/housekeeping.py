@@ -157,11 +157,11 @@ class Housekeeping:
     # -- chores; each does one slice and says whether to go on soon ----------------------------------------------------
 
     def _expire(self) -> bool:
-        pace = self._paces["expire"]
-        units = pace.units
-        found = self._as_primary(pace, self.keyspace.expire_slice)
+        before = self.keyspace.expired
+        looked = self._as_primary(self._paces["expire"], self.keyspace.expire_slice)
+        found = self.keyspace.expired - before
         self.expired += found
-        return found * 4 > units
+        return found * 4 > looked
 
     def _sweep(self) -> bool:
         """Records of dropped tables go as ordinary deletions."""

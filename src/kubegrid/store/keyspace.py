@@ -472,7 +472,7 @@ class Keyspace:
         return reclaim.free_slice(self.garbage, budget)
 
     def expire_slice(self, budget: int) -> int:
-        """Active expiry, on the primary: look at `budget` keys that expire; how many were deleted."""
+        """Active expiry, on the primary: look at `budget` keys that expire; how many it were. `expired` counts the deleted."""
         return expiry.expire_slice(self, budget)
 
     def sweep_slice(self, budget: int) -> int:
