@@ -53,8 +53,8 @@ bench: setup
 	@$(BIN)/python -m bench.load
 	@$(BIN)/python -m bench.client
 	@$(BIN)/python -m bench.sql
-	@$(BIN)/python -m bench.tpch
 	@$(BIN)/python -m bench.small_sql
+	@$(BIN)/python -m bench.tpch
 	@$(BIN)/python -m bench.turns
 	@$(BIN)/python -m bench.bare
 	@$(BIN)/python -m bench.floor
