@@ -53,6 +53,7 @@ bench: setup
 	@$(BIN)/python -m bench.load
 	@$(BIN)/python -m bench.client
 	@$(BIN)/python -m bench.sql
+	@$(BIN)/python -m bench.small_sql
 	@$(BIN)/python -m bench.tpch
 	@$(BIN)/python -m bench.turns
 	@$(BIN)/python -m bench.bare

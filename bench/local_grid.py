@@ -42,10 +42,12 @@ def _is_free(port: int) -> bool:
 class LocalGrid:
     """One `kubegrid up --detach`; every call goes through the command line."""
 
-    def __init__(self, directory: Path, name: str, port: int) -> None:
+    def __init__(self, directory: Path, name: str, port: int, source: Path | None = None) -> None:
+        """`source`: a folder with another state of our code, which runs in this one's place."""
         self.directory = directory
         self.name = name
         self.port = port
+        self._environment = None if source is None else {**os.environ, "PYTHONPATH": str(source)}
 
     def command(
         self, *args: str, check: bool = True, timeout_s: float = UP_TIMEOUT_S
@@ -57,6 +59,7 @@ class LocalGrid:
             text=True,
             timeout=timeout_s,
             check=False,
+            env=self._environment,
         )
         if check and done.returncode:
             raise RuntimeError(f"kubegrid {' '.join(args)} ended with {done.returncode}: {done.stderr or done.stdout}")
@@ -84,12 +87,19 @@ class LocalGrid:
 
 @contextlib.contextmanager
 def running_grid(
-    *, partitions: int, backups: int, name: str = "bench", memory: str = "4Gi", busy_wait: bool = True
+    *,
+    partitions: int,
+    backups: int,
+    name: str = "bench",
+    memory: str = "4Gi",
+    busy_wait: bool = True,
+    port: int | None = None,
+    source: Path | None = None,
 ) -> Iterator[LocalGrid]:
-    """A fresh grid in a temporary folder, gone afterwards whatever happens."""
+    """A fresh grid in a temporary folder, gone afterwards whatever happens. `source`: of another state of our code."""
     directory = Path(tempfile.mkdtemp(prefix="kubegrid-"))
-    port = free_port_base(partitions * (backups + 1))
-    grid = LocalGrid(directory / "state", name, port)
+    port = free_port_base(partitions * (backups + 1)) if port is None else port
+    grid = LocalGrid(directory / "state", name, port, source)
     manifest = directory / "grid.yaml"
     manifest.write_text(
         "apiVersion: kubegrid.io/v1alpha1\nkind: DataGrid\n"

@@ -10,7 +10,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -191,6 +191,106 @@ def test_a_primary_killed_in_the_middle_of_queries_ends_in_whole_answers(running
                 asker.join()
         assert problems == []
         whole(grid)
+
+
+class Registers:
+    """Numbers that only grow, each written by one client and read by others. What was acknowledged or read is the least
+    that a read that begins later may see; what was sent is the most. Context manager: its clients run until it ends."""
+
+    QUESTIONS = (
+        "SELECT number, text FROM registers WHERE id = ?",  # from the store
+        "SELECT max(number), max(text) FROM registers WHERE id = ?",  # looked up
+        "SELECT number, text FROM registers WHERE id - ? = 0",  # from columns
+    )
+
+    def __init__(self, running: LiveGrid, count: int) -> None:
+        self.problems: list[str] = []
+        self.reads = dict.fromkeys(self.QUESTIONS, 0)
+        self.writes = 0
+        self._least = dict.fromkeys(range(count), 0)
+        self._most = dict(self._least)
+        self._guard = threading.Lock()
+        self._running = running
+        self._ending = threading.Event()
+        with connect(running) as grid:
+            columns = [("id", "INTEGER"), ("number", "BIGINT"), ("text", "VARCHAR")]
+            grid.table(
+                {"name": "registers", "columns": [{"name": n, "type": t} for n, t in columns], "key": ["id"]}
+            ).write_many([{"id": id, "number": 0, "text": "0"} for id in self._least])
+        clients = [(self._write, parity) for parity in range(2)] + [(self._read, seed) for seed in range(3)]
+        self._threads = [threading.Thread(target=self._guarded, args=client) for client in clients]
+
+    def _guarded(self, work: Callable[[kubegrid.Grid, int], None], number: int) -> None:
+        try:
+            with connect(self._running) as grid:
+                work(grid, number)
+        except Exception as problem:
+            self.problems.append(repr(problem))
+
+    def _write(self, grid: kubegrid.Grid, parity: int) -> None:
+        registers = grid.table("registers")
+        while not self._ending.is_set():
+            for id in list(self._least)[parity::2]:
+                number = self._most[id] = self._most[id] + 1
+                registers.write({"id": id, "number": number, "text": str(number)})
+                with self._guard:
+                    self._least[id] = max(self._least[id], number)
+                    self.writes += 1
+
+    def _read(self, grid: kubegrid.Grid, seed: int) -> None:
+        chance = random.Random(seed)
+        while not self._ending.is_set():
+            id, question = chance.randrange(len(self._least)), chance.choice(self.QUESTIONS)
+            with self._guard:
+                least = self._least[id]
+            ((number, text),) = grid.sql(question, [id], timeout=QUERY_S).rows()
+            with self._guard:
+                if not least <= number <= self._most[id] or text != str(number):
+                    self.problems.append(f"{question} {id}: {number} {text!r}, not {least} to {self._most[id]}")
+                self._least[id] = max(self._least[id], number)
+                self.reads[question] += 1
+
+    def go_on(self) -> None:
+        """Until each kind of read, and a write, came to its end a few times more."""
+        wanted = {question: count + 5 for question, count in self.reads.items()}
+        writes = self.writes + 20
+        wait_until(
+            lambda: (
+                self.problems
+                or (self.writes >= writes and all(self.reads[question] >= count for question, count in wanted.items()))
+            )
+        )
+        assert self.problems == []
+
+    def __enter__(self) -> "Registers":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_what_was_acknowledged_or_read_is_never_missing_while_primaries_die_and_sleep(running: LiveGrid) -> None:
+    """Of records that are read from the store by their keys, looked up, and read from columns, alike."""
+    with Registers(running, 12) as registers:
+        registers.go_on()
+        for partition in range(3):
+            primary = running.primary(partition)
+            running.signal(primary, signal.SIGSTOP)  # for longer than its backup waits: it wakes as a deposed primary
+            try:
+                running.wait_new_primary(partition, primary)
+                registers.go_on()
+            finally:
+                running.signal(primary, signal.SIGCONT)
+            registers.go_on()
+            running.wait_whole()
+            running.kill(running.primary(partition))
+            registers.go_on()
+            running.wait_whole()
+    assert registers.problems == []
 
 
 def test_a_hand_over_in_the_middle_of_queries_fails_none(running: LiveGrid) -> None:

@@ -310,6 +310,18 @@ def test_what_is_deleted_past_the_hard_mark_is_room_for_as_much() -> None:
     assert watch.look(used_bytes=150 * MIB) == full
 
 
+def test_a_member_that_was_emptied_and_filled_again_has_no_room_left_by_what_was_there_before() -> None:
+    watch = ToldSize(500 * MIB, 100 * MIB)
+    watch.told = 470 * MIB
+    watch.look(used_bytes=300 * MIB)
+    watch.freed()
+    watch.told = watch.baseline_bytes
+    watch.look(used_bytes=0)
+    watch.told = 480 * MIB
+    assert watch.look(used_bytes=200 * MIB) <= 200 * MIB
+    assert watch.look(used_bytes=200 * MIB) <= 200 * MIB
+
+
 def test_a_member_that_cannot_give_back_what_was_freed_moves_together_what_is_left() -> None:
     begun = 0
 

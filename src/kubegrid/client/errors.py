@@ -229,8 +229,8 @@ class PartlyDoneError(ClientError):
 
 
 class SqlPartlyDoneError(PartlyDoneError):
-    """Some partitions have done their part of a statement. Under the same `statement_id` it can be run again: what was done is
-    not done twice. `outcomes` says of each partition what became of it."""
+    """Not every partition is known to have done its part of a statement. Under the same `statement_id` it can be run again: what
+    was done is not done twice. `outcomes` says of each partition what became of it."""
 
     def __init__(self, message: str, remedy: str, outcomes: Sequence[Any], statement_id: str) -> None:
         left = [one for one in outcomes if one.outcome != "done"]

@@ -21,6 +21,9 @@ ROWS = "rows"
 OTHER = "other"
 RUNNING_MAX = {STATEMENT: 64, FRAGMENT: 256, WRITE: 64, ROWS: 256, OTHER: 64}
 """Calls of a kind at once; more are refused. Of statements the engine runs fewer, and lets the others wait in its queue."""
+LOOK_S = 0.01
+"""How long the answer to whether a client is still there is good for. gRPC looks through a call's queue for it, with the
+interpreter's lock given back and waited for again: a small statement, which asks between any two steps, would do little else."""
 ENDING, ASK_ANOTHER = "this member is about to end", "Ask another one."
 
 
@@ -50,12 +53,23 @@ class Call:
         self._calls = calls
         self._guard = threading.Lock()
         self._begun = time.monotonic()
+        self._looked = self._begun
+        """When gRPC was last asked; a client that has just asked is there."""
+        self._gone = False
 
     def cancelled(self) -> bool:
-        """Whether the client is gone, or the port closes. From any thread, also after the end."""
+        """Whether the client is gone (known `LOOK_S` later), or the port closes. From any thread, also after the end."""
+        if self.given_up or self._gone or self._calls.closing:
+            return True
         with self._guard:
             context = self._context
-            return context is None or self.given_up or self._calls.closing or bool(context.is_cancelled())
+            if context is None:
+                return True
+            now = time.monotonic()
+            if now - self._looked >= LOOK_S:
+                self._looked = now
+                self._gone = bool(context.is_cancelled())
+            return self._gone
 
     def told(self, error: BaseException) -> BaseException:
         """What to tell of it. Nobody cancelled a statement that ends because the port closes: another pod can be asked."""

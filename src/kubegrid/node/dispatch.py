@@ -25,6 +25,7 @@ from typing import Any
 
 from kubegrid import store
 from kubegrid.node import (
+    lookups,
     routing,
     session_catalog,
     session_clients,
@@ -169,8 +170,7 @@ def dispatch(session: Session, args: list[bytes]) -> Reply:
         if reply.startswith(b"-MOVED "):
             return _refuse(session, routing.with_address(session, reply), command)
         node.count_failure(command.label, reply)
-        if (command.counts_hits or command.looks_up) and reply == resp.ERR_WRONGTYPE:
-            node.count_lookups(slot, command.info.keys(args))
+        lookups.count(node, command, args, reply)
     elif command.counts_hits:
         if reply == resp.NULL_BULK or reply == resp.NULL3:
             node.misses += 1
@@ -183,6 +183,8 @@ def dispatch(session: Session, args: list[bytes]) -> Reply:
             node.hits += 1
         else:
             node.misses += 1
+    elif count >= command.may_look_up_from:
+        lookups.count(node, command, args, reply)
     if node.waiters and command.write:
         node.takers.look()
     return reply

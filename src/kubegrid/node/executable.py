@@ -40,6 +40,8 @@ _LOOKS_UP = {
     *("object|encoding", "object|refcount", "object|idletime", "object|freq"),
 }
 """Their keys are looked up afterwards, to count those that were there."""
+_MAY_LOOK_UP_FROM = {"copy": 3, "set": 4}
+"""With so many words they may read some of their keys; which, `lookups` sees from the request."""
 
 
 class Executable:
@@ -58,6 +60,7 @@ class Executable:
         "info",
         "label",
         "looks_up",
+        "may_look_up_from",
         "name",
         "no_auth",
         "not_queued",
@@ -91,6 +94,7 @@ class Executable:
         self.not_queued = info.name in _NOT_QUEUED
         self.counts_hits = info.name in _COUNTS_HITS
         self.looks_up = info.name in _LOOKS_UP
+        self.may_look_up_from = _MAY_LOOK_UP_FROM.get(info.name, sys.maxsize)
         self.admit: Callable[..., bytes | None] | None = None
         """Why a request whose slot no key tells may not run here: `admit(session, args, reads only)`."""
         if self.whole_keyspace:

@@ -159,11 +159,11 @@ class Housekeeping:
     # -- chores; each does one slice and says whether to go on soon ----------------------------------------------------
 
     def _expire(self) -> bool:
-        pace = self._paces["expire"]
-        units = pace.units
-        found = self._as_primary(pace, self.keyspace.expire_slice)
+        before = self.keyspace.expired
+        looked = self._as_primary(self._paces["expire"], self.keyspace.expire_slice)
+        found = self.keyspace.expired - before
         self.expired += found
-        return found * 4 > units
+        return found * 4 > looked
 
     def _sweep(self) -> bool:
         """Records of dropped tables go as ordinary deletions."""
@@ -178,7 +178,7 @@ class Housekeeping:
         if self.keyspace.garbage:
             self._paces["free"].slice(self.keyspace.free_slice)
             if not self.keyspace.garbage and not self.keyspace.key_count:
-                self.memory.emptied()
+                self.memory.freed()
         return bool(self.keyspace.garbage)
 
     def _compact(self) -> bool:
@@ -186,7 +186,7 @@ class Housekeeping:
         if self._compaction.under_way:
             self._paces["compact"].slice(self._compaction.slice)
             if not self._compaction.under_way:
-                self.memory.compacted()
+                self.memory.freed()
         return self._compaction.under_way
 
     def _as_primary(self, pace: Pace, slice_of_work: Callable[[int], int]) -> int:

@@ -21,7 +21,8 @@ from typing import Any
 import msgspec
 
 from kubegrid import process, sql
-from kubegrid.base.settings import NodeConfig
+from kubegrid.base.settings import ClientSettings, NodeConfig
+from kubegrid.node import open_files
 from kubegrid.node.housekeeping import tune_collector
 from kubegrid.node.pod import STOP_DEADLINE_S, DataPod
 
@@ -57,6 +58,7 @@ async def _serve(config: NodeConfig, secret: bytes | None) -> int:
     loop.set_exception_handler(_Failures())
     sys.meta_path.insert(0, _NotFound())
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    config.clients = _clients_there_is_room_for(config.clients)
     pod = DataPod(config, secret)
     told: asyncio.Queue[str] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,6 +92,13 @@ async def _serve(config: NodeConfig, secret: bytes | None) -> int:
     # threads of gRPC, and has DuckDB's bindings complain about objects that are never collected (`tune_collector`).
     logging.shutdown()
     os._exit(0)
+
+
+def _clients_there_is_room_for(clients: ClientSettings) -> ClientSettings:
+    possible = open_files.make_room(clients.clients_max)
+    if possible < clients.clients_max:
+        log.warning("fewer clients: the system allows too few open files clients_max=%d", possible)
+    return msgspec.structs.replace(clients, clients_max=possible)
 
 
 async def _prepare(pod: DataPod) -> None:

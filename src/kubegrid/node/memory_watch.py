@@ -96,6 +96,8 @@ class MemoryWatch:
         self._give_back_at = 0.0
         self._asked_used_bytes = 0
         """Counted when the allocator was last asked."""
+        self._give_back_due = False
+        """Something has become free that the allocator was not asked for."""
         self.limit_bytes = self._derive()
 
     @property
@@ -185,6 +187,8 @@ class MemoryWatch:
         """
         size = self._size()
         self._high_used_bytes = max(self._high_used_bytes, used_bytes)
+        if self._give_back_due:
+            return self._ask(used_bytes)
         if size < self.full_bytes:
             self._give_back_pause_s = GIVE_BACK_PAUSE_S
             return size
@@ -196,25 +200,26 @@ class MemoryWatch:
         freed_since = self._asked_used_bytes - used_bytes >= self.memory_bytes * FREED_PART
         if now < self._give_back_at and not freed_since:
             return size
-        self._asked_used_bytes = used_bytes
         self._give_back_at = now + self._give_back_pause_s
         self._give_back_pause_s = min(2 * self._give_back_pause_s, GIVE_BACK_PAUSE_MAX_S)
+        size = self._ask(used_bytes)
+        if freed and size >= self.full_bytes:
+            self.when_sparse()
+        return size
+
+    def _ask(self, used_bytes: int) -> int:
+        """The size after the allocator was asked. Below the full mark, what is freed counts from now on."""
+        self._give_back_due = False
+        self._asked_used_bytes = used_bytes
         self._give_back()
         size = self._size()
         if size < self.full_bytes:
             self._high_used_bytes = used_bytes
-        elif freed:
-            self.when_sparse()
         return size
 
-    def compacted(self) -> None:
-        """What `when_sparse` began is done."""
-        self._give_back()
-
-    def emptied(self) -> None:
-        """Much that was deleted is free only now: the next look may ask the allocator again."""
-        self._give_back_at = 0.0
-        self._give_back_pause_s = GIVE_BACK_PAUSE_S
+    def freed(self) -> None:
+        """Much has become free at once: no record is left, or what `when_sparse` began is done."""
+        self._give_back_due = True
 
     def _give_back(self) -> None:
         give_back()

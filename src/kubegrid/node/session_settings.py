@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from kubegrid.node import open_files
 from kubegrid.node.context import NodeContext, Session
 from kubegrid.store.glob import matcher
 from kubegrid.store.numbers import INT64_MAX, parse_int64
@@ -64,7 +65,18 @@ def _one_of(*choices: bytes) -> Callable[[bytes], str]:
     return check
 
 
+def _check_clients_max(text: bytes) -> str:
+    wrong = _number_between(1, (1 << 32) - 1)(text)
+    if wrong:
+        return wrong
+    possible = open_files.clients_possible(int(text))
+    if possible == int(text):
+        return ""
+    return f"The operating system is not able to handle the specified number of clients, try with {possible}"
+
+
 def _change_clients_max(node: NodeContext, text: bytes) -> None:
+    open_files.make_room(int(text))
     node.client_settings = msgspec.structs.replace(node.client_settings, clients_max=int(text))
 
 
@@ -129,9 +141,7 @@ _PARAMETERS: dict[str, Parameter] = {
     "hash-max-listpack-value": _LISTPACK_VALUE,
     "hash-max-ziplist-entries": _LISTPACK_ENTRIES,
     "hash-max-ziplist-value": _LISTPACK_VALUE,
-    "maxclients": Parameter(
-        lambda node: node.client_settings.clients_max, _number_between(1, (1 << 32) - 1), _change_clients_max
-    ),
+    "maxclients": Parameter(lambda node: node.client_settings.clients_max, _check_clients_max, _change_clients_max),
     "maxmemory": Parameter(lambda node: node.keyspace.limit_bytes, _check_memory, _change_memory),
     "maxmemory-policy": Parameter(lambda node: "noeviction", _one_of(b"noeviction")),
     "notify-keyspace-events": Parameter(lambda node: "", _stays(_anything, b"")),

@@ -140,13 +140,13 @@ class Buildings:
                     self._end(buildings[number], error)
 
             def begin(number: int) -> None:
-                definition = buildings[number].definition
                 if number not in walking.generations:
-                    raise SchemaMoved(f"table {definition.name} was dropped meanwhile", remedy="Ask again.")
-                builds[number] = making.begin(definition)
+                    name = buildings[number].definition.name
+                    raise SchemaMoved(f"table {name} was dropped meanwhile", remedy="Ask again.")
+                builds[number] = making.begin(walking.definitions[number])
 
             def finish(number: int) -> None:
-                definition = buildings[number].definition
+                definition = walking.definitions[number]
                 waiting = self._capture.waiting(number, self._check)
                 if waiting is None:
                     raise Unavailable(f"table {definition.name} changed too much while its columns were built")

@@ -60,6 +60,9 @@ class Walking:
     def __init__(self, capture: "SqlCapture", walk: Walk, roles: int, check: Check) -> None:
         self.generations = walk.generations
         """Of the tables that are there."""
+        by_id = capture.keyspace.catalog.by_id
+        self.definitions = {number: by_id[number] for number in walk.generations}
+        """As the store had them when it began: what was written before has their columns."""
         self._capture = capture
         self._walk = walk
         self._roles = roles
@@ -124,9 +127,14 @@ class SqlCapture:
         """
         return self._when_open(lambda: self._look_up(keys, ids), catalog, check)
 
-    def take_ripe(self, numbers: Sequence[int], check: Check) -> dict[int, Captured]:
-        """What changed, for copies that are kept fresh while nobody asks. No answer depends on it."""
-        return self.in_loop(lambda: self.keyspace.tables.changes.take(numbers), check)
+    def take_ripe(self, numbers: Sequence[int], check: Check) -> Taken:
+        """What changed, for copies that are kept fresh while nobody asks; nothing of those that are not kept track of."""
+
+        def take() -> Taken:
+            captured = self.keyspace.tables.changes.take(numbers)
+            return Taken([self.keyspace.catalog.by_id[number] for number in captured], [], captured)
+
+        return self.in_loop(take, check)
 
     def kept(self, numbers: Sequence[int], check: Check) -> set[int]:
         """Which of these tables are kept track of."""

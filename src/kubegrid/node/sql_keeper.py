@@ -83,9 +83,9 @@ class Keeper:
             copies.give_up([number for number in numbers if number not in kept])
             due = [number for number in ripe if number in replica.copies]
             if due:
-                changes = copies.capture.take_ripe(due, self._check)
-                copies.give_up([number for number in due if number not in changes])
-                copies.apply([], [], changes, [])
+                taken = copies.capture.take_ripe(due, self._check)
+                copies.give_up([number for number in due if number not in taken.changes])
+                copies.apply(taken.definitions, [], taken.changes, [])
             if replica.idle():
                 copies.drop_all()
         replica.compact()

@@ -10,7 +10,7 @@ WATCH registers the session with the keyspace, which marks it `dirty` when a wat
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from kubegrid.node import routing, session_clients, session_take, session_wait
+from kubegrid.node import lookups, routing, session_clients, session_take, session_wait
 from kubegrid.node.context import Session
 from kubegrid.store import slot_of
 from kubegrid.store.attempt import Attempt
@@ -180,19 +180,8 @@ def _execute(session: Session, command: "Executable", request: list[bytes]) -> b
         if reply.startswith(b"-MOVED "):
             reply = routing.with_address(session, reply)
         node.count_failure(command.label, reply)
-    _count_reads(session, command, request, reply)
+    lookups.count(node, command, request, reply)
     return reply or resp.OK  # CLIENT REPLY says nothing, and an array must hold something
-
-
-def _count_reads(session: Session, command: "Executable", request: list[bytes], reply: bytes) -> None:
-    """What `dispatch` counts of the keys that were found; an error other than of the type came before any was looked up."""
-    node = session.node
-    if command.counts_hits and reply[:1] != b"-":
-        missed = reply in (resp.NULL_BULK, resp.NULL3)
-        node.count_hits(not missed, missed)
-    elif (command.counts_hits or command.looks_up) and (reply[:1] != b"-" or reply == resp.ERR_WRONGTYPE):
-        keys = command.info.keys(request)
-        node.count_lookups(slot_of(keys[0]), keys)
 
 
 def _finish(slices: Generator[Any, None, bytes]) -> bytes:

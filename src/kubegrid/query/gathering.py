@@ -70,6 +70,11 @@ class Gathering:
         except (ValueError, OverflowError):
             return []
 
+    def arrow(self, fragment: str) -> tuple[Any, list[Any]] | None:
+        """The schema and batches of all parts; None: some are in tables, or nobody was asked."""
+        schema = self._schemas.get(fragment)
+        return None if schema is None or fragment in self._tables else (schema, self._arrow[fragment])
+
     def put_into(self, cursor: Any, fragment: str, columns: Columns) -> None:
         """Make the relation of this name on a connection. `columns`: of a fragment that nobody was asked for."""
         import pyarrow as pa

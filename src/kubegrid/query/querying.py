@@ -10,6 +10,7 @@ from kubegrid.query.binding import Binding, Columns
 from kubegrid.query.fragments import Marks
 from kubegrid.query.gathering import Gathering
 from kubegrid.query.lanes import Lanes, Task
+from kubegrid.query.merged import merged
 from kubegrid.query.partitions import Partitions
 from kubegrid.query.preparing import Prepared
 from kubegrid.query.running import Running
@@ -50,6 +51,9 @@ class Querying:
         gathering = Gathering(self.workroom, self._watch, next(self._numbers))
         ends.append(gathering.close)
         self._gather(plan, gathering, prepared, marks, running, trace)
+        whole = self._merged(plan, gathering, prepared, trace)
+        if whole is not None:
+            return iter([whole])
         cursor = self.workroom.cursor()
         try:
             for fragment in plan.fragments:
@@ -74,6 +78,14 @@ class Querying:
         self._lanes.close()
         self._watch.close()
         self.workroom.close()
+
+    def _merged(self, plan: Plan, gathering: Gathering, prepared: Prepared, trace: Trace) -> Any:
+        """The whole answer, if it takes no DuckDB to make it."""
+        found = None if plan.merging is None else gathering.arrow(plan.merging.fragment)
+        if plan.merging is None or found is None:
+            return None
+        with trace.step("final"):
+            return merged(plan.merging, found, prepared.schema)
 
     def _final(
         self, cursor: Any, sql: str, columns: Columns, running: Running, trace: Trace, ends: Ends, text: str = ""

@@ -20,6 +20,7 @@ from kubegrid.sql.colocation import filtered_columns, filters, own_rows
 from kubegrid.sql.cutting import cut
 from kubegrid.sql.errors import TooMuch
 from kubegrid.sql.fragments import Fragments, sql_of
+from kubegrid.sql.merging import merging
 from kubegrid.sql.plans import Plan
 from kubegrid.sql.pushable import NotPushable
 from kubegrid.sql.refusals import check
@@ -53,7 +54,7 @@ def _plan(statement: Any, catalog: Catalog, partitions: int) -> Plan:
     planning.query(tree, {}, top=True)
     if planning.answer is not None and planning.answer == fragments.made[0].name and len(fragments.made) == 1:
         return Plan(tuple(fragments.made), None)
-    return Plan(tuple(fragments.made), sql_of(root.this))
+    return Plan(tuple(fragments.made), sql_of(root.this), merging=merging(root.this))
 
 
 def _without_schema(tree: Any) -> None:

@@ -7,6 +7,8 @@ it, and `query`, which runs it.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kubegrid.sql.merging import Merging
+
 SCAN = "scan"
 """Rows of one table: the columns and rows that the final statement needs."""
 JOIN = "join"
@@ -76,3 +78,5 @@ class Plan:
     columns: tuple[tuple[str, str], ...] = ()
     """Names and DuckDB types of the answer, in order: those of the statement itself. Filled by `query`; the names that
     `final` yields may differ, their order does not."""
+    merging: Merging | None = None
+    """What `final` does, if rows that are few need no DuckDB for it."""

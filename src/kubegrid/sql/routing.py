@@ -20,6 +20,7 @@ from kubegrid.base.column_numbers import BooleanType, DecimalType, IntegerType
 from kubegrid.base.column_texts import UuidType, VarcharType
 from kubegrid.base.column_times import DateType, TimestampType
 from kubegrid.base.column_type import ColumnType
+from kubegrid.base.columns import TYPES
 from kubegrid.base.ids import SLOT_COUNT, slots_of_partition
 from kubegrid.base.record_keys import RecordKeys, encode
 from kubegrid.base.table_errors import BadKey, BadValue
@@ -39,6 +40,8 @@ Slots = frozenset[int]
 
 _DIGITS = re.compile(r"[0-9]{1,60}")
 _LONG_FRACTION = re.compile(r"\.[0-9]{7}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+"""As everybody spells it. Of what else may be one, Python and DuckDB think differently."""
 _TYPES = {
     "TIMESTAMP": (exp.DType.TIMESTAMP, exp.DType.TIMESTAMPNTZ, exp.DType.DATETIME),
     "TIMESTAMP WITH TIME ZONE": (exp.DType.TIMESTAMPTZ,),
@@ -46,7 +49,12 @@ _TYPES = {
     "UUID": (exp.DType.UUID,),
     "VARCHAR": (exp.DType.TEXT, exp.DType.VARCHAR),
 }
-_INTEGERS = (exp.DType.BIGINT, exp.DType.INT, exp.DType.INT128, exp.DType.UINT128)
+_INTEGERS = {
+    exp.DType.BIGINT: TYPES["BIGINT"],
+    exp.DType.INT: TYPES["INTEGER"],
+    exp.DType.INT128: TYPES["HUGEINT"],
+    exp.DType.UINT128: TYPES["UHUGEINT"],
+}
 
 
 class Reach(NamedTuple):
@@ -222,7 +230,9 @@ def _value(node: exp.Expression, kind: ColumnType) -> Any:
     text = str(node.this)
     if isinstance(kind, VarcharType):
         return kind.from_text(text.encode())
-    if isinstance(kind, DateType | TimestampType | UuidType) and not _LONG_FRACTION.search(text):
+    if isinstance(kind, DateType | TimestampType) and not _LONG_FRACTION.search(text):
+        return kind.from_text(text.encode())
+    if isinstance(kind, UuidType) and _UUID.fullmatch(text):
         return kind.from_text(text.encode())
     raise _Unsure
 
@@ -233,7 +243,8 @@ def _integer(node: exp.Expression) -> int:
     if isinstance(node, exp.Cast) and type(node) is exp.Cast and node.to.this in _INTEGERS:
         text = str(node.this.this) if isinstance(node.this, exp.Literal) else ""
         if _DIGITS.fullmatch(text.removeprefix("-")):
-            return int(text)
+            number: int = _INTEGERS[node.to.this].settle(int(text))  # what does not fit fails in DuckDB
+            return number
     if not isinstance(node, exp.Literal) or node.is_string or not _DIGITS.fullmatch(str(node.this)):
         raise _Unsure
     return int(node.this)

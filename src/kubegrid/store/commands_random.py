@@ -25,15 +25,9 @@ def randomkey(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes:
     for _ in range(EXPIRED_TRIES_MAX):
         if not keyspace.key_count:
             break
-        rank = keyspace.random(keyspace.key_count)
-        for slot in keyspace.owned:
-            values = keyspace.slots[slot]
-            if rank < len(values):  # type: ignore[arg-type]
-                key = next(islice(values, rank, None))  # type: ignore[arg-type]
-                if keyspace.holds(key):
-                    return resp.bulk(key)
-                break
-            rank -= len(values)  # type: ignore[arg-type]
+        key = keyspace.slot_sizes.pick(keyspace)
+        if key is not None and keyspace.holds(key):
+            return resp.bulk(key)
     return resp.null(resp3)
 
 

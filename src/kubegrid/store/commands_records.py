@@ -157,6 +157,10 @@ def changed(keyspace: Keyspace, key: bytes, request: bytes) -> Record | None:
     expected = asked.get("if_version")
     if expected is not None and expected != record.version:
         raise Conflict(f"version is {record.version}, not {shown(expected)}")
+    wanted, increments = (
+        table.codec.documents.exact(given, request, inside)
+        for given, inside in ((wanted, "set"), (increments, "increment"))
+    )
     before = record_changes.values_of(keyspace, table, record)
     condition = asked.get("if")
     if condition is not None and not _holds(table, condition, before):

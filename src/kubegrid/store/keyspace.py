@@ -39,6 +39,7 @@ from kubegrid.store.hashes import Hash
 from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES
 from kubegrid.store.records import Record
 from kubegrid.store.requests import Requests
+from kubegrid.store.slot_sizes import SlotSizes
 from kubegrid.store.slots import slot_dictionary, slot_of
 from kubegrid.store.tables import Tables
 
@@ -129,6 +130,7 @@ class Keyspace:
         self.written: list[tuple[int, bytes]] = []
         """Table and key of records of these that were written since it was last emptied, by whoever waits."""
         self.encodings = Encodings()
+        self.slot_sizes = SlotSizes()
 
     def _list_plain(self) -> None:
         """Make `plain` anew from `slots` and `expires`."""
@@ -472,7 +474,7 @@ class Keyspace:
         return reclaim.free_slice(self.garbage, budget)
 
     def expire_slice(self, budget: int) -> int:
-        """Active expiry, on the primary: look at `budget` keys that expire; how many were deleted."""
+        """Active expiry, on the primary: look at `budget` keys that expire; how many it were. `expired` counts the deleted."""
         return expiry.expire_slice(self, budget)
 
     def sweep_slice(self, budget: int) -> int:

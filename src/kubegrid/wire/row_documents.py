@@ -6,6 +6,7 @@ without one; a field that is no column is an error, for it is a typo as a rule.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +17,8 @@ from kubegrid.base.tables import Column, TableDefinition
 from kubegrid.wire import row_source
 
 _encode = msgspec.json.Encoder(decimal_format="number", uuid_format="canonical").encode
+_exact = msgspec.json.Decoder(float_hook=Decimal).decode
+"""Numbers with a fraction or an exponent keep all the digits that they are written with."""
 _UNSET = msgspec.UNSET
 
 
@@ -25,6 +28,7 @@ class RowDocuments:
     def __init__(self, definition: TableDefinition, exactly: Callable[[Sequence[Any]], bool]) -> None:
         self.definition = definition
         self._exactly = exactly
+        self._decimals = {column.name for column in definition.columns if column.type.python is Decimal}
         self._finite = row_source.finite(definition.columns)
 
     def encode(self, values: Sequence[Any], fields: Sequence[str] | None = None) -> bytes:
@@ -57,7 +61,20 @@ class RowDocuments:
             given = msgspec.json.decode(document)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise BadValue(f"the document is not valid JSON: {error}", self.definition.name) from None
-        return self.from_json(given, known)
+        return self.from_json(self.exact(given, document), known)
+
+    def exact(self, given: Any, document: bytes | str, inside: str = "") -> Any:
+        """The fields that were decoded from a document, or from its field `inside`; those of DECIMAL columns with all their
+        digits: a float has sixteen."""
+        if not isinstance(given, dict):
+            return given
+        rounded = [name for name, value in given.items() if type(value) is float and name in self._decimals]
+        if not rounded:
+            return given
+        again = _exact(document)
+        if inside:
+            again = again[inside]
+        return given | {name: again[name] for name in rounded}
 
     def from_json(self, given: Any, known: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """The same from a decoded document."""

@@ -1,6 +1,7 @@
 """Calls that run, their limits and their end; streams that end their call whatever happens."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -25,7 +26,10 @@ class Context:
         return self.gone
 
 
-def test_a_call_is_cancelled_when_its_client_is_gone_the_port_closes_or_somebody_says_so() -> None:
+def test_a_call_is_cancelled_when_its_client_is_gone_the_port_closes_or_somebody_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calls_module, "LOOK_S", 0.0)
     calls = Calls()
     context = Context()
     call = calls.begin(STATEMENT, context, "name")
@@ -40,6 +44,20 @@ def test_a_call_is_cancelled_when_its_client_is_gone_the_port_closes_or_somebody
     assert other.cancelled()
     with pytest.raises(Unavailable, match="about to end"):
         calls.begin(STATEMENT, Context())
+
+
+def test_whether_a_client_is_gone_is_asked_of_grpc_now_and_then_and_stays_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(calls_module, "time", SimpleNamespace(monotonic=lambda: now))
+    context = Context()
+    call = Calls().begin(STATEMENT, context)
+    context.gone = True
+    assert not call.cancelled()  # it asked a moment ago
+    now += calls_module.LOOK_S
+    assert call.cancelled()
+    context.gone = False
+    now += calls_module.LOOK_S
+    assert call.cancelled()
 
 
 def test_what_ends_because_the_port_closes_was_cancelled_by_nobody() -> None:

@@ -65,8 +65,22 @@ def test_slices_never_touch_more_than_the_settings_allow_nor_less_than_a_few() -
     assert tiny.units == 5
 
 
+def test_keys_that_live_on_are_looked_at_as_fast_as_time_allows() -> None:
+    """What an expired key waits for is a look at all those that have time left."""
+    keyspace = Keyspace(StoreSettings(), 0, 16383, random=Random(7).randrange)
+    keyspace.primary = True
+    for number in range(20_000):
+        keyspace.put(b"%d" % number, b"", keyspace.now_ms + 60_000)
+    keyspace.take_turn()
+    pace = Pace(4000, lambda: 0.0)
+    looked = [pace.slice(keyspace.expire_slice) for _ in range(10)]
+    assert looked[-1] == pace.units == 4000
+    assert sum(looked) > 20_000 and keyspace.expired == 0
+
+
 def test_a_chore_with_nothing_to_do_does_not_learn_to_do_much() -> None:
     keyspace = Keyspace(StoreSettings(), 0, 16383, random=Random(7).randrange)
+    keyspace.primary = True
     pace = Pace(4000)
     for _ in range(20):
         assert pace.slice(keyspace.expire_slice) == 0

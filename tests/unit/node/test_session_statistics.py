@@ -72,6 +72,22 @@ def test_every_read_counts_the_keys_that_it_found_and_missed() -> None:
     assert counted(["MULTI"], ["HLEN", "{t}h"], ["GET", "{t}x"], ["MGET", "{t}s", "{t}x"], ["EXEC"]) == ("2", "2")
     assert counted(["GET", "{t}h"], ["HGET", "{t}s", "f"], ["GETRANGE", "{t}s", "x", "1"]) == ("2", "0")
     assert counted(["MULTI"], ["GET", "{t}h"], ["GETRANGE", "{t}s", "x", "1"], ["EXEC"]) == ("1", "0")
+    assert counted(
+        ["SET", "{t}s", "1", "GET"], ["SET", "{t}new", "1", "get", "NX"], ["SET", "{t}s", "1", "KEEPTTL"]
+    ) == ("1", "1")
+    assert counted(["SET", "{t}h", "1", "GET"], ["SET", "{t}s", "1", "GET", "NX", "XX"]) == ("1", "0")
+    assert counted(
+        ["COPY", "{t}h", "{t}i"], ["COPY", "{t}h", "{t}i"], ["COPY", "{t}x", "{t}i"], ["COPY", "{t}h", "{t}h"]
+    ) == ("2", "1")
+    assert counted(["LCS", "{t}h", "{t}x"], ["GETEX", "{t}s", "EX", "0"], ["GETEX", "{t}s", "EX"]) == ("2", "1")
+    assert counted(["HSCAN", "{t}h", "0", "COUNT"], ["HSCAN", "{t}h", "x"], ["OBJECT", "FREQ", "{t}h"]) == ("2", "0")
+    transaction = (
+        ["MULTI"],
+        ["COPY", "{t}x", "{t}i"],
+        ["SET", "{t}s", "1", "PX", "1000", "GET"],
+        ["LCS", "{t}s", "{t}s", "?"],
+    )
+    assert counted(*transaction, ["EXEC"]) == ("3", "1")
     drive.keyspace.now_ms += 1001
     assert counted(["STRLEN", "{t}s"]) == ("0", "1")
     assert info(client, "stats")["expired_keys"] == "1"

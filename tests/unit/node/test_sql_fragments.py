@@ -12,6 +12,7 @@ from tests.unit.node.sql_member import DESKS, TRADES, SqlMember, never
 
 from kubegrid.base.settings import SqlSettings
 from kubegrid.base.table_definitions import parse_column
+from kubegrid.base.tables import Catalog
 from kubegrid.columns import dense_groups
 from kubegrid.columns.broadcast import marks_in
 from kubegrid.columns.building import Build
@@ -498,6 +499,43 @@ def test_many_changes_are_applied_before_somebody_asks(tmp_path: Path) -> None:
         assert member.sql(COUNT, "trades") == [{"n": 1000, "s": 1000.0}]
     finally:
         member.close()
+
+
+def with_lots(member: SqlMember) -> Catalog:
+    return member.keyspace.catalog.add_column("trades", parse_column({"name": "lots", "type": "INTEGER", "default": 7}))
+
+
+def test_changes_that_are_applied_before_somebody_asks_have_the_columns_that_were_added_meanwhile(
+    member: SqlMember,
+) -> None:
+    number = member.keyspace.catalog.by_name["trades"].id
+    member.write("trades", ("a", 1, 1.0))
+    assert member.sql(COUNT, "trades") == [{"n": 1, "s": 1.0}]
+    member.adopt(with_lots(member))
+    member.write("trades", ("a", 2, 1.0, 8))
+    for _ in range(2):
+        member.in_loop(member.capture.tidy)
+    until = time.monotonic() + 60
+    while member.in_loop(lambda: member.keyspace.tables.changes.waiting(number)) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert member.in_loop(lambda: member.keyspace.tables.changes.waiting(number)) == 0
+    assert member.table("trades") == member.stored("trades") == {("a", 1, 1.0, 7), ("a", 2, 1.0, 8)}
+
+
+def test_a_column_that_was_added_before_a_tables_rows_are_looked_through_is_in_its_copy(
+    member: SqlMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = member.capture.walk
+
+    def late(*args: Any) -> Any:
+        member.adopt(with_lots(member))
+        member.write("trades", ("a", 2, 1.0, 8))
+        return walk(*args)
+
+    member.write("trades", ("a", 1, 1.0))
+    monkeypatch.setattr(member.capture, "walk", late)
+    member.sql(COUNT, "trades")
+    assert member.table("trades") == member.stored("trades") == {("a", 1, 1.0, 7), ("a", 2, 1.0, 8)}
 
 
 def test_few_changes_are_applied_when_nobody_writes_once_for_each_statement(member: SqlMember) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from kubegrid.base.ids import slots_of_partition
 from kubegrid.base.record_keys import RecordKeys
 from kubegrid.base.tables import Catalog, TableDefinition
+from kubegrid.query.merged import merged
 from kubegrid.query.thresholds import Thresholds
 from kubegrid.sql.parameters import bind
 from kubegrid.sql.planner import plan
@@ -29,6 +31,8 @@ class PartitionedTables:
         self.rows_moved = 0
         self.narrowed = 0
         """Top-ks that were asked once more by a threshold."""
+        self.merged: Rows | None = None
+        """The rows of the last plan as they are made without a final statement; None: that was not certain."""
         self._versions: dict[bytes, int] = {}
         """Of each record, by its key."""
         self._connection = duckdb.connect(config={"threads": "1"})
@@ -57,7 +61,25 @@ class PartitionedTables:
             self._gather_less(fragment)
         self._run("USE final")
         types, rows = self._answer(made.final or f'SELECT * FROM "{made.fragments[0].name}"')
+        self.merged = self._merged(made, types)
         return made, types, rows
+
+    def _merged(self, made: Plan, types: list[str]) -> Rows | None:
+        """As between pods: in DuckDB's lossless form, in batches that are parts of larger ones."""
+        if made.merging is None or made.final is None:
+            return None
+        schema = self._connection.sql(made.final).to_arrow_table().schema
+        self._run("SET arrow_lossless_conversion = true")
+        parts = self._connection.sql(f'FROM "{made.merging.fragment}"').to_arrow_table().combine_chunks()
+        self._run("SET arrow_lossless_conversion = false")
+        found = merged(made.merging, (parts.schema, parts.to_batches(max_chunksize=7)), schema)
+        if found is None:
+            return None
+        assert found.schema == schema
+        names = [f"c{place}" for place in range(len(types))]
+        self._connection.register("merged", pa.Table.from_batches([found]).rename_columns(names))
+        casts = ", ".join(f"CAST({name} AS {kind})" for name, kind in zip(names, types, strict=True))
+        return self._answer(f"SELECT {casts} FROM merged")[1]
 
     def _gather(self, fragment: Fragment) -> None:
         relation = f'final.main."{fragment.name}"'

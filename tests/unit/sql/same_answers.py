@@ -21,7 +21,7 @@ class Comparison:
     """Counts what it has compared: a test over statements that all fail or find nothing proves nothing."""
 
     def __init__(self) -> None:
-        self.statements = self.refused = self.failed = self.answered = self.looked_up = self.narrowed = 0
+        self.statements = self.refused = self.failed = self.answered = self.looked_up = self.narrowed = self.merged = 0
         self.kinds: Counter[str] = Counter()
 
     def compare(self, tables: PartitionedTables, query: Query) -> None:
@@ -42,6 +42,13 @@ class Comparison:
         tables.narrowed = 0
         self.looked_up += bool(rows) and any(fragment.keys for fragment in plan.fragments)
         assert found_types == types
+        self._same_rows(tables, query, found, rows)
+        if tables.merged is not None:
+            self.merged += 1
+            self._same_rows(tables, query, tables.merged, rows)
+
+    @staticmethod
+    def _same_rows(tables: PartitionedTables, query: Query, found: Rows, rows: Rows) -> None:
         assert len(found) == len(rows), (found, rows)
         if query.limit:
             rest = _without_limit(tables, query, found)

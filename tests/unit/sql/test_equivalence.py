@@ -58,3 +58,4 @@ def test_answers_equal_those_of_one_table_over_many_seeds_and_every_kind_of_plan
     assert set(comparison.kinds) >= KINDS, comparison.kinds
     assert comparison.narrowed, "some top-ks are asked again by what they found"
     assert comparison.looked_up > comparison.statements / 100, "some find records by their keys"
+    assert comparison.merged > comparison.statements / 20, "some need no DuckDB for their end"

@@ -204,6 +204,12 @@ def test_integers_do_not_overflow_and_decimals_keep_their_digits(call: Any, keys
     )
     assert call(b"HINCRBY", b"n:1", b"small", b"3") == b":3\r\n"
     assert call(b"HINCRBYFLOAT", b"n:1", b"exact", b"1.11") == b"$39\r\n123456789012345678901234567890123457.91\r\n"
+    call(b"JSON.SET", b"n:1", b"$", b'{"small": 1.0, "exact": 12345678901234567890.5}')
+    assert call(b"HGET", b"n:1", b"exact") == b"$23\r\n12345678901234567890.50\r\n"
+    call(b"KG.CHANGE", b"n:1", b'{"set": {"exact": 22345678901234567890.25}}')
+    assert call(b"HGET", b"n:1", b"exact") == b"$23\r\n22345678901234567890.25\r\n"
+    call(b"KG.CHANGE", b"n:1", b'{"increment": {"exact": 10000000000000000000.75}}')
+    assert call(b"HGET", b"n:1", b"exact") == b"$23\r\n32345678901234567891.00\r\n"
 
 
 def test_a_record_is_removed_if_it_has_the_expected_version(call: Any) -> None:

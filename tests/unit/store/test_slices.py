@@ -49,13 +49,13 @@ def test_a_slice_of_expiry_looks_at_its_budget_and_deletes_as_effects(call: Any,
     fill(call, 1000, b"PX", b"5")
     keyspace.take_turn()
     keyspace.now_ms += 6
-    deleted = []
+    looked = []
     while keyspace.key_count:
-        deleted.append(keyspace.expire_slice(100))
-        assert deleted[-1] <= 100
-        assert len(deleted) < 100
+        looked.append(keyspace.expire_slice(100))
+        assert looked[-1] <= 100
+        assert len(looked) < 100
     effects = keyspace.take_turn()[0]
-    assert sum(deleted) == 1000 == len(effects) // 2 == keyspace.expired
+    assert sum(looked) >= 1000 == len(effects) // 2 == keyspace.expired
 
 
 def test_expiry_of_keys_in_one_slot_is_cut_as_well(call: Any, keyspace: Keyspace) -> None:

@@ -43,6 +43,17 @@ def test_a_document_has_all_digits_of_its_numbers() -> None:
     assert tuple(DOCUMENTS.decode(DOCUMENTS.encode(ROW))) == ROW
 
 
+@pytest.mark.parametrize(
+    "beside", ['"price": "NaN"', '"at": "2013-01-31T06:00:00+01"', '"big": "7"', '"id": 1.0', '"extra": {"a": 0.5}']
+)
+def test_no_digit_is_lost_whatever_stands_beside_it(beside: str) -> None:
+    """All of these need the slower way of reading: as does a number with fewer digits after the point than its column."""
+    for number in ("123456789012345678901234567890.50", "123456789012345678.5", "12345678901234567890123e2"):
+        read = DOCUMENTS.decode(f'{{"id": 1, {beside}, "notional": {number}}}')
+        assert read[1] == Decimal(number)
+        assert DOCUMENTS.decode(f'{{"id": 1, {beside}, "notional": "{number}"}}')[1] == Decimal(number)
+
+
 def test_some_of_the_columns_come_in_the_order_asked_for() -> None:
     assert DOCUMENTS.encode(ROW, ["side", "id", "at"]) == b'{"side":"sell","id":1,"at":"2013-01-31T05:00:00.500000Z"}'
     assert DOCUMENTS.encode(ROW, []) == b"{}"
