@@ -177,7 +177,7 @@ class Housekeeping:
         """What was thrown away."""
         if self.keyspace.garbage:
             self._paces["free"].slice(self.keyspace.free_slice)
-            if not self.keyspace.garbage and not self.keyspace.key_count:
+            if not self.keyspace.garbage:
                 self.memory.freed()
         return bool(self.keyspace.garbage)
 
@@ -186,7 +186,7 @@ class Housekeeping:
         if self._compaction.under_way:
             self._paces["compact"].slice(self._compaction.slice)
             if not self._compaction.under_way:
-                self.memory.freed()
+                self.memory.compacted()
         return self._compaction.under_way
 
     def _as_primary(self, pace: Pace, slice_of_work: Callable[[int], int]) -> int:

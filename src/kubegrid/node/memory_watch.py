@@ -187,13 +187,13 @@ class MemoryWatch:
         """
         size = self._size()
         self._high_used_bytes = max(self._high_used_bytes, used_bytes)
-        if self._give_back_due:
-            return self._ask(used_bytes)
-        if size < self.full_bytes:
-            self._give_back_pause_s = GIVE_BACK_PAUSE_S
-            return size
         now = time.monotonic()
         freed = self._freed(used_bytes)
+        if size < self.full_bytes:
+            self._give_back_pause_s = GIVE_BACK_PAUSE_S
+            if not freed or not self._give_back_due:
+                self._give_back_due = False
+                return size
         # Beyond the hard mark it may be requests and replies that are gone by now, or a statement's memory.
         if not freed and size < self.hard_bytes:
             return size
@@ -218,8 +218,14 @@ class MemoryWatch:
         return size
 
     def freed(self) -> None:
-        """Much has become free at once: no record is left, or what `when_sparse` began is done."""
+        """What was thrown away is free only now. If it was much, the allocator is asked however small the process is: what
+        was there before is no room that it has kept."""
         self._give_back_due = True
+
+    def compacted(self) -> None:
+        """What `when_sparse` began is done."""
+        self._give_back_due = True
+        self._give_back_at = 0.0
 
     def _give_back(self) -> None:
         give_back()

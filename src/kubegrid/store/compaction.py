@@ -24,9 +24,15 @@ SMALL_BYTES_MAX: Final = 512 - 33
 SLOT_KEYS_MAX: Final = 2000
 """In a slot of more, a dictionary is not made anew at once: only what the keys hold is, some at a time."""
 
-HELD_BY_STORE: Final = 4
+
+def _count_of_one_holder() -> int:
+    held = {b"key": bytes(bytearray(100))}
+    return next(getrefcount(content) for content in list(held.values()))
+
+
+HELD_BY_STORE: Final = _count_of_one_holder()
 """What `getrefcount` says where things are copied, of one that only the store holds: the list in which it comes, the local name
-and the call's own argument are the others."""
+and the call's own argument count, too, and how many of them do is a matter of Python's version."""
 
 
 class Compaction:

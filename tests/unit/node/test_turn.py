@@ -213,7 +213,7 @@ async def test_a_member_that_cannot_give_back_what_was_deleted_makes_anew_what_i
         keyspace.put(b"left:%d" % number, b"value %d" % number)
     chores = Housekeeping(keyspace, member.turn, StoreSettings(), NeverShrinks(100 * MIB, 0), 60_000)
     compacted = asyncio.Event()
-    monkeypatch.setattr(chores.memory, "freed", compacted.set)
+    monkeypatch.setattr(chores.memory, "compacted", compacted.set)
     chores.start()
     keyspace.remove(b"large")
     before = keyspace.find(b"left:7")
