@@ -94,6 +94,7 @@ def test_a_member_filled_to_the_brim_refuses_writes_goes_on_reading_and_lives(gr
         assert raw.call("FLUSHALL") == b"OK"
         wait_until(lambda: raw.call("SET", "one more", b"x" * 100) == b"OK", what="writes accepted again")
         assert raw.call("GET", "one more") == b"x" * 100
+        wait_until(lambda: b"lazyfree_pending_objects:0\r" in raw.call("INFO", "memory"), what="the room to be there")
     grid.wait_whole()
     assert grid.partition()["epoch"] == epoch, "a full member is no reason for a failover"
     assert [grid.pid(name) for name in grid.names()] == pids

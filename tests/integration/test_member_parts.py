@@ -15,7 +15,7 @@ from kubegrid.node.applying import UNITS_PER_TURN, Applying
 from kubegrid.node.handover_hold import HandoverHold
 from kubegrid.node.housekeeping import LoopWatch
 from kubegrid.node.http import HttpPort
-from kubegrid.node.memory_watch import FULL_MARK, HARD_MARK, SQL_BYTES, MemoryWatch
+from kubegrid.node.memory_watch import FULL_MARK, HARD_MARK, SQL_BYTES, STEP_BYTES, MemoryWatch
 from kubegrid.node.snapshots import SnapshotStreams
 from kubegrid.store import Keyspace
 
@@ -278,8 +278,67 @@ def test_an_emptied_member_whose_allocator_keeps_everything_is_not_shut_for_good
     watch = ToldSize(500 * MIB, 100 * MIB)
     watch.told = int(500 * MIB * HARD_MARK) + MIB
     watch.look(used_bytes=200 * MIB)
-    watch.told += 2 * MIB
-    assert watch.look(used_bytes=0) == 50 * MIB
+    watch.told += 50 * MIB
+    for _ in range(3):
+        assert watch.look(used_bytes=0) == 5 * MIB
+        assert watch.look(used_bytes=5 * MIB) == 5 * MIB
+
+
+def test_a_member_that_cannot_shrink_takes_records_again_as_long_as_it_does_not_grow() -> None:
+    """Most records were deleted, one of each page was not."""
+    watch = ToldSize(500 * MIB, 100 * MIB)
+    watch.told = 450 * MIB
+    watch.look(used_bytes=280 * MIB)
+    watch.told = 476 * MIB
+    used = 10 * MIB
+    for _ in range(100):
+        limit = watch.look(used)
+        assert used < limit <= used + STEP_BYTES
+        used = limit
+    for _ in range(1000):
+        grown = watch.look(used) - used
+        used += grown
+        watch.told += 2 * grown
+    assert watch.told <= watch.last_bytes < 490 * MIB, "it grows, and stops half-way to the end"
+
+
+def test_what_is_deleted_past_the_hard_mark_is_room_for_as_much() -> None:
+    watch = ToldSize(500 * MIB, 100 * MIB)
+    watch.told = 476 * MIB
+    full = watch.look(used_bytes=200 * MIB)
+    assert full < 200 * MIB
+    assert watch.look(used_bytes=150 * MIB) == full
+
+
+def test_a_member_that_was_emptied_and_filled_again_has_no_room_left_by_what_was_there_before() -> None:
+    watch = ToldSize(500 * MIB, 100 * MIB)
+    watch.told = 470 * MIB
+    watch.look(used_bytes=300 * MIB)
+    watch.freed()
+    watch.told = watch.baseline_bytes
+    watch.look(used_bytes=0)
+    watch.told = 480 * MIB
+    assert watch.look(used_bytes=200 * MIB) <= 200 * MIB
+    assert watch.look(used_bytes=200 * MIB) <= 200 * MIB
+
+
+def test_a_member_that_cannot_give_back_what_was_freed_moves_together_what_is_left() -> None:
+    begun = 0
+
+    def begin() -> None:
+        nonlocal begun
+        begun += 1
+
+    watch = ToldSize(500 * MIB, 100 * MIB)
+    watch.when_sparse = begin
+    watch.told = int(500 * MIB * FULL_MARK) + MIB
+    watch.look(used_bytes=200 * MIB)
+    assert begun == 0, "it is full of records"
+    watch.look(used_bytes=150 * MIB)
+    watch.look(used_bytes=140 * MIB)
+    assert begun == 1, "not too often"
+    watch.look(used_bytes=100 * MIB)
+    assert begun == 2, "much was deleted since"
 
 
 def test_past_the_whole_memory_nothing_may_grow_even_in_the_same_place() -> None:

@@ -19,7 +19,7 @@ from kubegrid.node.client_memory import close_those_that_hold_most
 from kubegrid.node.memory_watch import MemoryWatch
 from kubegrid.node.pace import Pace
 from kubegrid.node.turn import Turn, nothing
-from kubegrid.store import Keyspace
+from kubegrid.store import Compaction, Keyspace
 
 if TYPE_CHECKING:
     from kubegrid.node.connection import Connection
@@ -103,12 +103,14 @@ class Housekeeping:
         """Connections closed because the member had no memory for what they held."""
         self.listeners: list[Callable[[], None]] = []
         """Called at each interval."""
-        self._paces = {chore: Pace(settings.slice_units) for chore in ("expire", "sweep", "build", "free")}
+        self._paces = {chore: Pace(settings.slice_units) for chore in ("expire", "sweep", "build", "free", "compact")}
         self._request_timeout_ms = request_timeout_ms
         self._sessions = sessions
         self._tidies_collector = tidies_collector
         self._timer: asyncio.TimerHandle | None = None
-        self._chores = [_Chore(work) for work in (self._expire, self._sweep, self._build, self._free)]
+        self._chores = [_Chore(work) for work in (self._expire, self._sweep, self._build, self._free, self._compact)]
+        self._compaction = Compaction(keyspace)
+        memory.when_sparse = self._compaction.begin
         self._due = 0.0
         self._frozen_at = time.monotonic()
 
@@ -175,7 +177,17 @@ class Housekeeping:
         """What was thrown away."""
         if self.keyspace.garbage:
             self._paces["free"].slice(self.keyspace.free_slice)
+            if not self.keyspace.garbage:
+                self.memory.freed()
         return bool(self.keyspace.garbage)
+
+    def _compact(self) -> bool:
+        """What is left of records that were deleted here and there."""
+        if self._compaction.under_way:
+            self._paces["compact"].slice(self._compaction.slice)
+            if not self._compaction.under_way:
+                self.memory.compacted()
+        return self._compaction.under_way
 
     def _as_primary(self, pace: Pace, slice_of_work: Callable[[int], int]) -> int:
         """Work that changes data: inside a turn, by a primary that may write."""

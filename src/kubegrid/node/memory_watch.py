@@ -8,6 +8,9 @@ The size is the resident size, without libraries that were mapped since SQL was 
 for copies and statements is no cost of records: nothing is concluded about those, and the size is what the system could not
 take back. If that comes near the limit, the copies go (`when_short`), for records come first.
 
+After many records were deleted here and there, the allocator has room that it cannot give back. Then what is left is moved
+together (`when_sparse`), and until that has helped, records come back a step at a time, as long as the process does not grow.
+
 Next on the path of the data: `housekeeping`, which looks now and then, and `store.keyspace`, which keeps the limit.
 """
 
@@ -37,10 +40,12 @@ SQL_BYTES = 48 * MIB
 RECORDS_PART_MIN = 0.1
 """Records get at least this part of `memory_bytes`, however small that is: a grid that refuses its first key is of no use."""
 LAST_PART = 0.01
-"""Of `memory_bytes`: what may be stored even past the hard mark, so that an emptied member is never shut for good."""
+"""Of `memory_bytes`: what may be stored even past the last mark, so that an emptied member is never shut for good."""
+STEP_BYTES = MIB
+"""By which counted bytes may grow from one look to the next while the process is between the hard mark and the last."""
 CLIENTS_PART = 4
 """Of the reserve: what clients may hold however full the member is."""
-GIVE_BACK_FROM_PART = 0.05
+FREED_PART = 0.05
 """Of `memory_bytes`: so much must have been freed since the peak before the allocator is asked to give back."""
 GIVE_BACK_PAUSE_S = 1.0
 GIVE_BACK_PAUSE_MAX_S = 60.0
@@ -54,8 +59,9 @@ def _never() -> bool:
 class MemoryWatch:
     """Derives the limit of counted bytes from the size of the process.
 
-    Invariant: `limit_bytes` times the worst ratio seen, plus the baseline and the reserve, stays under the full mark;
-    after the hard mark was passed, it is no more than what was counted then.
+    Invariant: `limit_bytes` times the worst ratio seen, plus the baseline and the reserve, stays under the full mark.
+    Past the hard mark it is no more than what was counted then, or, when much was freed since, than that and a step; past
+    the last mark, which is half-way from there to the whole memory, it is never more than that.
     """
 
     def __init__(self, memory_bytes: int, reserve_bytes: int) -> None:
@@ -64,10 +70,13 @@ class MemoryWatch:
         """For the log, frames on their way and replies nobody has read."""
         self.full_bytes = min(int(memory_bytes * FULL_MARK), memory_bytes - FULL_BYTES_MIN)
         self.hard_bytes = min(int(memory_bytes * HARD_MARK), memory_bytes - HARD_BYTES_MIN)
+        self.last_bytes = (self.hard_bytes + memory_bytes) // 2
         self.sql_at_work: Callable[[], bool] = _never
         """Whether SQL has memory of this process that it will give back."""
         self.when_short: Callable[[], None] = nothing
         """Done at each look at which the process is past the full mark while SQL is at work."""
+        self.when_sparse: Callable[[], None] = nothing
+        """Done when the process is past the full mark with much freed, and the allocator could not give it back."""
         self._beside_sql = False
         """At the last look."""
         self._sql_came = False
@@ -79,11 +88,16 @@ class MemoryWatch:
         self.ratio = 1.0
         self._ceiling_bytes = memory_bytes
         self._ceiling_size_bytes = 0
+        """Of the process when the ceiling was lowered last; 0: there is none, or the process is below the full mark again."""
         self._peak_used_bytes = RATIO_FROM_BYTES
         self._high_used_bytes = 0
         """Most that was counted since free pages were last given back with success."""
         self._give_back_pause_s = GIVE_BACK_PAUSE_S
         self._give_back_at = 0.0
+        self._asked_used_bytes = 0
+        """Counted when the allocator was last asked."""
+        self._give_back_due = False
+        """Something has become free that the allocator was not asked for."""
         self.limit_bytes = self._derive()
 
     @property
@@ -129,18 +143,29 @@ class MemoryWatch:
             self.baseline_bytes = max(self.baseline_bytes, self._start_bytes + SQL_BYTES)
             if size > self.full_bytes:
                 self.when_short()
-        if size > self.memory_bytes or (size > self.hard_bytes and size > self._ceiling_size_bytes + MIB):
+        if size > self.last_bytes or (size > self.hard_bytes and size > self._ceiling_size_bytes + MIB):
             if self._ceiling_size_bytes == 0:
                 log.warning("memory full bytes=%d memory_bytes=%d used_bytes=%d", size, self.memory_bytes, used_bytes)
-            # The first time it is the records that fill it. Later, with fewer of them, it is what the allocator keeps.
-            part = LAST_PART if self._ceiling_size_bytes == 0 else RECORDS_PART_MIN
             self._ceiling_size_bytes = size
-            self._ceiling_bytes = min(self._ceiling_bytes, max(used_bytes, int(self.memory_bytes * part)))
+            self._ceiling_bytes = min(self._ceiling_bytes, max(used_bytes, int(self.memory_bytes * LAST_PART)))
         elif self._ceiling_size_bytes and size < self.full_bytes:
             self._ceiling_size_bytes = 0
             self._ceiling_bytes = self.memory_bytes
+        if self._ceiling_size_bytes and self._freed(used_bytes):
+            self._ceiling_bytes = max(self._ceiling_bytes, used_bytes + self._step(size))
         self.limit_bytes = self._derive()
         return self.limit_bytes
+
+    def _freed(self, used_bytes: int) -> bool:
+        """Whether the allocator has room that was records' before."""
+        return self._high_used_bytes - used_bytes >= self.memory_bytes * FREED_PART
+
+    def _step(self, size: int) -> int:
+        """By how much records may grow until the next look, though the process is past its mark.
+
+        They find room where others were deleted. Should they not, twice what they take leaves it below the last mark.
+        """
+        return min(STEP_BYTES, max(0, (self.last_bytes - size) // 2))
 
     def _conclude(self, size: int, used_bytes: int) -> None:
         """What the process needs without records, and what a counted byte of records costs."""
@@ -162,21 +187,45 @@ class MemoryWatch:
         """
         size = self._size()
         self._high_used_bytes = max(self._high_used_bytes, used_bytes)
+        now = time.monotonic()
+        freed = self._freed(used_bytes)
         if size < self.full_bytes:
             self._give_back_pause_s = GIVE_BACK_PAUSE_S
-            return size
-        now = time.monotonic()
-        freed = self._high_used_bytes - used_bytes >= self.memory_bytes * GIVE_BACK_FROM_PART
+            if not freed or not self._give_back_due:
+                self._give_back_due = False
+                return size
         # Beyond the hard mark it may be requests and replies that are gone by now, or a statement's memory.
-        if (not freed and size < self.hard_bytes) or now < self._give_back_at:
+        if not freed and size < self.hard_bytes:
+            return size
+        freed_since = self._asked_used_bytes - used_bytes >= self.memory_bytes * FREED_PART
+        if now < self._give_back_at and not freed_since:
             return size
         self._give_back_at = now + self._give_back_pause_s
         self._give_back_pause_s = min(2 * self._give_back_pause_s, GIVE_BACK_PAUSE_MAX_S)
+        size = self._ask(used_bytes)
+        if freed and size >= self.full_bytes:
+            self.when_sparse()
+        return size
+
+    def _ask(self, used_bytes: int) -> int:
+        """The size after the allocator was asked. Below the full mark, what is freed counts from now on."""
+        self._give_back_due = False
+        self._asked_used_bytes = used_bytes
         self._give_back()
         size = self._size()
         if size < self.full_bytes:
             self._high_used_bytes = used_bytes
         return size
+
+    def freed(self) -> None:
+        """What was thrown away is free only now. If it was much, the allocator is asked however small the process is: what
+        was there before is no room that it has kept."""
+        self._give_back_due = True
+
+    def compacted(self) -> None:
+        """What `when_sparse` began is done."""
+        self._give_back_due = True
+        self._give_back_at = 0.0
 
     def _give_back(self) -> None:
         give_back()

@@ -5,6 +5,7 @@ No I/O, no clock, no randomness: the time of the turn and a source of random num
 
 from kubegrid.store.commands import COMMANDS, DENY_OOM, Command, Reply
 from kubegrid.store.commands_keys import memory_usage
+from kubegrid.store.compaction import Compaction
 from kubegrid.store.keyspace import Keyspace
 from kubegrid.store.memory import KEY_OVERHEAD_BYTES
 from kubegrid.store.slots import slot_of
@@ -14,6 +15,7 @@ __all__ = [
     "DENY_OOM",
     "KEY_OVERHEAD_BYTES",
     "Command",
+    "Compaction",
     "Keyspace",
     "Reply",
     "memory_usage",

@@ -60,7 +60,7 @@ def take(keyspace: Keyspace, args: list[bytes], resp3: bool) -> bytes | Task:
 def _is_there(keyspace: Keyspace, key: bytes, record: Record) -> bool:
     """Whether its time is not over. Deletes nothing: the records of an index are being walked through."""
     at_ms = keyspace.expiry_of(key)
-    return (at_ms is None or at_ms >= keyspace.now_ms) and keyspace.value_of(key) is record
+    return (at_ms is None or at_ms >= keyspace.now_ms) and keyspace.value_of(key) == record
 
 
 def _take_oldest(keyspace: Keyspace, table: Table, predicate: Predicate, resp3: bool) -> Task:

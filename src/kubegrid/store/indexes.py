@@ -220,6 +220,18 @@ class Index:
         self.cost_bytes -= shrunk
         return shrunk
 
+    def exchange(self, place: Any, copy: Record) -> None:
+        """Refer to this copy instead of the equal record that is here; nothing to do if none is."""
+        bucket = self.buckets.get(place)
+        if type(bucket) is Chunks:
+            bucket = bucket.lists[max(0, bisect_right(bucket.lists, copy, key=_first) - 1)]
+        if type(bucket) is list:
+            at = bisect_left(bucket, copy)
+            if at < len(bucket) and bucket[at] == copy:
+                bucket[at] = copy
+        elif bucket == copy:
+            self.buckets[place] = copy
+
     def equal(self, place: Any) -> "list[Record] | Chunks":
         """The records of one value, oldest last change first. Not to be kept: it goes on changing."""
         bucket = self.buckets.get(place)

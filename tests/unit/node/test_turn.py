@@ -198,6 +198,33 @@ async def test_a_member_that_grows_quickly_looks_at_its_memory_before_the_interv
     assert resident_bytes() < chores.memory.hard_bytes + 4 * MIB
 
 
+async def test_a_member_that_cannot_give_back_what_was_deleted_makes_anew_what_is_left(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NeverShrinks(MemoryWatch):
+        def _seen(self) -> ProcessMemory:
+            return ProcessMemory(90 * MIB, 0)
+
+    monkeypatch.setattr(housekeeping, "INTERVAL_MS", 1)
+    keyspace = member.drive.keyspace
+    keyspace.recording = False
+    keyspace.put(b"large", bytes(10 * MIB))
+    for number in range(1000):
+        keyspace.put(b"left:%d" % number, b"value %d" % number)
+    chores = Housekeeping(keyspace, member.turn, StoreSettings(), NeverShrinks(100 * MIB, 0), 60_000)
+    compacted = asyncio.Event()
+    monkeypatch.setattr(chores.memory, "compacted", compacted.set)
+    chores.start()
+    keyspace.remove(b"large")
+    before = keyspace.find(b"left:7")
+    place = id(keyspace.find(b"left:8"))
+    await compacted.wait()
+    chores.stop()
+    assert keyspace.find(b"left:7") is before, "a copy would be one more"
+    assert id(keyspace.find(b"left:8")) != place
+    keyspace.validate()
+
+
 async def test_clients_that_hold_too_much_memory_are_closed_those_that_hold_most_first(
     member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
