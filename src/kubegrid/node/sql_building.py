@@ -33,7 +33,15 @@ class Building:
     def __init__(self, definition: TableDefinition) -> None:
         self.definition = definition
         self.error: SqlError | None = None
+        self.begun = False
+        self.over = False
+        """The table was dropped, and the copy of another one of its name is to be built."""
         self.done = threading.Event()
+
+    @property
+    def name(self) -> str:
+        """As DuckDB tells names apart."""
+        return self.definition.name.lower()
 
     def wait(self, check: Check) -> None:
         """Until it is built. Raises why it could not be, and what `check` raises."""
@@ -50,7 +58,7 @@ class Building:
 
 
 class Buildings:
-    """Invariant: a table is built once at a time, and has no copy meanwhile."""
+    """Invariant: a table is built once at a time, and has no copy meanwhile, nor has another one of its name."""
 
     def __init__(
         self,
@@ -122,10 +130,11 @@ class Buildings:
     def _make(self, buildings: dict[int, Building]) -> None:
         """All of them on one way through the keyspace, which may be long for a table that is small."""
         replica = self._replica
-        names = {building.definition.name for building in buildings.values()}
+        names = {building.name for building in buildings.values()}
+        self._end_older(buildings)
         with replica.lock:
             copies = replica.copies.items()
-            self._give_up([number for number, copy in copies if copy.definition.name in names])
+            self._give_up([number for number, copy in copies if copy.definition.name.lower() in names])
         begun = time.monotonic()
         walking = self._capture.walk(list(buildings), self._check)
         with replica.building() as making:
@@ -133,6 +142,8 @@ class Buildings:
 
             def attempt(number: int, step: Callable[[], None]) -> None:
                 try:
+                    if buildings[number].over:
+                        raise _dropped(buildings[number])
                     step()
                 except Exception as error:  # of this table: the others go on
                     if number in builds:
@@ -141,8 +152,7 @@ class Buildings:
 
             def begin(number: int) -> None:
                 if number not in walking.generations:
-                    name = buildings[number].definition.name
-                    raise SchemaMoved(f"table {name} was dropped meanwhile", remedy="Ask again.")
+                    raise _dropped(buildings[number])
                 builds[number] = making.begin(walking.definitions[number])
 
             def finish(number: int) -> None:
@@ -172,6 +182,23 @@ class Buildings:
                     build.abandon()
                 raise
 
+    def _end_older(self, buildings: dict[int, Building]) -> None:
+        """Of tables that were dropped before others of their names were made: both would fill one table of DuckDB.
+
+        One that has not begun will find that its table is gone."""
+        newer = {building.name: number for number, building in buildings.items()}
+        with self._guard:
+            for building in buildings.values():
+                building.begun = True
+            older = [
+                each for number, each in self._buildings.items() if each.begun and number < newer.get(each.name, 0)
+            ]
+            for each in older:
+                each.over = True
+        for each in older:
+            while not each.done.wait(WAIT_S):
+                self._check()
+
     def _check(self) -> None:
         if self._closed:
             raise Unavailable("this member is stopping")
@@ -190,3 +217,7 @@ class Buildings:
         if not isinstance(error, SqlError):
             log.error("columns not built table=%s error=%r", definition.name, str(error)[:500])
         return explained
+
+
+def _dropped(building: Building) -> SchemaMoved:
+    return SchemaMoved(f"table {building.definition.name} was dropped meanwhile", remedy="Ask again.")

@@ -45,6 +45,8 @@ class Block(Resolving):
         super().__init__(Sources(select, catalog, known))
         if not self.sources.all:
             raise NotPushable("it reads no table")
+        if any(_outside_where(collation, select) for collation in select.find_all(exp.Collate)):
+            raise NotPushable("a collation, which values lose on their way")
         views = {
             source.alias: self._view(source, catalog, known) for source in self.sources.all if source.table is None
         }
@@ -216,3 +218,8 @@ def _copied(select: exp.Select) -> exp.Select:
     finally:
         if with_ is not None:
             select.set("with_", with_)
+
+
+def _outside_where(node: Any, select: exp.Select) -> bool:
+    where = node.find_ancestor(exp.Where, exp.Select)
+    return not isinstance(where, exp.Where) or where.parent is not select

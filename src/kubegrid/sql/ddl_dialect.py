@@ -159,6 +159,13 @@ def keep_commas(select: exp.Select) -> None:
             join.set("this", exp.Lateral(this=unnest, alias=alias))
 
 
+def keep_values(tree: Any) -> None:
+    """Of `FROM ((VALUES (1)) v(a) JOIN b ON …)` sqlglot makes the list a table, and not a query as anywhere else."""
+    for table in list(tree.find_all(exp.Table)):
+        if isinstance(table.this, exp.Values):
+            table.replace(exp.Subquery(**table.args))
+
+
 def keep_nulls(tree: Any) -> None:
     """Of `last(x IGNORE NULLS) OVER …` sqlglot would write `LAST(x) OVER …`; of last_value(), which is the same, it keeps all."""
     for ignoring in tree.find_all(exp.IgnoreNulls, exp.RespectNulls):

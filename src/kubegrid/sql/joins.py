@@ -10,12 +10,14 @@ from typing import Any
 from sqlglot import exp
 
 from kubegrid.sql.pushable import NotPushable
-from kubegrid.sql.sources import Known, Source
+from kubegrid.sql.sources import BESIDE, Known, Source
 
 _KINDS = {
     *(("", ""), ("", "INNER"), ("", "CROSS"), ("LEFT", ""), ("LEFT", "OUTER"), ("RIGHT", ""), ("RIGHT", "OUTER")),
     *(("FULL", ""), ("FULL", "OUTER"), ("", "SEMI"), ("", "ANTI"), ("LEFT", "SEMI"), ("LEFT", "ANTI")),
 }
+_MORE_THAN_A_QUERY = ("pivots", "sample", *BESIDE)
+"""Of something in FROM: what its rows are beside those of its table or query."""
 
 
 @dataclass(slots=True)
@@ -50,7 +52,7 @@ def joined_as(source: Source) -> Joined:
 def plain_query(source: Source, known: Known) -> tuple[exp.Select, Known]:
     """The query that the source is, and the CTEs it sees."""
     node = source.node
-    if node.alias_column_names or any(node.args.get(name) for name in ("pivots", "sample", "joins", "laterals")):
+    if node.alias_column_names or any(node.args.get(name) for name in _MORE_THAN_A_QUERY):
         raise NotPushable(f"{source.spelt} is no plain table")
     query = node
     if isinstance(node, exp.Table):
@@ -60,6 +62,8 @@ def plain_query(source: Source, known: Known) -> tuple[exp.Select, Known]:
         query.args.get(name) for name in ("with_", "order", "limit", "offset")
     ):
         query = query.this
+        if isinstance(query, exp.Subquery) and any(query.args.get(name) for name in ("alias", *_MORE_THAN_A_QUERY)):
+            raise NotPushable("parentheses around something in FROM")
     if not isinstance(query, exp.Select) or query.args.get("with_"):
         raise NotPushable(f"{source.spelt or 'a source'} is no plain table")
     return query, known

@@ -28,7 +28,7 @@ from kubegrid.sql.routing import reached
 from kubegrid.sql.scans import gather
 from kubegrid.sql.set_orders import number_keys
 from kubegrid.sql.single import whole_query
-from kubegrid.sql.sources import Cte, Known, Sources, output_names
+from kubegrid.sql.sources import BESIDE, Cte, Known, Sources, is_join, output_names
 
 _INSIDE = (exp.Select, exp.SetOperation, exp.Subquery)
 
@@ -173,15 +173,7 @@ class _Planning:
     def _inside(self, node: Any, known: Known) -> None:
         """Plan the queries inside of a SELECT that is not pushed, then gather what its own tables have."""
         tables: list[exp.Table] = []
-        for each in list(node.walk(prune=lambda inner: inner is not node and isinstance(inner, (*_INSIDE, exp.With)))):
-            if isinstance(each, exp.Subquery) and isinstance(each.this, exp.Table):
-                self._parenthesised(each, known, tables)
-            elif isinstance(each, _INSIDE) and each is not node:
-                if isinstance(each.parent, exp.Exists):
-                    _without_columns(each)
-                self.query(each, known)
-            elif isinstance(each, exp.Table):
-                tables.append(each)
+        self._walk(node, node, known, tables)
         if not isinstance(node, exp.Select):
             return
         sources = Sources(node, self._catalog, known)
@@ -195,15 +187,21 @@ class _Planning:
         ]
         gather(node, sources, others, self._fragments)
 
-    def _parenthesised(self, node: exp.Subquery, known: Known, tables: list[exp.Table]) -> None:
-        """`(a JOIN b ON …)` in FROM: no query, but tables of this SELECT."""
-        for each in list(node.this.walk(prune=lambda inner: isinstance(inner, _INSIDE))):
-            if isinstance(each, exp.Subquery) and isinstance(each.this, exp.Table):
-                self._parenthesised(each, known, tables)
-            elif isinstance(each, _INSIDE):
-                self.query(each, known)
-            elif isinstance(each, exp.Table):
+    def _walk(self, start: Any, of: Any, known: Known, tables: list[exp.Table]) -> None:
+        """Plan the queries inside of this part of `of`, and collect its tables, also those of `(a JOIN b ON …)`."""
+        for each in list(start.walk(prune=lambda inner: inner is not of and isinstance(inner, (*_INSIDE, exp.With)))):
+            if isinstance(each, exp.Table):
                 tables.append(each)
+            elif isinstance(each, _INSIDE) and each is not of:
+                if isinstance(each, exp.Subquery) and is_join(each):
+                    self._walk(each.this, of, known, tables)
+                else:
+                    if isinstance(each.parent, exp.Exists):
+                        _without_columns(each)
+                    self.query(each, known)
+                for name in BESIDE if isinstance(each, exp.Subquery) else ():
+                    for beside in each.args.get(name) or ():
+                        self._walk(beside, of, known, tables)
 
 
 def _without_columns(query: Any) -> None:

@@ -18,6 +18,9 @@ VERSION = "__version"
 """The hidden column of every table: of no `*`, and refused in the text of users."""
 SYSTEM_SCHEMAS = ("information_schema", "pg_catalog")
 
+BESIDE = ("joins", "laterals")
+"""What stands beside a table or query in FROM, and hangs on it in the tree where parentheses hold both."""
+
 Names = frozenset[str] | None
 """Names of columns in lower case; None: not known."""
 
@@ -86,7 +89,7 @@ class Sources:
             elif not node.db:
                 cte = known.get(node.name.lower())
                 source.names = _renamed(cte.names if cte is not None else None, node)
-        elif isinstance(node, exp.Subquery) and not isinstance(node.this, exp.Table):
+        elif isinstance(node, exp.Subquery) and not is_join(node):
             source.names = _renamed(output_names(node.this, catalog, known), node)
         self.all.append(source)
 
@@ -141,10 +144,22 @@ def table_of(node: exp.Table, catalog: Catalog, known: Known) -> TableDefinition
     raise UnknownName(f"no table {spelt!r}{hint(node.name, known_here) or '; there are no tables yet'}")
 
 
+def is_join(node: exp.Subquery) -> bool:
+    """Whether it is no query, but `(a JOIN b ON …)` in FROM, whose joins sqlglot hangs on `a`."""
+    first = node.this
+    return isinstance(first, exp.Table) or (isinstance(first, exp.Subquery) and (_is_joined(first) or is_join(first)))
+
+
+def _is_joined(node: exp.Subquery) -> bool:
+    return any(node.args.get(name) for name in BESIDE)
+
+
 def output_names(query: Any, catalog: Catalog, known: Known) -> Names:
     """The names of the columns that a query yields, if they are plain to see."""
     while isinstance(query, exp.Subquery | exp.SetOperation):
         if query.args.get("with_") or query.args.get("by_name"):
+            return None
+        if isinstance(query, exp.Subquery) and (is_join(query) or query.this.args.get("alias") is not None):
             return None
         query = query.this
     if not isinstance(query, exp.Select) or query.args.get("with_"):

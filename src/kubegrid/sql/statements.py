@@ -14,7 +14,7 @@ from sqlglot import Token, TokenType, exp
 
 from kubegrid.base.nearest import nearest
 from kubegrid.base.table_errors import shown
-from kubegrid.sql.ddl_dialect import DIALECT, keep_commas, keep_nulls
+from kubegrid.sql.ddl_dialect import DIALECT, keep_commas, keep_nulls, keep_values
 from kubegrid.sql.errors import NotSupported, SqlError, SyntaxProblem, TooMuch
 from kubegrid.sql.statement_tokens import (
     CLOSE,
@@ -172,6 +172,7 @@ def _tree(tokens: list[Token], text: str) -> Any:
     for select in trees[0].find_all(exp.Select):
         keep_commas(select)
     keep_nulls(trees[0])
+    keep_values(trees[0])
     if isinstance(trees[0], exp.Values):
         return exp.select("*").from_(exp.Subquery(this=trees[0]))
     return trees[0]

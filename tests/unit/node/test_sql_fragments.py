@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from tests.unit.node.sql_member import DESKS, TRADES, SqlMember, never
 
@@ -284,6 +285,47 @@ def test_a_table_made_anew_under_its_name_is_not_taken_for_the_old_one(member: S
     with pytest.raises(SchemaMoved, match="trades is another one"):
         member.sql(COUNT, "trades", ids={"trades": old.id})
     assert member.sql(COUNT, "trades") == [{"n": 0, "s": None}]
+
+
+def test_a_table_made_anew_in_other_letters_is_built_in_the_place_of_the_old_one(member: SqlMember) -> None:
+    member.write("trades", ("a", 1, 1.0))
+    old = member.keyspace.catalog.by_name["trades"]
+    assert member.sql(COUNT, "trades") == [{"n": 1, "s": 1.0}]
+    member.adopt(member.keyspace.catalog.drop("trades"))
+    member.adopt(member.keyspace.catalog.create(msgspec.structs.replace(old, name="Trades")))
+    member.write("Trades", ("b", 1, 2.0), ("b", 2, 3.0))
+    for _ in range(2):
+        assert member.sql("SELECT count(*) AS n FROM Trades", "Trades") == [{"n": 2}]
+        member.fragments.keeper._keep()
+
+
+def test_a_copy_that_is_being_built_of_a_table_that_was_dropped_ends_before_the_next_one_of_its_name(
+    member: SqlMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member.write("trades", ("a", 1, 1.0))
+    old = member.keyspace.catalog.by_name["trades"]
+    reached, let_go = threading.Event(), threading.Event()
+    put = Build.put
+
+    def slow(self: Build, met: Any) -> None:
+        if self._conversion.definition.id == old.id:
+            reached.set()
+            let_go.wait(60)
+        put(self, met)
+
+    monkeypatch.setattr(Build, "put", slow)
+    first, said = in_thread(lambda: member.sql(COUNT, "trades"))
+    assert reached.wait(60)
+    member.adopt(member.keyspace.catalog.drop("trades").create(old))
+    member.write("trades", ("b", 1, 2.0))
+    second, answered = in_thread(lambda: member.sql(COUNT, "trades"))
+    second.join(0.2)
+    let_go.set()
+    for thread in (first, second):
+        thread.join(60)
+    assert isinstance(said[0], SchemaMoved)
+    assert answered == [[{"n": 1, "s": 2.0}]]
+    assert member.sql(COUNT, "trades") == [{"n": 1, "s": 2.0}]
 
 
 def test_a_fragment_waits_for_the_catalog_that_it_was_planned_with(tmp_path: Path) -> None:

@@ -136,7 +136,10 @@ SELECT * FROM t a SEMI JOIN t b ON a.i=b.j ORDER BY ALL ;
 SELECT a.i FROM t a ANTI JOIN t b ON a.i=b.j ORDER BY ALL ;
 SELECT a.i,b.i FROM t a ASOF JOIN t b ON a.ts>=b.ts ORDER BY ALL ;
 SELECT a.i, b.i FROM t a POSITIONAL JOIN t b ORDER BY ALL ;
-SELECT * FROM (VALUES (1,'a'),(2,'b')) v(x,y) ORDER BY 1 ; SELECT unnest([1,2,3]) AS x ORDER BY 1 ;
+SELECT * FROM (VALUES (1,'a'),(2,'b')) v(x,y) ORDER BY 1 ;
+SELECT * FROM ((VALUES (1),(2)) l(a) FULL JOIN (VALUES (2),(3)) r(b) ON l.a = r.b) ORDER BY ALL ;
+SELECT t.i, v.x FROM t LEFT JOIN ((VALUES (7)) v(x) JOIN t u ON u.i = v.x) ON t.i = u.i ORDER BY ALL ;
+SELECT unnest([1,2,3]) AS x ORDER BY 1 ;
 SELECT x FROM unnest([3,1]) u(x) ORDER BY 1 ; SELECT * FROM range(3) ORDER BY 1 ;
 SELECT * FROM generate_series(1,3) g(z) ORDER BY 1 ; SELECT i, (SELECT max(j) FROM t) FROM t ORDER BY 1 ;
 SELECT i FROM t WHERE i IN (SELECT j FROM t) ORDER BY 1 ;
@@ -169,6 +172,21 @@ SELECT * RENAME (i AS ii) FROM t ORDER BY ALL ; SELECT range FROM range(9) WHERE
 SELECT date_trunc(unit, dt), date_diff(unit, dt, DATE '2024-03-01') FROM (SELECT dt, if(b, 'month', 'year') AS unit FROM t)
 ORDER BY ALL ; SELECT b, count(*) FROM t GROUP BY b, + 2, + -9 ORDER BY ALL ;
 SELECT b, count(*) FROM t GROUP BY + 1, b ORDER BY ALL ;
+SELECT count(*) FROM ((SELECT i FROM t) v JOIN (SELECT i FROM t WHERE i > 2) u ON u.i = v.i) ;
+SELECT count(*), sum(v.i) FROM ((SELECT i FROM t) v JOIN t u ON u.i = v.i) ;
+SELECT count(*) FROM ((SELECT i FROM t) CROSS JOIN t u) ;
+SELECT count(*) FROM ((((SELECT i FROM t) v CROSS JOIN (SELECT j FROM t) u)) CROSS JOIN t x) ;
+SELECT count(*) FROM t x JOIN ((SELECT i FROM t) v CROSS JOIN t u) ON x.i = u.i ;
+SELECT z.i FROM ((SELECT i FROM t) v JOIN (SELECT j FROM t) u ON u.j = v.i) AS z ;
+SELECT x, count(*) FROM ((SELECT i FROM t) AS v(x)) GROUP BY x ORDER BY ALL ;
+SELECT i FROM t WHERE EXISTS (FROM ((SELECT 7 AS i) v JOIN t u ON u.i = v.i) WHERE v.i = t.i) ;
+SELECT (SELECT max(u.j) FROM ((SELECT i FROM t) v JOIN t u ON u.i = v.i) WHERE v.i = t.i) FROM t ;
+WITH c AS (SELECT * FROM ((SELECT i FROM t) v JOIN (SELECT i AS k, j FROM t) u ON k = i)) SELECT sum(j), count(*) FROM c ;
+SELECT count(*) FROM ((SELECT b FROM t) v JOIN (SELECT i FROM t WHERE i > 3) u ON true) UNION ALL SELECT count(*)
+FROM ((SELECT 1) v JOIN t ON true) ;
+SELECT sum(k) FROM ((SELECT i FROM t) v CROSS JOIN LATERAL (SELECT u.j AS k FROM t u WHERE u.i = v.i) l) ;
+SELECT * FROM ((SELECT i FROM t) v ANTI JOIN (SELECT * FROM t WHERE i > 3) u ON u.i = v.i) ;
+SELECT u.* FROM ((SELECT i, j FROM t) v JOIN (SELECT i FROM t WHERE i > 3) u ON true) ;
 SELECT list < 2, "array" < 3 FROM (SELECT i AS list, i AS "array" FROM t) ORDER BY ALL
 """
 

@@ -30,6 +30,28 @@ def test_a_group_is_aggregated_in_parts_and_merged() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT carrier FROM flights ORDER BY carrier COLLATE NOCASE",
+        "SELECT count(*) FROM flights GROUP BY carrier COLLATE NOCASE",
+        "SELECT DISTINCT x FROM (SELECT carrier COLLATE NOCASE AS x FROM flights)",
+        "WITH c AS (SELECT lower(carrier COLLATE de) AS x FROM flights) SELECT x, count(*) FROM c GROUP BY x",
+        "SELECT max(carrier COLLATE NOCASE) FROM flights",
+    ],
+)
+def test_a_collation_is_left_to_the_final_statement_for_values_lose_it_on_their_way(query: str) -> None:
+    plan = planned(query)
+    assert [part.sql for part in plan.fragments] == ['SELECT "carrier" FROM "flights"']
+    assert "COLLATE" in (plan.final or "")
+
+
+def test_a_collation_that_only_chooses_rows_does_so_in_the_partitions() -> None:
+    part = only("SELECT origin, count(*) FROM flights WHERE carrier COLLATE NOCASE = 'ua' GROUP BY origin")
+    assert part.kind == plans.AGGREGATE
+    assert "COLLATE NOCASE" in part.sql
+
+
 def test_the_same_part_is_computed_once() -> None:
     part = only("SELECT count(*), count(*) + 1, avg(delay), sum(delay), stddev(delay), variance(delay) FROM flights")
     assert part.sql.count("COUNT(*)") == 1
