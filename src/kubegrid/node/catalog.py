@@ -48,8 +48,10 @@ class CatalogFollower:
         self._adopted = adopted
         self._connected = connected
         self._clock = clock
-        self._late_since: float | None = None
-        """Since when a connected manager tells less than the log knows."""
+        self._late_s: float | None = None
+        """For how long connected managers have told less than the log knows, and nothing newer; None if they do not."""
+        self._looked = 0.0
+        """When that was last added to."""
 
     @property
     def adopted_version(self) -> int:
@@ -72,31 +74,35 @@ class CatalogFollower:
         if pushed.version < self.told.version:
             self._complain(_older(pushed.version, newest.version))
         elif pushed.version < newest.version:
+            if self._late_s is None or pushed.version > self.told.version:  # the same again is no news
+                self._late_s = 0.0
+                self._looked = self._clock()
             self.told = pushed
-            self._late_since = self._clock()
         elif pushed.version == newest.version and pushed.version and pushed != newest:
             self._complain(f"its catalog of tables is another one of version {pushed.version} than is known")
         else:
             self.complaint = ""
-            self._late_since = None
+            self._late_s = None
             self.told = pushed
             self.follow()
 
     def follow(self) -> None:
         """Called often. Adopt what was told and the store is not at yet: now, or before the first request that this member
         serves."""
-        if self._late_since is not None:
-            self._wait_for_more(self._late_since)
+        if self._late_s is not None:
+            self._wait_for_more(self._late_s)
         if self.told.version > self._keyspace.catalog.version:
             self._turn.when_open = self._adopt
             self._turn.work(self._adopt)
 
-    def _wait_for_more(self, since: float) -> None:
-        now = self._clock()
+    def _wait_for_more(self, late_s: float) -> None:
+        """Time without a connection does not count, but it does not make up for the time with one."""
+        looked, self._looked = self._looked, self._clock()
         if not self._connected():
-            self._late_since = now
-        elif now - since > LATE_S:
-            self._late_since = None
+            return
+        self._late_s = late_s + self._looked - looked
+        if self._late_s > LATE_S:
+            self._late_s = None
             self._complain(_older(self.told.version, self.newest.version))
 
     def _adopt(self) -> None:

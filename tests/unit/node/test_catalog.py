@@ -145,6 +145,25 @@ def test_nor_is_one_that_cannot_be_heard(stage: Stage) -> None:
     assert "version 1, but 3 is known" in stage.follower.complaint
 
 
+def test_one_that_connects_again_and_again_and_tells_the_same_is_complained_of(stage: Stage) -> None:
+    stage.keyspace.adopt_catalog(version(5))
+    for _ in range(4):
+        stage.connected = True
+        stage.push(version(1))
+        stage.wait(LATE_S / 3)
+        stage.connected = False
+        stage.wait(LATE_S / 3)
+    assert "version 1, but 5 is known" in stage.follower.complaint
+
+
+def test_one_that_tells_something_newer_each_time_is_not(stage: Stage) -> None:
+    stage.keyspace.adopt_catalog(version(7))
+    for number in (1, 3, 5):
+        stage.push(version(number))
+        stage.wait(LATE_S * 2 / 3)
+        assert stage.follower.complaint == ""
+
+
 def test_another_catalog_of_the_same_version_is_refused(stage: Stage) -> None:
     stage.push(version(1))
     stage.push(version(1, SHIPS))
