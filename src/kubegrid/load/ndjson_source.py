@@ -18,13 +18,15 @@ from pyarrow import json
 
 from kubegrid.base.table_errors import BadValue
 from kubegrid.client.bulk.progress import Position
-from kubegrid.load.blocks import BLOCK_BYTES, Block, Source
+from kubegrid.load.blocks import BLOCK_BYTES, LARGE_WHOLE, Block, Source
 from kubegrid.load.errors import FileError
 from kubegrid.load.sifting import sift
 from kubegrid.load.text_blocks import BOM, Lines, Piece, Record, TextFile, lines
 
 SAMPLE_BYTES = 2 * BLOCK_BYTES
 _FAULT = re.compile(r"Column\(/(\w+)\) changed from (\w+) to (\w+)")
+
+_WHOLE = re.compile(rb"-?[0-9]{1,38}|null")
 
 
 class NdjsonSource(Source):
@@ -45,7 +47,7 @@ class NdjsonSource(Source):
             raise FileError(
                 f"{path} is a JSON array: one JSON object a line is expected", f"`jq -c '.[]' {path}` makes that."
             )
-        inferred = self._infer(data)
+        inferred = _with_large_whole_numbers(self._infer(data), data)
         self.nested = nested | {field.name for field in inferred if pa.types.is_nested(field.type)}
         self.schema = pa.schema([(field.name, _plain(field.type)) for field in inferred])
         self.inferred = (
@@ -128,6 +130,18 @@ def _read(data: bytes, types: pa.Schema | None) -> pa.Table:
         explicit_schema=types, unexpected_field_behavior="infer" if types is None else "error", newlines_in_values=False
     )
     return json.read_json(pa.BufferReader(data), json.ReadOptions(use_threads=False, block_size=len(data) + 1), parsing)
+
+
+def _with_large_whole_numbers(inferred: pa.Schema, data: bytes) -> pa.Schema:
+    """pyarrow takes a whole number that is too large for an int64 for a floating one, and would round it."""
+    left = {field.name for field in inferred if pa.types.is_floating(field.type)}
+    for record in lines(data, 1):
+        if not left:
+            break
+        with contextlib.suppress(msgspec.DecodeError):  # a bad row
+            document = msgspec.json.decode(record.text, type=dict[str, msgspec.Raw])
+            left -= {name for name in left & document.keys() if not _WHOLE.fullmatch(bytes(document[name]))}
+    return pa.schema([(field.name, LARGE_WHOLE if field.name in left else field.type) for field in inferred])
 
 
 def _with_nested_as_text(data: bytes, nested: frozenset[str]) -> bytes:

@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from kubegrid.base.errors import UsageError
+from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.table_errors import BadValue
 from kubegrid.client.bulk.progress import Position
-from kubegrid.load import blocks, parquet_source, text_blocks
+from kubegrid.load import agreement, blocks, parquet_source, text_blocks
 from kubegrid.load.agreement import new_table
 from kubegrid.load.blocks import Source
 from kubegrid.load.csv_records import CsvRecords
@@ -47,6 +48,28 @@ def test_csv_types_are_inferred_and_missing_values_are_null(tmp_path: Path) -> N
     assert first["ratio"] != first["ratio"], "NaN is a number"
     assert second["name"] is None, "an empty field is NULL"
     assert second["at"] is None
+
+
+def test_whole_numbers_too_large_for_64_bits_are_not_rounded(tmp_path: Path) -> None:
+    large = 12345678901234567891
+    csv = open_source(written(tmp_path / "a.csv", f"id,n,x,long\n{large},1,1.5,1\n-1,NA,{large},{'9' * 39}\n7\n"))
+    assert [str(field.type) for field in csv.schema] == ["decimal128(38, 0)", "int64", "double", "string"]
+    good = written(tmp_path / "b.csv", f"id\n{large}\n\n-1\n")
+    assert [row["id"] for row in rows_of(open_source(good))] == [large, -1]
+    json = f'{{"id":{large},"x":1.5}}\nbad\n{{"id":-1,"x":{large}}}\n{{"id":null}}\n'
+    ndjson = open_source(written(tmp_path / "a.ndjson", json))
+    assert [str(field.type) for field in ndjson.schema] == ["decimal128(38, 0)", "double"]
+    table = parse_definition(
+        "t",
+        {
+            "columns": [{"name": c, "type": "DOUBLE"} for c in ("id", "x")]
+            + [{"name": "k", "type": "BIGINT", "nullable": False}],
+            "key": ["k"],
+        },
+    )
+    assert not [
+        line for line in agreement.differences(table, ndjson, (), ()) if "column id" in line or "column x" in line
+    ]
 
 
 def test_csv_null_spellings_can_be_added(tmp_path: Path) -> None:
