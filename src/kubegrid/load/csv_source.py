@@ -29,6 +29,7 @@ _NOT_UTF8 = re.compile(r"In CSV column #(\d+): .*invalid UTF8 data", re.DOTALL)
 _COUNT = re.compile(r"Expected (\d+) columns, got (\d+)")
 _WHOLE = r"^[+-]?[0-9]+$"
 _NEVER_CLOSED = "begins with a quote that is never closed"
+_GZIP = b"\x1f\x8b"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _OTHER_DELIMITERS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','"}
 """What else may separate fields, as `--delimiter` takes it."""
@@ -67,6 +68,8 @@ class CsvSource(Source):
         return data
 
     def _header(self, data: bytes) -> tuple[list[str], int, int]:
+        if data.startswith(_GZIP):
+            raise FileError(f"{self.path} is packed by gzip", f"Let its name say so: {self.path.name}.gz")
         if data.startswith(_UTF16):
             raise FileError(f"{self.path} is UTF-16, not UTF-8", _recoding("UTF-16", self.path))
         first = data.removeprefix(BOM)

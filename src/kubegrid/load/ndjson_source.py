@@ -26,6 +26,7 @@ from kubegrid.load.text_blocks import BOM, Lines, Piece, Record, TextFile, lines
 SAMPLE_BYTES = 2 * BLOCK_BYTES
 _FAULT = re.compile(r"Column\(/(\w+)\) changed from (\w+) to (\w+)")
 
+_IN_ROW = re.compile(r" in row \d+$")
 _WHOLE = re.compile(rb"-?[0-9]{1,38}|null")
 
 
@@ -166,8 +167,12 @@ def _told(error: pa.ArrowInvalid) -> Exception:
         return BadValue(f"a {kinds[3]} where a {kinds[2]} is expected", column=kinds[1])
     if "unexpected field" in str(error):
         return BadValue("it has a field that the table does not have")
-    same: Exception = error
-    return same
+    return BadValue(_shortened(error)) if _IN_ROW.search(str(error)) else error
+
+
+def _shortened(error: Exception) -> str:
+    """Without the number of a row, which pyarrow counts from where it was told to begin."""
+    return _IN_ROW.sub("", str(error)).replace("JSON parse error: ", "it is not JSON: ").rstrip(".")
 
 
 def _from_base64(text: str | None) -> bytes | None:

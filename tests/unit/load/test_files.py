@@ -1,6 +1,7 @@
 """Files become blocks of rows: types, NULLs, line numbers, and any range of rows again."""
 
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from kubegrid.load.blocks import Source
 from kubegrid.load.csv_records import CsvRecords
 from kubegrid.load.errors import FileError
 from kubegrid.load.files import open_source
+from kubegrid.load.parquet_source import ParquetBlock
+from kubegrid.wire.arrow_columns import settled
 
 
 def rows_of(source: Source, begin: Position | None = None) -> list[dict[str, object]]:
@@ -245,8 +248,42 @@ def test_a_missing_file_and_a_folder_are_said(tmp_path: Path) -> None:
     written(tmp_path / "trades.csv", "id\n")
     with pytest.raises(FileError, match=r"there is no file .*; did you mean .*trades\.csv\?$"):
         open_source(tmp_path / "trades.cvs")
-    with pytest.raises(FileError, match="is not a file"):
+    with pytest.raises(FileError, match="is a folder"):
         open_source(tmp_path)
+
+
+def test_what_is_no_file_of_this_machine_is_said_with_what_to_do(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path, message in (
+        (Path("https://example.org/a.csv"), r"^https://… is not a file of this machine\n"),
+        (Path("-"), r"^- is not a file of this machine\n"),
+        (tmp_path / "pipe.csv", r"pipe\.csv is not a file but a pipe or a device\n"),
+    ):
+        with pytest.raises(FileError, match=message + ".* put the data into a file first"):
+            open_source(path)
+
+
+def test_a_packed_file_whose_name_does_not_say_so_is_recognised(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"a\.csv is packed by gzip\nLet its name say so: a\.csv\.gz$"):
+        open_source(written(tmp_path / "a.csv", gzip.compress(b"id\n1\n")))
+
+
+def test_a_row_with_a_time_that_python_cannot_hold_can_be_shown(tmp_path: Path) -> None:
+    far = pa.table({"id": [1], "at": pa.array([2**40], pa.timestamp("s"))})
+    block = ParquetBlock(far, 0, 1)
+    assert block.text(0).startswith("id: 1, at: ")
+    column = parse_definition(
+        "t", {"columns": [{"name": "at", "type": "TIMESTAMP", "nullable": False}], "key": ["at"]}
+    ).column("at")
+    with pytest.raises(BadValue, match="is not a TIMESTAMP"):
+        settled(pa.array([2**62], pa.timestamp("s")), column)
+
+
+def test_a_line_that_is_no_json_is_said_without_a_number_that_is_not_the_files(tmp_path: Path) -> None:
+    source = open_source(written(tmp_path / "a.ndjson", '{"id":1}\n{"id"\n'))
+    (block,) = source.blocks(source.schema, source.beginning())
+    with pytest.raises(BadValue, match=r"^it is not JSON: Missing a colon after a name of object member$"):
+        block.table(1, 2)
 
 
 def test_a_line_that_never_ends_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
