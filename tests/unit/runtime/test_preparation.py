@@ -10,6 +10,7 @@ import pytest
 from kubegrid.base import manifest
 from kubegrid.base.errors import RefusedError, UsageError
 from kubegrid.base.settings import NodeConfig
+from kubegrid.cli.target import LocalGrid
 from kubegrid.runtime import layout, ports, preparation, secret, state
 from kubegrid.runtime.errors import DifferentGridError, DiskError, NoGridError, reading_error
 from kubegrid.runtime.folder import Folder, Lock, default_folder, existing, is_held
@@ -157,6 +158,16 @@ def test_a_lock_is_seen_by_who_asks_and_ends_with_its_holder(tmp_path: Path) -> 
     assert lock is not None and is_held(path) and Lock.take(path) is None
     lock.release()
     assert not is_held(path)
+
+
+def test_a_grid_that_nobody_watches_over_is_said_with_the_command_that_does(folder: Folder) -> None:
+    prepared = preparation.prepare(folder, request())
+    grid = LocalGrid(folder, prepared.grid, None)
+    assert f"`kubegrid up --dir {folder.root} --detach` takes it over" in grid.unwatched()
+    lock = Lock.take(folder.supervisor_lock)
+    assert lock is not None
+    assert grid.unwatched() == ""
+    lock.release()
 
 
 def test_the_default_folder_follows_xdg_only_if_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
