@@ -450,6 +450,17 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(grid: Grid) -> None:
     assert table.count() == 0
 
 
+def test_a_predicate_and_a_limit_that_are_none_are_refused_with_what_they_are(grid: Grid) -> None:
+    trades = grid.table(Trade, key=["book", "id"], name="trades")
+    for ask in (trades.find, trades.count, trades.take):
+        with pytest.raises(UsageError, match='a predicate is a str, as in "price > 1", not NoneType'):
+            ask(None)  # type: ignore[arg-type]
+    for limit in (-1, 1.5, "x"):
+        with pytest.raises(UsageError, match="limit is a number of records, or None for all, not"):
+            trades.find(limit=limit)  # type: ignore[arg-type]
+    assert trades.find(limit=0) == []
+
+
 def test_a_table_that_is_altered_while_it_is_written_goes_on_being_written(grid: Grid) -> None:
     table = trades(grid)
     table.write(Trade("FX", 1, Decimal(1)))

@@ -299,6 +299,21 @@ async def test_status_is_what_the_contract_says(stage):
 # -- compare-and-swap ----------------------------------------------------------------------------------------------
 
 
+async def test_what_rest_does_not_have_or_cannot_read_is_an_error_as_any(stage):
+    manager = await stage.make()
+    nothing = await manager.http.get("/v1/nothing")
+    assert (nothing.status_code, nothing.json()) == (
+        404,
+        {"error": "there is nothing at /v1/nothing; /docs lists what there is"},
+    )
+    wrong = await manager.http.request("DELETE", "/v1/status")
+    assert (wrong.status_code, wrong.json()) == (405, {"error": "/v1/status takes no DELETE"})
+    assert wrong.headers["allow"] == "GET"
+    for content, said in (("{bad", "JSON decode error"), ("[]", "Input should be a valid dictionary")):
+        answer = await manager.http.post("/v1/tables", content=content, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()) == (422, {"error": f"the request does not hold: {said}"})
+
+
 async def test_of_two_proposals_one_applies_and_the_other_learns_it(stage):
     manager = await stage.make()
     first, second = await begun(stage, manager)

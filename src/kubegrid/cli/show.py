@@ -27,6 +27,9 @@ def status(grid: Grid, as_json: bool) -> int:
     if not _anything_runs(told):
         print("kubegrid: none of its processes runs; `kubegrid up` starts them", file=sys.stderr)
         return NOT_REACHABLE
+    unwatched = grid.unwatched()
+    if unwatched:
+        print(f"kubegrid: {unwatched}", file=sys.stderr)
     return 0
 
 

@@ -23,6 +23,13 @@ class LocalGrid:
     def read_status(self) -> status.Status:
         return status.read(self.folder, self.state, self.secret)
 
+    def unwatched(self) -> str:
+        """That no supervisor starts again what ends, and what to do; empty when there is one."""
+        if folder.is_held(self.folder.supervisor_lock):
+            return ""
+        up = f"kubegrid up {self.folder.option(self.state.name)} --detach"
+        return f"nobody watches over it: what ends is not started again; `{up}` takes it over"
+
     def ask(self, method: str, path: str, body: Any = None, timeout_s: float = http.TIMEOUT_S) -> Any:
         return _ask(self.state.manager_addresses(), self.secret, method, path, body, timeout_s)
 
@@ -39,6 +46,10 @@ class RemoteGrid:
         if not isinstance(answer, dict) or "partitions" not in answer:
             raise NotReachableError(f"what answers at {self.url} is not a manager of KubeGrid")
         return answer
+
+    def unwatched(self) -> str:
+        """Nothing is known of its supervisor."""
+        return ""
 
     def ask(self, method: str, path: str, body: Any = None, timeout_s: float = http.TIMEOUT_S) -> Any:
         return _ask([self.url], self.secret, method, path, body, timeout_s)

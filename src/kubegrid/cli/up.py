@@ -103,7 +103,7 @@ def _read(path: Path | None, options: dict[str, int], name: str | None, old: Gri
 
 def _existing(name: str | None, directory: Path | None) -> GridState | None:
     folder = Folder(directory or default_folder(name or NAME_DEFAULT))
-    return state.load(folder) if folder.grid.exists() else None
+    return state.load(folder) if folder.has_grid() else None
 
 
 def _tell_beginning(teller: progress.Teller, prepared: Prepared, folder: Folder) -> None:

@@ -5,11 +5,15 @@ from typing import Any
 
 from kubegrid.base.errors import UsageError
 
+_VALUES = (bytes, str, int, float, bytearray, memoryview)
+
 
 def set_arguments(
     key: Any, value: Any, ex: float | None, only_if_absent: bool, only_if_present: bool, keep_ttl: bool
 ) -> tuple[Any, ...]:
-    """A SET with its options; UsageError when two of them exclude each other."""
+    """A SET with its options; UsageError when two of them exclude each other, TypeError for what is no value."""
+    if not isinstance(value, _VALUES):
+        raise TypeError(f"a value is str, bytes, int or float, not {type(value).__name__}")
     if ex is None and not (only_if_absent or only_if_present or keep_ttl):
         return (b"SET", key, value)
     if only_if_absent and only_if_present:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from kubegrid.base.errors import UsageError
 from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.tables import TableDefinition, difference
 from kubegrid.client import clock
@@ -152,12 +153,20 @@ def everywhere(handle: Handle, args: tuple[Any, ...], write: bool = False) -> St
     return replies
 
 
+def _predicate(given: str) -> str:
+    if not isinstance(given, str):
+        raise UsageError(f'a predicate is a str, as in "price > 1", not {type(given).__name__}')
+    return given
+
+
 def find(handle: Handle, predicate: str, limit: int | None) -> Steps[list[Any]]:
     """Records that fit the predicate, at most `limit`."""
     plan = handle.plan
-    if limit is not None and limit <= 0:
+    if limit is not None and (not isinstance(limit, int) or limit < 0):
+        raise UsageError(f"limit is a number of records, or None for all, not {limit!r}")
+    if limit == 0:
         return []
-    replies = yield from everywhere(handle, plan.find_words(predicate, limit))
+    replies = yield from everywhere(handle, plan.find_words(_predicate(predicate), limit))
     documents = [document for reply in replies for document in reply]
     return [plan.document(document) for document in documents[:limit]]
 
@@ -170,7 +179,7 @@ def take(handle: Handle, predicate: str, timeout: float) -> Steps[Any]:
     while True:
         routes = list(handle.routes.all)
         for route in routes:
-            args: tuple[Any, ...] = (b"KG.TAKE", plan.name, predicate)
+            args: tuple[Any, ...] = (b"KG.TAKE", plan.name, _predicate(predicate))
             if not first:
                 left_ms = int((until - clock.now()) * 1000)
                 if left_ms <= 0:
@@ -232,7 +241,7 @@ def remove_many(handle: Handle, keys: Iterable[Any]) -> Steps[int]:
 
 def count(handle: Handle, predicate: str) -> Steps[int]:
     """How many records of all partitions fit."""
-    return sum((yield from everywhere(handle, (b"KG.COUNT", handle.plan.name, predicate))))
+    return sum((yield from everywhere(handle, (b"KG.COUNT", handle.plan.name, _predicate(predicate)))))
 
 
 def add_column(handle: Handle, name: str, type: str, nullable: bool, default: Any) -> Steps[None]:

@@ -20,6 +20,9 @@ DECODED_BYTES = 32 * 2**20
 """At most so many rows of a Parquet file are decoded at once, and about so many bytes. The more there are, the more of them go
 into each slot, and rows of one slot are written together (`batches.Dealer`)."""
 
+LARGE_WHOLE = pa.decimal128(38, 0)
+"""For a column of text whose whole numbers are too large for an int64: as floating numbers they would be rounded."""
+
 
 class Block(ABC):
     """Consecutive rows of a file. `end` is where the next block begins; `done` of `total` of the source is read then."""

@@ -14,7 +14,7 @@ from pyarrow import compute, csv
 from kubegrid.base.errors import UsageError
 from kubegrid.base.table_errors import BadValue
 from kubegrid.client.bulk.progress import Position
-from kubegrid.load.blocks import BLOCK_BYTES, Block, Source, named_once
+from kubegrid.load.blocks import BLOCK_BYTES, LARGE_WHOLE, Block, Source, named_once
 from kubegrid.load.csv_records import CsvRecords
 from kubegrid.load.errors import FileError
 from kubegrid.load.text_blocks import BOM, Piece, Record, TextFile
@@ -27,7 +27,9 @@ SAMPLE_LINES = 100
 _FAULT = re.compile(r"In CSV column #(\d+): .*invalid value '(.*)'", re.DOTALL)
 _NOT_UTF8 = re.compile(r"In CSV column #(\d+): .*invalid UTF8 data", re.DOTALL)
 _COUNT = re.compile(r"Expected (\d+) columns, got (\d+)")
+_WHOLE = r"^[+-]?[0-9]+$"
 _NEVER_CLOSED = "begins with a quote that is never closed"
+_GZIP = b"\x1f\x8b"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _OTHER_DELIMITERS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','"}
 """What else may separate fields, as `--delimiter` takes it."""
@@ -66,6 +68,8 @@ class CsvSource(Source):
         return data
 
     def _header(self, data: bytes) -> tuple[list[str], int, int]:
+        if data.startswith(_GZIP):
+            raise FileError(f"{self.path} is packed by gzip", f"Let its name say so: {self.path.name}.gz")
         if data.startswith(_UTF16):
             raise FileError(f"{self.path} is UTF-16, not UTF-8", _recoding("UTF-16", self.path))
         first = data.removeprefix(BOM)
@@ -114,6 +118,11 @@ class CsvSource(Source):
     def _parsing(self) -> csv.ParseOptions:
         return csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True)
 
+    def _parsing_good_rows(self) -> csv.ParseOptions:
+        parsing = self._parsing()
+        parsing.invalid_row_handler = lambda row: "skip"
+        return parsing
+
     def _infer(self, data: bytes) -> pa.Schema:
         if not self.records.paired(data):
             data = b"".join(record.text for record in self.records.split(data, 1) if record.closed)
@@ -125,25 +134,39 @@ class CsvSource(Source):
             pa.ArrowException
         ):  # bad rows in the sample: what the first good rows say counts, the rest is sifted later
             schema = self._infer_in_spite_of_bad_rows(data)
-        return pa.schema([(f.name, pa.string() if pa.types.is_null(f.type) else f.type) for f in schema])
+        exact = self._large_whole_numbers(data, [f.name for f in schema if pa.types.is_floating(f.type)])
+        return pa.schema(
+            [(f.name, pa.string() if pa.types.is_null(f.type) else exact.get(f.name, f.type)) for f in schema]
+        )
 
     def _infer_in_spite_of_bad_rows(self, data: bytes) -> pa.Schema:
-        parsing = self._parsing()
-        parsing.invalid_row_handler = lambda row: "skip"
         try:
-            return self.read(data, {}, parsing).schema
+            return self.read(data, {}, self._parsing_good_rows()).schema
         except pa.ArrowException as error:
             raise FileError(f"{self.path} cannot be read as CSV: {error}") from error
 
+    def _large_whole_numbers(self, data: bytes, names: list[str]) -> dict[str, pa.DataType]:
+        """Types of those columns whose values are whole numbers, one too large for int64: pyarrow would round them."""
+        if not names:
+            return {}
+        found: dict[str, pa.DataType] = {}
+        texts = self.read(data, dict.fromkeys(names, pa.string()), self._parsing_good_rows())
+        missing = pa.array(NULLS + self.extra_nulls)
+        for name in names:
+            column = texts.column(name)
+            values = column.filter(compute.invert(compute.is_in(column, missing))).drop_null()
+            if compute.all(compute.match_substring_regex(values, _WHOLE)).as_py():
+                digits = compute.max(compute.utf8_length(compute.utf8_ltrim(values, "+-0"))).as_py()
+                found[name] = LARGE_WHOLE if digits <= LARGE_WHOLE.precision else pa.string()
+        return found
+
     def sample_texts(self, column: str) -> list[str]:
         found = self.records.split(self._sample[:SAMPLE_TEXT_BYTES], 1)[:SAMPLE_LINES]
-        parsing = self._parsing()
-        parsing.invalid_row_handler = lambda row: "skip"
         try:
             table = self.read(
                 b"".join(record.text for record in found if record.closed),
                 dict.fromkeys(self.names, pa.string()),
-                parsing,
+                self._parsing_good_rows(),
             )
         except pa.ArrowException:
             return []

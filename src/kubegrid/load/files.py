@@ -1,5 +1,6 @@
 """Which kind of file a path is, by its name."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from kubegrid.load.parquet_source import ParquetSource
 
 KINDS = ".csv, .tsv, .parquet, .ndjson or .jsonl, the text ones also with .gz"
 
+NOT_A_FILE = "A load may have to go on where it stopped: put the data into a file first."
+_ADDRESS = re.compile(r"([a-z][a-z0-9]+):/", re.IGNORECASE)
+"""How an address begins that became a path, which drops one of its slashes."""
+
 
 def open_source(
     path: Path, nulls: Sequence[str] = (), nested: frozenset[str] = frozenset(), delimiter: str = ""
@@ -22,9 +27,16 @@ def open_source(
     Raises FileError, UsageError.
     """
     if not path.exists():
+        address = _ADDRESS.match(str(path))
+        if address is not None or str(path) == "-":
+            raise FileError(
+                f"{path if address is None else address[1] + '://…'} is not a file of this machine", NOT_A_FILE
+            )
         raise FileError(f"there is no file {path}{_like(path)}")
+    if path.is_dir():
+        raise FileError(f"{path} is a folder", "One file is loaded at a time.")
     if not path.is_file():
-        raise FileError(f"{path} is not a file", "One file is loaded at a time.")
+        raise FileError(f"{path} is not a file but a pipe or a device", NOT_A_FILE)
     name = path.name.lower()
     packed = name.endswith(".gz")
     kind = Path(name.removesuffix(".gz")).suffix

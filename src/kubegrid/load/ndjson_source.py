@@ -18,13 +18,16 @@ from pyarrow import json
 
 from kubegrid.base.table_errors import BadValue
 from kubegrid.client.bulk.progress import Position
-from kubegrid.load.blocks import BLOCK_BYTES, Block, Source
+from kubegrid.load.blocks import BLOCK_BYTES, LARGE_WHOLE, Block, Source
 from kubegrid.load.errors import FileError
 from kubegrid.load.sifting import sift
 from kubegrid.load.text_blocks import BOM, Lines, Piece, Record, TextFile, lines
 
 SAMPLE_BYTES = 2 * BLOCK_BYTES
 _FAULT = re.compile(r"Column\(/(\w+)\) changed from (\w+) to (\w+)")
+
+_IN_ROW = re.compile(r" in row \d+$")
+_WHOLE = re.compile(rb"-?[0-9]{1,38}|null")
 
 
 class NdjsonSource(Source):
@@ -45,7 +48,7 @@ class NdjsonSource(Source):
             raise FileError(
                 f"{path} is a JSON array: one JSON object a line is expected", f"`jq -c '.[]' {path}` makes that."
             )
-        inferred = self._infer(data)
+        inferred = _with_large_whole_numbers(self._infer(data), data)
         self.nested = nested | {field.name for field in inferred if pa.types.is_nested(field.type)}
         self.schema = pa.schema([(field.name, _plain(field.type)) for field in inferred])
         self.inferred = (
@@ -130,6 +133,18 @@ def _read(data: bytes, types: pa.Schema | None) -> pa.Table:
     return json.read_json(pa.BufferReader(data), json.ReadOptions(use_threads=False, block_size=len(data) + 1), parsing)
 
 
+def _with_large_whole_numbers(inferred: pa.Schema, data: bytes) -> pa.Schema:
+    """pyarrow takes a whole number that is too large for an int64 for a floating one, and would round it."""
+    left = {field.name for field in inferred if pa.types.is_floating(field.type)}
+    for record in lines(data, 1):
+        if not left:
+            break
+        with contextlib.suppress(msgspec.DecodeError):  # a bad row
+            document = msgspec.json.decode(record.text, type=dict[str, msgspec.Raw])
+            left -= {name for name in left & document.keys() if not _WHOLE.fullmatch(bytes(document[name]))}
+    return pa.schema([(field.name, LARGE_WHOLE if field.name in left else field.type) for field in inferred])
+
+
 def _with_nested_as_text(data: bytes, nested: frozenset[str]) -> bytes:
     """The same lines with the nested fields' values as JSON texts, which pyarrow would want to be of one shape."""
     documents = []
@@ -152,8 +167,12 @@ def _told(error: pa.ArrowInvalid) -> Exception:
         return BadValue(f"a {kinds[3]} where a {kinds[2]} is expected", column=kinds[1])
     if "unexpected field" in str(error):
         return BadValue("it has a field that the table does not have")
-    same: Exception = error
-    return same
+    return BadValue(_shortened(error)) if _IN_ROW.search(str(error)) else error
+
+
+def _shortened(error: Exception) -> str:
+    """Without the number of a row, which pyarrow counts from where it was told to begin."""
+    return _IN_ROW.sub("", str(error)).replace("JSON parse error: ", "it is not JSON: ").rstrip(".")
 
 
 def _from_base64(text: str | None) -> bytes | None:

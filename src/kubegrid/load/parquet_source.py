@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from kubegrid.client.bulk.progress import Position
 from kubegrid.load.blocks import BLOCK_ROWS, DECODED_BYTES, Block, Source, named_once
 from kubegrid.load.errors import FileError
+from kubegrid.wire.arrow_columns import value_shown
 from kubegrid.wire.arrow_types import PANDAS_INDEX
 
 
@@ -78,4 +79,8 @@ class ParquetBlock(Block):
         return Position(self._begin + row, self._begin + row + 1)
 
     def text(self, row: int) -> str:
-        return str(self._rows.slice(row, 1).to_pylist()[0])
+        one = self._rows.slice(row, 1)
+        try:
+            return str(one.to_pylist()[0])
+        except (ValueError, OverflowError):  # a time that Python has no object for
+            return ", ".join(f"{name}: {value_shown(one.column(name)[0])}" for name in one.column_names)

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import generate_latest
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 
 from kubegrid.base import bearer
 from kubegrid.base.ids import Member
@@ -82,8 +83,15 @@ def application(operations: Operations, secret: bytes | None) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     async def wrong(request: Request, error: RequestValidationError) -> Response:
-        said = "; ".join(f"{'.'.join(str(part) for part in e['loc'][1:])}: {e['msg']}" for e in error.errors())
+        said = "; ".join(": ".join(filter(None, (_place(e), e["msg"]))) for e in error.errors())
         return JSONResponse({"error": f"the request does not hold: {said}"}, 422)
+
+    @app.exception_handler(HTTPException)
+    async def nothing_there(request: Request, error: HTTPException) -> Response:
+        path = request.url.path
+        told = {404: f"there is nothing at {path}; /docs lists what there is", 405: f"{path} takes no {request.method}"}
+        said = told.get(error.status_code, str(error.detail))
+        return JSONResponse({"error": said}, error.status_code, error.headers)
 
     @app.get("/livez", response_class=PlainTextResponse)
     async def livez() -> str:
@@ -161,6 +169,11 @@ def application(operations: Operations, secret: bytes | None) -> FastAPI:
         return await operations.rebuild(body.force, body.confirm)
 
     return app
+
+
+def _place(error: dict[str, Any]) -> str:
+    """Where in the request it is wrong; what is wrong with the body as a whole, or is no JSON, has no place of its own."""
+    return "" if error["type"] == "json_invalid" else ".".join(str(part) for part in error["loc"][1:])
 
 
 class Server(uvicorn.Server):

@@ -2,7 +2,7 @@
 
 KubegridError
 ├── StartError (1)        it was begun and did not come up; what was started has been stopped
-├── DiskError (1)         the state folder cannot be written, a full disk above all
+├── DiskError (1)         the state folder cannot be written, a full disk above all, or not be read
 ├── NoGridError (3)       no such grid, or none of its processes answers
 └── RefusedError (4)
     ├── BusyError         another supervisor has the folder, or processes of it run
@@ -62,6 +62,16 @@ def disk_error(error: OSError, path: Path) -> DiskError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return DiskError(f"{place} cannot be written: {error.strerror}", "Choose another folder with --dir.")
     return DiskError(f"{place}: {error.strerror or error}")
+
+
+def reading_error(error: OSError, path: Path) -> DiskError:
+    """Above all for what is another user's."""
+    remedy = (
+        "It is another user's: be that user, or choose another folder with --dir."
+        if error.errno in (errno.EACCES, errno.EPERM)
+        else "Choose another folder with --dir."
+    )
+    return DiskError(f"{path} cannot be read: {error.strerror or error}", remedy)
 
 
 def _free_text(path: Path) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from kubegrid.runtime.errors import BusyError, NoGridError, told_as_disk_error
+from kubegrid.runtime.errors import BusyError, NoGridError, reading_error, told_as_disk_error
 
 TAKE_ATTEMPTS = 5
 TAKE_PAUSE_S = 0.01
@@ -63,6 +63,13 @@ class Folder:
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
+
+    def has_grid(self) -> bool:
+        """Raises DiskError where nobody may look."""
+        try:
+            return self.grid.exists()
+        except OSError as error:
+            raise reading_error(error, self.root) from error
 
     def option(self, name: str) -> str:
         """How a command line says which grid is meant."""
@@ -171,7 +178,7 @@ def supervisor_of(folder: Folder) -> SupervisorRecord | None:
 def existing(root: Path, name: str) -> Folder:
     """The folder of a grid that is there. Raises NoGridError."""
     folder = Folder(root)
-    if not folder.grid.exists():
+    if not folder.has_grid():
         others = sorted(grid.parent.name for grid in default_folder("any").parent.glob("*/grid.json"))
         there = f" There is: {', '.join(others)}." if others else ""
         raise NoGridError(

@@ -72,7 +72,7 @@ def prepare(folder: Folder, request: Request) -> Prepared:
             f"--fresh would throw away a grid that still runs in {folder.root}: {', '.join(running)}",
             "`kubegrid down` stops it.",
         )
-    old = state.load(folder) if folder.grid.exists() and not request.fresh else None
+    old = state.load(folder) if folder.has_grid() and not request.fresh else None
     if old is None and running:
         raise BusyError(f"processes of a grid run in {folder.root} ({', '.join(running)}), but its grid.json is gone")
     effective_secret = request.secret

@@ -9,7 +9,7 @@ import msgspec
 
 from kubegrid.base.errors import KubegridError
 from kubegrid.base.manifest import GridSpec
-from kubegrid.runtime.errors import NoGridError
+from kubegrid.runtime.errors import NoGridError, reading_error
 from kubegrid.runtime.folder import Folder
 
 FORMAT = 1
@@ -64,12 +64,14 @@ class GridState(msgspec.Struct):
 
 
 def load(folder: Folder) -> GridState:
-    """Raises NoGridError, or KubegridError when the file cannot be understood."""
+    """Raises NoGridError, DiskError, or KubegridError when the file cannot be understood."""
     try:
         state = msgspec.json.decode(folder.grid.read_bytes(), type=GridState)
     except FileNotFoundError:
         raise NoGridError(f"there is no grid in {folder.root}", "`kubegrid up` makes one.") from None
-    except (OSError, msgspec.DecodeError) as error:
+    except OSError as error:
+        raise reading_error(error, folder.grid) from error
+    except msgspec.DecodeError as error:
         raise KubegridError(f"{folder.grid} cannot be read: {error}", "`kubegrid up --fresh` starts anew.") from error
     if state.format != FORMAT:
         raise KubegridError(

@@ -4,6 +4,7 @@ What would lose something raises: every cast is a safe one. What Arrow knows no 
 and HUGEINT, whose range Arrow's decimals exceed) and is read later, once for each distinct value (`arrow_packing`).
 """
 
+import contextlib
 from datetime import time
 from typing import Any
 
@@ -42,11 +43,20 @@ def settled(given: pa.ChunkedArray | pa.Array, column: Column, table: str = "") 
             made[0] if len(made) == 1 else pa.concat_arrays(made or [pa.nulls(0, settled_type(column.type))])
         )
     except (pa.ArrowException, ValueError, OverflowError) as error:
-        text = f"{shown(given[0].as_py())} is" if len(given) == 1 else "it has a value that is"
+        text = f"{value_shown(given[0])} is" if len(given) == 1 else "it has a value that is"
         raise BadValue(f"{text} not {article(column.type.name)}: {_first_line(error)}", table, column.name) from error
     if not column.nullable and settled_array.null_count:
         raise BadValue(f"NULL is no value of a NOT NULL column ({column.type})", table, column.name)
     return settled_array
+
+
+def value_shown(value: pa.Scalar) -> str:
+    """A value as an error shows it, also one that Python has no object for: with nanoseconds, or of a year beyond 9999."""
+    with contextlib.suppress(ValueError, OverflowError):
+        return shown(value.as_py())
+    with contextlib.suppress(pa.ArrowException):
+        return shown(compute.cast(value, pa.string()).as_py())
+    return f"a value of {value.type}"
 
 
 def refuse_kind(given: pa.DataType, column: Column, table: str) -> None:

@@ -85,6 +85,8 @@ def converts_from_json(column: pa.DataType, wanted: str) -> bool:
         )
     if wanted == "JSON":
         return True
+    if pa.types.is_decimal(column):
+        return wanted in ("REAL", "DOUBLE")
     return pa.types.is_floating(column) and (wanted == "REAL" or wanted.startswith("DECIMAL"))
 
 

@@ -104,6 +104,11 @@ def test_options_of_set_that_exclude_each_other_are_refused() -> None:
         set_arguments("k", 1, 0, False, False, False)
 
 
+def test_what_is_no_value_is_refused_with_its_type() -> None:
+    with pytest.raises(TypeError, match="a value is str, bytes, int or float, not NoneType"):
+        set_arguments("k", None, None, False, False, False)
+
+
 def test_part_of_the_doubt_makes_the_whole_doubtful() -> None:
     refused = RejectedError("no")
     assert PartlyDoneError("x", 3, [(0, refused)]).outcome.value == "partly done"

@@ -1,6 +1,7 @@
 """Files become blocks of rows: types, NULLs, line numbers, and any range of rows again."""
 
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from kubegrid.base.errors import UsageError
+from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.table_errors import BadValue
 from kubegrid.client.bulk.progress import Position
-from kubegrid.load import blocks, parquet_source, text_blocks
+from kubegrid.load import agreement, blocks, parquet_source, text_blocks
 from kubegrid.load.agreement import new_table
 from kubegrid.load.blocks import Source
 from kubegrid.load.csv_records import CsvRecords
 from kubegrid.load.errors import FileError
 from kubegrid.load.files import open_source
+from kubegrid.load.parquet_source import ParquetBlock
+from kubegrid.wire.arrow_columns import settled
 
 
 def rows_of(source: Source, begin: Position | None = None) -> list[dict[str, object]]:
@@ -47,6 +51,28 @@ def test_csv_types_are_inferred_and_missing_values_are_null(tmp_path: Path) -> N
     assert first["ratio"] != first["ratio"], "NaN is a number"
     assert second["name"] is None, "an empty field is NULL"
     assert second["at"] is None
+
+
+def test_whole_numbers_too_large_for_64_bits_are_not_rounded(tmp_path: Path) -> None:
+    large = 12345678901234567891
+    csv = open_source(written(tmp_path / "a.csv", f"id,n,x,long\n{large},1,1.5,1\n-1,NA,{large},{'9' * 39}\n7\n"))
+    assert [str(field.type) for field in csv.schema] == ["decimal128(38, 0)", "int64", "double", "string"]
+    good = written(tmp_path / "b.csv", f"id\n{large}\n\n-1\n")
+    assert [row["id"] for row in rows_of(open_source(good))] == [large, -1]
+    json = f'{{"id":{large},"x":1.5}}\nbad\n{{"id":-1,"x":{large}}}\n{{"id":null}}\n'
+    ndjson = open_source(written(tmp_path / "a.ndjson", json))
+    assert [str(field.type) for field in ndjson.schema] == ["decimal128(38, 0)", "double"]
+    table = parse_definition(
+        "t",
+        {
+            "columns": [{"name": c, "type": "DOUBLE"} for c in ("id", "x")]
+            + [{"name": "k", "type": "BIGINT", "nullable": False}],
+            "key": ["k"],
+        },
+    )
+    assert not [
+        line for line in agreement.differences(table, ndjson, (), ()) if "column id" in line or "column x" in line
+    ]
 
 
 def test_csv_null_spellings_can_be_added(tmp_path: Path) -> None:
@@ -222,8 +248,42 @@ def test_a_missing_file_and_a_folder_are_said(tmp_path: Path) -> None:
     written(tmp_path / "trades.csv", "id\n")
     with pytest.raises(FileError, match=r"there is no file .*; did you mean .*trades\.csv\?$"):
         open_source(tmp_path / "trades.cvs")
-    with pytest.raises(FileError, match="is not a file"):
+    with pytest.raises(FileError, match="is a folder"):
         open_source(tmp_path)
+
+
+def test_what_is_no_file_of_this_machine_is_said_with_what_to_do(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path, message in (
+        (Path("https://example.org/a.csv"), r"^https://… is not a file of this machine\n"),
+        (Path("-"), r"^- is not a file of this machine\n"),
+        (tmp_path / "pipe.csv", r"pipe\.csv is not a file but a pipe or a device\n"),
+    ):
+        with pytest.raises(FileError, match=message + ".* put the data into a file first"):
+            open_source(path)
+
+
+def test_a_packed_file_whose_name_does_not_say_so_is_recognised(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"a\.csv is packed by gzip\nLet its name say so: a\.csv\.gz$"):
+        open_source(written(tmp_path / "a.csv", gzip.compress(b"id\n1\n")))
+
+
+def test_a_row_with_a_time_that_python_cannot_hold_can_be_shown(tmp_path: Path) -> None:
+    far = pa.table({"id": [1], "at": pa.array([2**40], pa.timestamp("s"))})
+    block = ParquetBlock(far, 0, 1)
+    assert block.text(0).startswith("id: 1, at: ")
+    column = parse_definition(
+        "t", {"columns": [{"name": "at", "type": "TIMESTAMP", "nullable": False}], "key": ["at"]}
+    ).column("at")
+    with pytest.raises(BadValue, match="is not a TIMESTAMP"):
+        settled(pa.array([2**62], pa.timestamp("s")), column)
+
+
+def test_a_line_that_is_no_json_is_said_without_a_number_that_is_not_the_files(tmp_path: Path) -> None:
+    source = open_source(written(tmp_path / "a.ndjson", '{"id":1}\n{"id"\n'))
+    (block,) = source.blocks(source.schema, source.beginning())
+    with pytest.raises(BadValue, match=r"^it is not JSON: Missing a colon after a name of object member$"):
+        block.table(1, 2)
 
 
 def test_a_line_that_never_ends_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """From a request to a state folder: ports, secret, configuration files, and what an existing folder keeps."""
 
+import errno
 import json
 import stat
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 from kubegrid.base import manifest
 from kubegrid.base.errors import RefusedError, UsageError
 from kubegrid.base.settings import NodeConfig
-from kubegrid.runtime import layout, ports, preparation, secret
-from kubegrid.runtime.errors import DifferentGridError, DiskError, NoGridError
+from kubegrid.cli.target import LocalGrid
+from kubegrid.runtime import layout, ports, preparation, secret, state
+from kubegrid.runtime.errors import DifferentGridError, DiskError, NoGridError, reading_error
 from kubegrid.runtime.folder import Folder, Lock, default_folder, existing, is_held
 from kubegrid.runtime.preparation import Request
 
@@ -158,11 +160,37 @@ def test_a_lock_is_seen_by_who_asks_and_ends_with_its_holder(tmp_path: Path) -> 
     assert not is_held(path)
 
 
+def test_a_grid_that_nobody_watches_over_is_said_with_the_command_that_does(folder: Folder) -> None:
+    prepared = preparation.prepare(folder, request())
+    grid = LocalGrid(folder, prepared.grid, None)
+    assert f"`kubegrid up --dir {folder.root} --detach` takes it over" in grid.unwatched()
+    lock = Lock.take(folder.supervisor_lock)
+    assert lock is not None
+    assert grid.unwatched() == ""
+    lock.release()
+
+
 def test_the_default_folder_follows_xdg_only_if_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/var/state")
     assert default_folder("demo") == Path("/var/state/kubegrid/demo")
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     assert default_folder("demo") == Path.home() / ".local/state/kubegrid/demo"
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_and_no_traceback(tmp_path: Path) -> None:
+    place = tmp_path / ("long" * 100)
+    with pytest.raises(DiskError, match="cannot be read: File name too long"):
+        existing(place, "local")
+    told = reading_error(PermissionError(errno.EACCES, "Permission denied"), tmp_path)
+    assert told.message == f"{tmp_path} cannot be read: Permission denied"
+    assert told.remedy == "It is another user's: be that user, or choose another folder with --dir."
+
+
+def test_a_grid_that_is_another_users_is_not_said_to_be_thrown_away(folder: Folder) -> None:
+    folder.grid.mkdir(parents=True)  # the one thing that root cannot read as a file either
+    with pytest.raises(DiskError, match="cannot be read: Is a directory") as refused:
+        state.load(folder)
+    assert "--fresh" not in refused.value.remedy
 
 
 def test_a_grid_that_is_not_there_is_said_with_its_place(tmp_path: Path) -> None:
