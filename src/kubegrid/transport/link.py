@@ -146,6 +146,7 @@ class Link(asyncio.Protocol):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+            give_up_in_silence(connection, self.settings.silence_s)
         self._transport.set_write_buffer_limits(high=2 * FRAGMENT_BYTES)
         address = transport.get_extra_info("peername")
         self.remote = f"{address[0]}:{address[1]}" if address else "?"
@@ -244,3 +245,14 @@ class Link(asyncio.Protocol):
         self._ended(self, reason)
         if self.on_close is not None:
             asyncio.get_running_loop().call_soon(self.on_close, self, reason)
+
+
+def give_up_in_silence(connection: socket.socket, silence_s: float) -> None:
+    """Have the kernel end the connection when the peer's machine is silent for that long, whether or not it was sent
+    anything (where the kernel can)."""
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, round(silence_s)))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(silence_s * 1000))

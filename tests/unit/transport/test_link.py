@@ -208,6 +208,15 @@ async def test_a_frame_over_the_limit_is_not_sent_and_not_received():
         assert client.closed == ["closed by the peer"]
 
 
+async def test_both_ends_give_up_a_machine_that_is_silent():
+    async with pair() as (server, client, _):
+        for side in (server, client):
+            connection = side.link._transport.get_extra_info("socket")
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * SMALL.silence_s
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == SMALL.silence_s
+
+
 async def test_on_close_is_called_once_on_both_sides_and_frames_stop():
     async with pair() as (server, client, listener):
         client.link.close("enough")
