@@ -230,3 +230,6 @@ class ManagerConfig(msgspec.Struct):
     secret_file: str | None = None
     lookup_lease_ms: int = 3000
     """A member that does not renew for this long disappears from the lookup service."""
+    arrival_ms: int = 2000
+    """After a manager's start, members have this long to register before one may change a configuration without the others
+    of its in-sync set, who may know a newer one: four times the pause between two attempts to connect."""
