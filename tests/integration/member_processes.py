@@ -79,8 +79,8 @@ class GridProcesses:
             grid="test",
             grid_id=self.grid_id,
             name="m0",
-            bind="127.0.0.1",
-            advertise="127.0.0.1",
+            bind=self.host("m0"),
+            advertise=self.host("m0"),
             http_port=self.manager_http,
             coordination_port=self.manager_port,
             state_dir=str(state),
@@ -104,12 +104,12 @@ class GridProcesses:
             ordinal=ordinal,
             partitions=self.partitions,
             preferred=ordinal == 0,
-            bind="127.0.0.1",
-            advertise="127.0.0.1",
+            bind=self.host(name),
+            advertise=self.host(name),
             resp_port=resp,
             http_port=http,
             replication_port=replication,
-            managers=[f"127.0.0.1:{self.manager_port}"],
+            managers=[f"{self.host('m0')}:{self.manager_port}"],
             memory_bytes=self.memory_bytes,
             state_dir=str(self.folder / name),
             secret_file=self._secret_file(),
@@ -128,6 +128,14 @@ class GridProcesses:
             self.wait_whole(partition)
         return self
 
+    def host(self, name: str) -> str:
+        """Where a process listens."""
+        return "127.0.0.1"
+
+    def inside(self, name: str) -> list[str]:
+        """What a process is started by, where it is not simply started."""
+        return []
+
     def _secret_file(self) -> str | None:
         if self.secret is None:
             return None
@@ -140,7 +148,10 @@ class GridProcesses:
         path.write_bytes(config)
         with open(self.folder / f"{name}.log", "ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-c", program, str(path)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*self.inside(name), sys.executable, "-c", program, str(path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         self._started.append(self.processes[name])
 
@@ -165,7 +176,7 @@ class GridProcesses:
 
     def get(self, name: str, path: str, method: str = "GET", timeout_s: float = 10.0) -> tuple[int, bytes]:
         """An answer of the member's HTTP port."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.ports[name][1]}{path}", method=method)
+        request = urllib.request.Request(f"http://{self.host(name)}:{self.ports[name][1]}{path}", method=method)
         if self.secret is not None:
             request.add_header("Authorization", f"Bearer {self.secret}")
         try:
@@ -232,7 +243,12 @@ class GridProcesses:
         """A connection to one member, which does not retry."""
         options.setdefault("socket_timeout", 10)
         return redis.Redis(
-            port=self.ports[name][0], password=self.secret, retry=None, single_connection_client=True, **options
+            host=self.host(name),
+            port=self.ports[name][0],
+            password=self.secret,
+            retry=None,
+            single_connection_client=True,
+            **options,
         )
 
 

@@ -227,6 +227,13 @@ async def begun(stage, manager) -> tuple[Player, Player]:
     return first, second
 
 
+async def applied(player: Player, **changes) -> None:
+    """Propose it until it applies."""
+    async with asyncio.timeout(TEST_S):
+        while (await player.change(**changes)).outcome is not Outcome.APPLIED:
+            await asyncio.sleep(0.01)
+
+
 # -- beginning -----------------------------------------------------------------------------------------------------
 
 
@@ -621,6 +628,40 @@ async def test_an_older_copy_of_the_folder_is_recognised_by_what_members_follow(
     await manager.restart(signal.SIGKILL)
     await lost(manager)  # it stays so
     assert status["partitions"][0]["epoch"] == 3, "the status shows what members know"
+
+
+async def test_a_deposed_primary_changes_nothing_in_an_older_copy_before_its_successor_is_heard(stage):
+    manager = await stage.make(process=True, arrival_ms=600_000)
+    first, second = await begun(stage, manager)
+    deposed = first.configuration, first.token
+    older = {path: path.read_bytes() for path in manager.state.iterdir() if path.is_file()}
+    await manager.restart()
+    await first.follow()
+    await second.follow()
+    await applied(second, primary=second.member, in_sync=(second.member,))
+    await second.die()
+    await manager.end(signal.SIGKILL)
+    for path, content in older.items():
+        path.write_bytes(content)
+    await manager.start()
+    first.configuration, first.token = deposed
+    await until(lambda: first.client.connected)
+    refused = await first.change(in_sync=(first.member,))
+    assert refused.outcome is Outcome.UNKNOWN
+    late = stage.join(manager, "p0-1")
+    late.configuration = second.configuration
+    late.say(epoch=late.configuration.epoch)
+    await lost(manager)
+    assert (await first.change(in_sync=(first.member,))).outcome is Outcome.UNKNOWN
+
+
+async def test_a_change_without_a_member_that_is_dead_goes_through_soon_after_a_start(stage):
+    manager = await stage.make(process=True)
+    first, second = await begun(stage, manager)
+    await second.die()
+    await manager.restart()
+    await first.follow()
+    await applied(first, in_sync=(first.member,))
 
 
 async def test_a_rebuild_is_refused_while_a_member_of_the_in_sync_set_is_missing(stage):

@@ -131,6 +131,20 @@ async def test_a_peer_without_the_secret_is_refused(places: Callable[..., Any]) 
     assert a.events == b.events == []
 
 
+async def test_a_peer_is_not_idle_while_much_is_on_its_way_to_it(places: Callable[..., Any]) -> None:
+    a, b = await places("p0-0"), await places("p0-1")
+    a.know(b)
+    assert not a.peers.idle(b.me)
+    await until(lambda: a.peers.connected(b.me) and b.peers.connected(a.me))
+    assert a.peers.idle(b.me)
+    reader = b.peers.links[a.me][0]._transport
+    reader.pause_reading()
+    a.peers.send((b.me,), b"x" * 16_000_000)
+    assert not a.peers.idle(b.me)
+    reader.resume_reading()
+    await until(lambda: b.received and a.peers.idle(b.me))
+
+
 async def test_a_peer_that_does_not_read_is_cut(places: Callable[..., Any]) -> None:
     a = await places("p0-0")
     hello = Hello(kind="member", grid=GRID, name="p0-1", incarnation="d" * 32)

@@ -1,14 +1,17 @@
 """One partition of real processes with a real manager: copies, failover, hand-over, and members that were away."""
 
+import json
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 from redis.cluster import RedisCluster
+from tests.integration.half_wire import HalfWire
 from tests.integration.member_processes import PATIENT, GridProcesses, grid_processes, wait_until
 
 OUTAGE_MAX_S = 10
@@ -247,6 +250,28 @@ def test_the_data_go_on_while_the_manager_is_dead(patient_pair: GridProcesses) -
     pair.start_manager()
     wait_until(lambda: (pair.describe(primary) or {}).get("managers_connected"), what="the manager is back")
     assert pair.wait_whole() == primary
+
+
+def test_a_member_that_does_not_hear_the_manager_changes_nothing_there(tmp_path: Path) -> None:
+    """What it sends gets there: a swap would apply, and the partition would have a primary that never learns of it."""
+    with grid_processes(tmp_path, copies=2) as grid:
+        wire = HalfWire(grid.manager_port)
+        try:
+            grid.start_manager()
+            grid.start_member("p0-0")
+            grid.start_member("p0-1", managers=[f"127.0.0.1:{wire.port}"])
+            assert grid.wait_whole() == "p0-0"
+            grid.client("p0-0").set("a", "1")
+            wire.mute = True
+            grid.kill("p0-0")
+            wait_until(lambda: "outcome=UNKNOWN" in grid.log("p0-1"), what="a swap without an answer")
+            status = json.loads(urllib.request.urlopen(f"http://127.0.0.1:{grid.manager_http}/v1/status").read())
+            assert status["partitions"][0]["primary"] == "p0-0"
+            wire.mend()
+            assert grid.wait_primary() == "p0-1"
+            assert grid.client("p0-1").get("a") == b"1"
+        finally:
+            wire.close()
 
 
 def test_a_write_that_is_not_confirmed_in_time_ends_its_connection_and_new_ones_are_refused_at_once(

@@ -87,9 +87,21 @@ def test_a_later_incarnation_takes_the_place_of_the_one_before() -> None:
     known = topology()
     known.learn_snapshot(snapshot(record("p0-1", "b", started_at=2.0)))
     assert set(known.addresses(0)) == {Member("p0-1", "b")}
+    assert known.partitions[0].backups == []
+    taken_up = msgspec.structs.replace(configuration(0, 5, "p0-0", "p0-0"), joining=(Member("p0-1", "b"),))
+    known.learn_snapshot(snapshot(taken_up))
     known.learn_snapshot(snapshot(record("p0-1", "a", started_at=1.0)))
     assert set(known.addresses(0)) == {Member("p0-1", "b")}
-    assert known.partitions[0].backups == []
+
+
+def test_a_member_that_was_started_again_is_known_also_when_its_clock_was_set_back() -> None:
+    known = topology()
+    known.learn_snapshot(snapshot(record("p0-1", "b", started_at=0.5)))
+    assert set(known.addresses(0)) == {Member("p0-1", "a")}
+    taken_up = msgspec.structs.replace(configuration(0, 5, "p0-0", "p0-0"), joining=(Member("p0-1", "b"),))
+    known.learn_snapshot(snapshot(taken_up, record("p0-1", "b", started_at=0.5)))
+    assert set(known.addresses(0)) == {Member("p0-1", "b")}
+    assert [view.incarnation for view in known.partitions[0].joining] == ["b"]
 
 
 def test_node_ids_are_forty_digits_and_differ_by_incarnation() -> None:

@@ -47,7 +47,8 @@ class ReplicationSettings(msgspec.Struct, frozen=True):
     failback_after_ms: int = 30_000
     """Full redundancy for this long before a primary that is not the preferred one hands over (R16)."""
     join_stall_ms: int = 3000
-    """A joiner that acknowledged nothing for this long is dropped from `joining`, so that it holds up nobody (R2)."""
+    """A member for which writes wait and that acknowledged nothing of what it was sent for this long is dropped, so that it
+    holds up nobody (R2); a joiner for which nobody waits yet has ten times as long."""
     min_in_sync: int = 1
     """Copies without which a write is refused (R9)."""
     copies: int = 2
@@ -229,3 +230,6 @@ class ManagerConfig(msgspec.Struct):
     secret_file: str | None = None
     lookup_lease_ms: int = 3000
     """A member that does not renew for this long disappears from the lookup service."""
+    arrival_ms: int = 2000
+    """After a manager's start, members have this long to register before one may change a configuration without the others
+    of its in-sync set, who may know a newer one: four times the pause between two attempts to connect."""

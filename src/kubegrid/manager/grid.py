@@ -77,6 +77,7 @@ class Grid:
         self.changed = asyncio.Event()
         """Set, and replaced by a fresh one, at each change of a configuration."""
         self._number = 0
+        self._began_ms = _monotonic_ms()
         self._push: asyncio.TimerHandle | None = None
         self._proposing: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -236,6 +237,16 @@ class Grid:
             return f"epoch {proposed.epoch} does not follow epoch {current.epoch}"
         if member not in current.in_sync:
             return f"{member} is not in sync as of epoch {current.epoch}: it may not change the configuration"
+        return self._others_may_know_more(current)
+
+    def _others_may_know_more(self, current: Configuration) -> str:
+        """With all data set back, markers and all, a primary that was deposed since would find its swap applied; who deposed
+        it will have registered, and shown that the data are an older copy, before that."""
+        if _monotonic_ms() - self._began_ms < self.config.arrival_ms:
+            connected = self.lookup.connected()
+            missing = [str(member) for member in current.in_sync if member not in connected]
+            if missing:
+                return f"this manager has just started, and {', '.join(missing)} may know more than it"
         return ""
 
     def _token(self, key: str) -> int | None:

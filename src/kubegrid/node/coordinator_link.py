@@ -10,13 +10,14 @@ Next on the path of the data: `coordination`.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 from kubegrid.base.configuration import Configuration
-from kubegrid.coordination import CoordinatorError, CoordinatorUnavailable, Managers, Outcome
+from kubegrid.coordination import CoordinatorError, CoordinatorUnavailable, Managers, Outcome, SwapResult
 from kubegrid.replication import CasOutcome
 
 log = logging.getLogger("kubegrid.node.coordinator")
@@ -105,7 +106,12 @@ class CoordinatorLink:
             answer(configuration, token)
 
     async def _compare_and_swap(self, token: int, proposed: Configuration, answer: Answered) -> None:
-        outcome, current, current_token = await self._client.swap_configuration(proposed, token)
+        """A question goes first: where packets get there and none comes back, a swap would apply and its proposer never know.
+        It would be primary, or alone in sync, and silent, with nobody left who may act."""
+        outcome, current, current_token = SwapResult(Outcome.UNKNOWN, None, 0)
+        with contextlib.suppress(CoordinatorError):
+            await self._client.read_configuration(self._partition)
+            outcome, current, current_token = await self._client.swap_configuration(proposed, token)
         told = (outcome, proposed.epoch, proposed.proposer)
         if told != self._told:  # an unknown outcome is asked for again, many times a second
             self._told = told
@@ -113,7 +119,7 @@ class CoordinatorLink:
                 "compare-and-swap outcome=%s epoch=%d proposer=%s", outcome.name, proposed.epoch, proposed.proposer
             )
         if current is not None and not self._ours(current):
-            outcome, current, current_token = Outcome.UNKNOWN, None, 0
+            outcome, current, current_token = SwapResult(Outcome.UNKNOWN, None, 0)
         answer(_OUTCOMES[outcome], current, current_token)
 
     def _ours(self, configuration: Configuration) -> bool:

@@ -247,8 +247,11 @@ class MemberDriver:
     # -- instructions -----------------------------------------------------------------------------------------------
 
     def _send(self, instruction: Send) -> None:
-        message = instruction.message
-        self.peers.send(instruction.to, self._codec.encode(message), urgent=isinstance(message, URGENT))
+        message, to = instruction.message, instruction.to
+        if instruction.again:
+            to = tuple(member for member in to if self.peers.idle(member))
+        if to:
+            self.peers.send(to, self._codec.encode(message), urgent=isinstance(message, URGENT))
 
     def _apply_soon(self, instruction: Apply) -> None:
         """The rest of the drain was an acknowledgement: let it leave first, if this is a little."""

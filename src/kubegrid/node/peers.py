@@ -24,6 +24,8 @@ log = logging.getLogger("kubegrid.node.peers")
 
 BACKLOG_BYTES_MAX = 128 * MIB
 """Bytes that may wait for one peer to read them: twice the largest frame. Beyond it the link is cut."""
+IDLE_BYTES = 64 * 1024
+"""Less than this on its way to a peer is as good as nothing: half a second of a link of one megabit a second."""
 DIAL_TIMEOUT_S = 1.0
 DIAL_BACKOFF_MS = (20, 50, 100, 200)
 """Pauses between attempts to reach a peer; the last one repeats."""
@@ -101,6 +103,12 @@ class Peers:
                         "peer cut member=%s reason='does not read' backlog_bytes=%d", member, link.backlog_bytes
                     )
                     link.close("it does not read what it is sent")
+
+    def idle(self, member: Member) -> bool:
+        """Whether little is on its way to `member`: over a slow link what was sent is late, not lost, and saying it again
+        would fill the link with what is there already."""
+        links = self.links.get(member)
+        return links is not None and links[0].underway_bytes < IDLE_BYTES
 
     def connected(self, member: Member) -> bool:
         return member in self.links

@@ -125,6 +125,8 @@ class Topology:
         if snapshot.grid != self.grid_id:
             return
         self.heard = True
+        for configuration in snapshot.partitions.values():
+            self.learn_configuration(configuration)
         changed: set[int] = set()
         for record in snapshot.members:
             member = Member(record.name, record.incarnation)
@@ -132,17 +134,18 @@ class Topology:
                 self._forget_others(member)
                 self.records[member] = record
                 changed.add(record.partition)
-        for configuration in snapshot.partitions.values():
-            if self.learn_configuration(configuration):
-                changed.discard(configuration.partition)
         for number in changed:
             if 0 <= number < len(self.partitions):
                 self._build(number)
 
     def _newest(self, record: MemberRecord) -> bool:
-        """Whether no later incarnation of the name is known: two managers may push in any order."""
-        return all(
-            known.started_at <= record.started_at for known in self.records.values() if known.name == record.name
+        """Whether no later incarnation of the name is known: two managers may push in any order. A machine's clock may have
+        been set back between two starts, so what the configuration names goes before what the clocks say."""
+        known = [member for member in self.records if member.name == record.name]
+        configuration = self.configurations.get(record.partition)
+        named = () if configuration is None else (*configuration.in_sync, *configuration.joining)
+        return record.member in named or all(
+            member not in named or self.records[member].started_at <= record.started_at for member in known
         )
 
     def _forget_others(self, member: Member) -> None:

@@ -22,6 +22,8 @@ class Send(msgspec.Struct, frozen=True):
 
     to: tuple[Member, ...]
     message: Message
+    again: bool = False
+    """It was sent before and may only be late: of no use while much of what was sent is still on its way there."""
 
 
 class ReadConfiguration(msgspec.Struct, frozen=True):

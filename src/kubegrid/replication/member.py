@@ -59,8 +59,8 @@ class MemberState:
     def in_sync(self, member: Member) -> bool:
         return self.configuration is not None and member in self.configuration.in_sync
 
-    def send(self, to: Member, message: Message) -> None:
-        self.out.append(Send((to,), message))
+    def send(self, to: Member, message: Message, *, again: bool = False) -> None:
+        self.out.append(Send((to,), message, again))
 
     def count(self, kind: str) -> None:
         self.stats[kind] = self.stats.get(kind, 0) + 1

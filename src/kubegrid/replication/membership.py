@@ -14,6 +14,9 @@ from kubegrid.replication.tenure import Tenure
 
 JOINING_MAX = 4
 """Joiners at a time: each costs the primary a snapshot. The others ask again."""
+SLOW_FACTOR = 10
+"""A joiner for which nobody waits yet has so many times longer before it is dropped: over a link of one megabit a second a
+frame of the log takes eight seconds, what it says comes behind, and beginning again would not be faster."""
 
 
 class Membership:
@@ -101,7 +104,7 @@ class Membership:
         settings = self._state.settings
         if not tenure.silent and now - stream.heard_ms > settings.silence_ms:
             return True
-        return self._stalled(now, stream)
+        return self._stalled(now, stream, settings.join_stall_ms)
 
     def _gone(self, now: int, member: Member) -> bool:
         """Whether a joiner has to be dropped: at once like a backup, if writes already wait for it."""
@@ -111,14 +114,14 @@ class Membership:
             return True
         in_union = member == tenure.adding or any(member in p.configuration.in_sync for p in self._proposals.open)
         settings = self._state.settings
-        patience_ms = settings.silence_ms if in_union else settings.join_stall_ms
-        if not tenure.silent and now - stream.heard_ms > patience_ms:
+        stall_ms = settings.join_stall_ms * (1 if in_union else SLOW_FACTOR)
+        if not tenure.silent and now - stream.heard_ms > (settings.silence_ms if in_union else stall_ms):
             return True
-        return self._stalled(now, stream)
+        return self._stalled(now, stream, stall_ms)
 
-    def _stalled(self, now: int, stream: Stream) -> bool:
+    def _stalled(self, now: int, stream: Stream, patience_ms: int) -> bool:
         since = stream.stalled_since
-        return since is not None and not self._tenure.silent and now - since > self._state.settings.join_stall_ms
+        return since is not None and not self._tenure.silent and now - since > patience_ms
 
     def _open_union(self, now: int) -> None:
         """Choose a joiner that has caught up: from here on it counts for R3."""

@@ -33,8 +33,8 @@ def as_primary(
             tenure.stopped(now, sender)
     elif stream is not None and isinstance(message, messages.LogShape) and message.tenure == tenure.epoch:
         stream.shaped(now, message, tenure.take_number())
-        stream.pump(now)
         if not state.rules.acks_by_tenure:
+            stream.pump(now)
             tenure.refresh(now)
     elif stream is not None and isinstance(message, messages.SnapshotAck) and message.tenure == tenure.epoch:
         stream.loaded(now, message)

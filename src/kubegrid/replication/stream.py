@@ -80,7 +80,11 @@ class Stream:
         state.send(self.member, messages.Match(state.known, self.tenure, self.number))
 
     def shaped(self, now: int, shape: messages.LogShape, number: int) -> None:
-        """The member told the shape of its log; `number` is the stream's next one, should it need a snapshot."""
+        """The member told the shape of its log; `number` is the stream's next one, should it need a snapshot.
+
+        What it lacks follows when it has acknowledged the match: a link of a long way carries the question many times, and
+        so this answer.
+        """
         state = self._state
         if (
             shape.stream != self.number
@@ -141,10 +145,11 @@ class Stream:
         confirmed_seq = self.acked_seq if self.acked_seq >= 0 else self.matched_seq
         return self._state.log.bytes_between(confirmed_seq, self.next_seq - 1)
 
-    def _send_frame(self, after: int) -> int:
+    def _send_frame(self, after: int, *, again: bool = False) -> int:
         state = self._state
         entries = state.log.frame(after, state.settings.frame_bytes_target)
-        state.send(self.member, messages.Append(state.known, self.tenure, after, state.log.commit_seq, entries))
+        append = messages.Append(state.known, self.tenure, after, state.log.commit_seq, entries)
+        state.send(self.member, append, again=again)
         return after + len(entries)
 
     @property
@@ -247,15 +252,18 @@ class Stream:
             elif self.acked_seq < self.next_seq - 1:
                 self._repair(now)
         elif self.outgoing is not None:
-            if not self.outgoing.begun:
-                self._send_begin()
-            for piece in list(self.outgoing.slices.values()):
-                self._state.send(self.member, msgspec.structs.replace(piece, configuration=self._state.known))
+            self._send_snapshot(self.outgoing, again=True)
+
+    def _send_snapshot(self, outgoing: Outgoing, *, again: bool) -> None:
+        if not outgoing.begun:
+            self._send_begin()
+        for piece in list(outgoing.slices.values()):
+            self._state.send(self.member, msgspec.structs.replace(piece, configuration=self._state.known), again=again)
 
     def _repair(self, now: int) -> None:
         self._state.count("resent")
         self.repaired_ms = now
-        self.repaired_seq = self._send_frame(self.acked_seq)
+        self.repaired_seq = self._send_frame(self.acked_seq, again=True)
 
     def reconnected(self, now: int) -> None:
         """What was on the way is gone: send it again at once."""
@@ -264,9 +272,12 @@ class Stream:
         if self.phase is Phase.LOG and self.acked_seq >= 0:
             self.next_seq = self.acked_seq + 1
             self.pump(now)
-        else:
-            self.repaired_ms = self.progress_ms = now - self._state.settings.resend_ms
-            self.tick(now)
+            return
+        self.repaired_ms = self.progress_ms = now
+        if self.outgoing is not None:
+            self._send_snapshot(self.outgoing, again=False)
+        elif self.phase is Phase.LOG:
+            self.ask()
 
     def validate(self) -> None:
         log = self._state.log

@@ -8,10 +8,13 @@ The handshake uses the same frames: until it is done, `on_frame` is the handshak
 """
 
 import asyncio
+import fcntl
 import logging
 import socket
+import sys
+import termios
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from struct import Struct
 from typing import cast
 
@@ -123,6 +126,13 @@ class Link(asyncio.Protocol):
             return 0
         return self._waiting.bytes + self._transport.get_write_buffer_size()
 
+    @property
+    def underway_bytes(self) -> int:
+        """Bytes sent that the other machine has not acknowledged yet, as far as the system tells. A system call."""
+        if self.closed or self._transport is None:
+            return 0
+        return self.backlog_bytes + unacknowledged_bytes(self._transport.get_extra_info("socket"))
+
     def close(self, reason: str) -> None:
         """Close; what was sent has a moment to leave, save long frames. `on_close` follows in a later turn of the loop."""
         if self.closed:
@@ -146,6 +156,7 @@ class Link(asyncio.Protocol):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+            give_up_in_silence(connection, self.settings.silence_s)
         self._transport.set_write_buffer_limits(high=2 * FRAGMENT_BYTES)
         address = transport.get_extra_info("peername")
         self.remote = f"{address[0]}:{address[1]}" if address else "?"
@@ -244,3 +255,22 @@ class Link(asyncio.Protocol):
         self._ended(self, reason)
         if self.on_close is not None:
             asyncio.get_running_loop().call_soon(self.on_close, self, reason)
+
+
+def unacknowledged_bytes(connection: socket.socket) -> int:
+    """What the kernel has taken and the other machine has not."""
+    answer = bytearray(4)
+    with suppress(OSError):
+        fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, answer)
+    return int.from_bytes(answer, sys.byteorder)
+
+
+def give_up_in_silence(connection: socket.socket, silence_s: float) -> None:
+    """Have the kernel end the connection when the peer's machine is silent for that long, whether or not it was sent
+    anything (where the kernel can)."""
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, round(silence_s)))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(silence_s * 1000))

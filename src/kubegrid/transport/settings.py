@@ -19,5 +19,9 @@ class TransportSettings(msgspec.Struct, frozen=True):
     """Handshakes that a listener has open at once. The oldest goes when another comes: a flood cannot lock others out."""
     backlog_bytes_max: int = 256 * MIB
     """Bytes written and not taken by the peer: beyond it the link is closed, for the peer does not read."""
+    silence_s: float = 3.0
+    """A machine that acknowledges nothing for this long is given up, and the link made anew. The kernel itself would try ever
+    more seldom, for a quarter of an hour: after a cut of a minute it may be another one before it tries again. Longer than
+    any time of the replication protocol, which need not wait for it."""
     linger_s: float = 1.0
     """After `close`, what was written has this long to leave."""

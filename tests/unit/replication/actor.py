@@ -94,9 +94,9 @@ class Actor:
 
     def _carry_out(self, instruction: replication.Instruction) -> None:
         match instruction:
-            case replication.Send(to, message):
+            case replication.Send(to, message, again):
                 for member in to:
-                    self.stage.post(self, member, message)
+                    self.stage.post(self, member, message, again=again)
             case replication.ReadConfiguration():
                 self.stage.coordinator.read(self)
             case replication.CompareAndSwap():

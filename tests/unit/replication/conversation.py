@@ -58,6 +58,8 @@ class Stage:
         self._cut: set[tuple[str, str]] = set()
         self._kept: dict[tuple[str, str, type], list[tuple[Actor, Member, Any]]] = {}
         self.delays: dict[tuple[str, str], int] = {}
+        self.busy: set[tuple[str, str]] = set()
+        """Between whom so much is on its way that nothing is said again."""
         for letter in [*letters, *spare]:
             self._make(letter)
         members = tuple(self[letter].replica.me for letter in letters)
@@ -109,9 +111,9 @@ class Stage:
 
     # -- the network
 
-    def post(self, sender: Actor, to: Member, message: Any) -> None:
+    def post(self, sender: Actor, to: Member, message: Any, *, again: bool = False) -> None:
         receiver = self._by_member.get(to)
-        if not receiver:
+        if not receiver or (again and (sender.letter, receiver.letter) in self.busy):
             return
         self.said.append((sender.letter, receiver.letter, message))
         kept = self._kept.get((sender.letter, receiver.letter, type(message)))

@@ -259,6 +259,6 @@ def test_r2_a_joiner_that_dies_holds_up_nobody() -> None:
         w = stage.write("A", f"k{n}", "1")
         worst = max(worst, stage.until(lambda w=w: w.confirmed))
         stage.run(40)
-    stage.until(lambda: not stage.coordinator.value.joining)
+    stage.until(lambda: not stage.coordinator.value.joining, limit_ms=40_000)
     assert worst <= stage.settings.silence_ms + 100
     assert stage.in_sync() == "AB"

@@ -208,6 +208,29 @@ async def test_a_frame_over_the_limit_is_not_sent_and_not_received():
         assert client.closed == ["closed by the peer"]
 
 
+async def test_both_ends_give_up_a_machine_that_is_silent():
+    async with pair() as (server, client, _):
+        for side in (server, client):
+            connection = side.link._transport.get_extra_info("socket")
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * SMALL.silence_s
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == SMALL.silence_s
+
+
+async def test_what_the_other_machine_has_not_taken_is_under_way():
+    async with pair() as (server, client, _):
+        server.link._transport.pause_reading()
+        while not client.link.backlog_bytes:
+            client.link.send(b"x" * 50_000)
+        assert client.link.underway_bytes > client.link.backlog_bytes
+        server.link._transport.resume_reading()
+        async with asyncio.timeout(60):
+            while client.link.underway_bytes:
+                await asyncio.sleep(0.01)
+        client.link.close("done")
+        assert client.link.underway_bytes == 0
+
+
 async def test_on_close_is_called_once_on_both_sides_and_frames_stop():
     async with pair() as (server, client, listener):
         client.link.close("enough")
