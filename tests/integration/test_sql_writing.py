@@ -80,6 +80,15 @@ def test_an_insert_of_a_key_that_is_there_does_nothing_in_any_partition(grid: Gr
     assert rows(grid, "SELECT count(*) FROM t") == [(1,)]
 
 
+def test_a_replaced_record_counts_though_all_of_it_is_key(grid: Grid) -> None:
+    grid.sql("CREATE TABLE pairs (a INTEGER, b INTEGER, PRIMARY KEY (a, b))")
+    for _ in range(2):
+        assert grid.sql("INSERT OR REPLACE INTO pairs VALUES (1, 2), (3, 4)").rows_changed == 2
+    assert grid.sql("INSERT OR IGNORE INTO pairs VALUES (1, 2), (5, 6)").rows_changed == 1
+    assert grid.sql("SELECT count(*) FROM pairs").scalar() == 3
+    grid.sql("DROP TABLE pairs")
+
+
 def test_a_statement_that_runs_again_under_its_id_does_nothing_twice(grid: Grid) -> None:
     grid.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, n INTEGER)")
     for _ in range(3):

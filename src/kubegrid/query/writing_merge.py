@@ -41,7 +41,7 @@ def merge(
     meeting = [(place, *there[key]) for key, place in first.items() if key in there]
     new = [place for key, place in first.items() if key not in there]
     operations.add(repeat(MISSING), [keys[place] for place in new], [encoded[place] for place in new])
-    if not insert.conflict.assigned:
+    if insert.conflict.action == dml_conflicts.NOTHING:
         return
     # Also if no row meets a record: what is wrong with the assignments is not told only when one does.
     given = _relation(table, [(place, rows[place]) for place, _, _ in meeting], "__place")
