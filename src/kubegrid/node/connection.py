@@ -154,9 +154,16 @@ class Connection(asyncio.Protocol):
         """Of the member's memory: requests that are not executed yet, and replies that the client has not read."""
         if self.closed:
             return 0
+        return self.unexecuted_bytes() + self.multi_bytes + self.unsent_bytes()
+
+    def unexecuted_bytes(self) -> int:
+        """Of requests that were read, in whole or in part."""
         queued = sum([sum(map(len, request)) for request in self.queue])
-        unsent = self.transport.get_write_buffer_size() + self.unread_bytes
-        return self.reader.unfinished_bytes + sum(map(len, self.unparsed)) + queued + self.multi_bytes + int(unsent)
+        return self.reader.unfinished_bytes + sum(map(len, self.unparsed)) + queued
+
+    def unsent_bytes(self) -> int:
+        """Of replies that the client has not read; 0 when the connection is gone."""
+        return 0 if self.closed else int(self.transport.get_write_buffer_size()) + self.unread_bytes
 
     # -- waiting -------------------------------------------------------------------------------------------------
 

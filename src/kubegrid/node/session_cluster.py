@@ -22,6 +22,8 @@ Handler = Callable[[Session, list[bytes]], bytes]
 
 _HELP = (
     "CLUSTER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "COUNT-FAILURE-REPORTS <node-id>",
+    "    Always 0: members do not report each other.",
     "COUNTKEYSINSLOT <slot>",
     "    How many keys of the slot are held here.",
     "GETKEYSINSLOT <slot> <count>",
@@ -30,6 +32,8 @@ _HELP = (
     "    Whether all slots are served, and by how many members.",
     "KEYSLOT <key>",
     "    The slot of a key.",
+    "LINKS",
+    "    Always empty: there is no cluster bus.",
     "MYID",
     "    The identifier of this member.",
     "NODES",
@@ -39,6 +43,8 @@ _HELP = (
     "    The backups of a primary, as lines of NODES.",
     "SHARDS",
     "    The partitions with their slots and members.",
+    "SLAVES <node-id>",
+    "    The same as REPLICAS.",
     "SLOTS",
     "    The ranges of slots, each with its primary and its backups.",
     "HELP",
@@ -169,6 +175,23 @@ def _replicas(session: Session, args: list[bytes]) -> bytes:
     return resp.error(b"ERR Unknown node %b" % args[2])
 
 
+def _count_failure_reports(session: Session, args: list[bytes]) -> bytes:
+    """Who has failed is decided by the coordinator's configurations, not by what members say of each other."""
+    topology = session.node.topology
+    known = {topology.me.node_id}
+    for partition in topology.partitions:
+        members = (partition.primary, *partition.backups, *partition.joining)
+        known.update(member.node_id for member in members if member is not None)
+    if args[2].decode("latin-1") not in known:
+        return resp.error(b"ERR Unknown node %b" % args[2])
+    return resp.ZERO
+
+
+def _links(session: Session, args: list[bytes]) -> bytes:
+    """Redis' links are those of its cluster bus, over which nodes gossip; there is none."""
+    return resp.EMPTY_ARRAY
+
+
 def _info(session: Session, args: list[bytes]) -> bytes:
     topology = session.node.topology
     assigned = served = size = known = 0
@@ -239,6 +262,9 @@ HANDLERS: dict[str, Handler] = {
     "cluster|shards": _encoded_once("shards", _shards),
     "cluster|nodes": _encoded_once("nodes", _nodes),
     "cluster|replicas": _replicas,
+    "cluster|slaves": _replicas,
+    "cluster|links": _links,
+    "cluster|count-failure-reports": _count_failure_reports,
     "cluster|info": _info,
     "cluster|keyslot": _keyslot,
     "cluster|myid": _myid,

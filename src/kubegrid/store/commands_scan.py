@@ -88,27 +88,37 @@ def _scan(keyspace: Keyspace, cursor: int, options: Options) -> Task:
         slot, position = keyspace.owned.start, 0
     found: list[bytes] = []
     size = 0
-    while count > 0 and size <= keyspace.settings.reply_bytes_max and slot in keyspace.owned:
-        values = keyspace.slots[slot] or {}
+    end, longest = keyspace.owned.stop, keyspace.settings.reply_bytes_max
+    any_key = matches is None and kind is None and not keyspace.tables.strays
+    while count > 0 and size <= longest and slot < end:
+        values = keyspace.slots[slot]
+        if not values:
+            slot, position, number = slot + 1, 0, 0
+            # An empty slot costs next to nothing beside a key.
+            if slot % 16 == 0 and budget.spend(1):
+                yield
+            continue
         if len(values) <= scan_index.WHOLE_SLOT_KEYS_MAX:
             keys = list(values)
             position = 0
+            chosen = (
+                keys if any_key and keyspace.expires[slot] is None else _chosen(keyspace, slot, keys, matches, kind)
+            )
         else:
             index = yield from scan_index.index_of(keyspace, slot, number, budget)
             number = index.number
             keys, position = index.take(position, min(count, budget.size))
             if position == 0:
                 keyspace.scan_indexes.pop(number, None)
-        chosen = _chosen(keyspace, slot, keys, matches, kind)
+            chosen = _chosen(keyspace, slot, keys, matches, kind)
         found += chosen
         size += sum(map(len, chosen)) + KEY_REPLY_BYTES * len(chosen)
         count -= len(keys)
         if position == 0:
             slot, number = slot + 1, 0
-        # An empty slot costs next to nothing beside a key.
-        if budget.spend(len(keys) + (slot % 16 == 0)):
+        if budget.spend(len(keys)):
             yield
-    following = scan_index.pack(slot, position, number) if slot in keyspace.owned else 0
+    following = scan_index.pack(slot, position, number) if slot < end else 0
     return resp.array([resp.bulk(b"%d" % following), resp.array_of_bulks(found)])
 
 

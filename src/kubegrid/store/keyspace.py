@@ -183,7 +183,12 @@ class Keyspace:
 
     def holds(self, key: bytes) -> bool:
         """Whether there is such a key, by the rules of `look_at`; but a row that is cold stays so."""
-        value = self.slots[slot_of(key)].get(key)  # type: ignore[union-attr]
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 16383
+        value = self.slots[slot].get(key)  # type: ignore[union-attr]
+        if value is None:
+            return False
+        if type(value) is bytes and self.expires[slot] is None:
+            return True
         return (type(value) is int and not cold_rows.is_stray(self, value)) or self.look_at(key) is not None
 
     def value_of(self, key: bytes) -> Any:

@@ -21,6 +21,8 @@ INT_DIGITS_MAX: Final = 4000
 Number = tuple[int, int]
 """Numerator and denominator (a positive power of two after rounding)."""
 
+_TOO_LONG = 10**INT_DIGITS_MAX
+_SCALE = 10**17
 _DECIMAL = re.compile(rb"([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?", re.DOTALL)
 _HEX = re.compile(
     rb"([+-]?)0[xX](?:([0-9a-fA-F]+)(?:\.([0-9a-fA-F]*))?|\.([0-9a-fA-F]+))(?:[pP]([+-]?\d+))?", re.DOTALL
@@ -112,10 +114,12 @@ def add(a: Number | float, b: Number | float) -> Number | None:
 def text_of(number: Number) -> bytes:
     """As `%.17Lf` prints it, without trailing zeros."""
     numerator, denominator = number
-    scaled = _divide(abs(numerator) * 10**17, denominator)
+    if denominator == 1:
+        return b"-" + _text(-numerator) if numerator < 0 else _text(numerator)
+    scaled = _divide(abs(numerator) * _SCALE, denominator)
     if scaled == 0:
         return b"0"
-    whole, fraction = divmod(scaled, 10**17)
+    whole, fraction = divmod(scaled, _SCALE)
     digits = _text(whole)
     if fraction:
         digits += b"." + (b"%017d" % fraction).rstrip(b"0")
@@ -131,7 +135,7 @@ def _int(digits: bytes) -> int:
 
 
 def _text(number: int) -> bytes:
-    if number < 10**INT_DIGITS_MAX:
+    if number < _TOO_LONG:
         return b"%d" % number
-    high, low = divmod(number, 10**INT_DIGITS_MAX)
+    high, low = divmod(number, _TOO_LONG)
     return b"%d" % high + (b"%d" % low).rjust(INT_DIGITS_MAX, b"0")

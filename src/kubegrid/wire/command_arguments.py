@@ -42,6 +42,8 @@ _ARGUMENTS: Final = {
     "cluster|countkeysinslot": "slot%integer",
     "cluster|getkeysinslot": "slot%integer count%integer",
     "cluster|replicas": "node-id",
+    "cluster|slaves": "node-id",
+    "cluster|count-failure-reports": "node-id",
     "wait": "numreplicas%integer timeout%integer",
     "del": "key%key@0*",
     "unlink": "key%key@0*",

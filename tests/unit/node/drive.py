@@ -211,6 +211,8 @@ class Client:
         self.multi: list[Any] | None = None
         self.multi_failed = False
         self.multi_bytes = 0
+        self.unread = 0
+        """Bytes of replies that it is said not to have read."""
         self.watching: dict[bytes, bool] | None = None
         self.dirty = False
         self.reply_mode = "on"
@@ -228,6 +230,15 @@ class Client:
         self.answers: list[bytes] = []
         """Replies that came after waiting."""
         drive.node.sessions[number] = self
+
+    def held_bytes(self) -> int:
+        return self.unexecuted_bytes() + self.multi_bytes + self.unsent_bytes()
+
+    def unexecuted_bytes(self) -> int:
+        return self.reader.unfinished_bytes
+
+    def unsent_bytes(self) -> int:
+        return self.unread
 
     def close(self) -> None:
         self.closed = True

@@ -182,3 +182,18 @@ def test_touch_and_writes_and_what_comes_after_off_count_as_use() -> None:
         for request in lines.split("; "):
             client(*request.split())
         assert client("OBJECT", "IDLETIME", "k") == 0, lines
+
+
+def test_the_lines_of_clients_tell_what_each_holds_of_the_memory(drive: Drive) -> None:
+    def line(number: int) -> dict[str, str]:
+        text = asking("CLIENT", "LIST", "ID", number).decode()
+        return dict(word.split("=", 1) for word in text.split())
+
+    asking, other = drive.connect(), drive.connect()
+    idle = line(other.id)
+    assert (idle["omem"], idle["oll"], idle["events"], idle["argv-mem"]) == ("0", "0", "r", "0")
+    other.unread = 70_000
+    slow = line(other.id)
+    assert (slow["omem"], slow["oll"], slow["events"]) == ("70000", "1", "rw")
+    assert int(slow["tot-mem"]) - int(idle["tot-mem"]) == 70_000
+    assert int(line(asking.id)["argv-mem"]) == len("CLIENTLISTID") + len(str(asking.id))

@@ -125,3 +125,11 @@ def test_the_backups_of_a_primary_by_its_number() -> None:
     assert fields[1].startswith("127.0.0.1:7001@") and fields[2] == "slave"
     assert fields[3].encode() == client("CLUSTER", "MYID")
     assert str(client("CLUSTER", "REPLICAS", fields[0])) == "ERR The specified node is not a master"
+    assert client("CLUSTER", "SLAVES", client("CLUSTER", "MYID").decode()) == [line]
+
+
+def test_members_report_no_failures_and_there_is_no_bus_between_them() -> None:
+    client = Drive(partitions=3).connect()
+    for line in client("CLUSTER", "NODES").decode().splitlines():
+        assert client("CLUSTER", "COUNT-FAILURE-REPORTS", line.split()[0]) == 0
+    assert client("CLUSTER", "LINKS") == []

@@ -402,6 +402,7 @@ def test_patterns_match_what_redis_matches(redis: Redis, pattern: bytes, names: 
 
 
 @RUNS
+@example(b"abcab" * 40, b"bacbd" * 41)
 @given(st.text("ab", max_size=12).map(str.encode), st.text("ab", max_size=12).map(str.encode))
 def test_lcs_finds_the_ranges_that_redis_finds(redis: Redis, a: bytes, b: bytes) -> None:
     both = Differential(redis)

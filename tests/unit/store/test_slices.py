@@ -35,9 +35,11 @@ def test_the_index_of_a_large_slot_is_made_in_slices(call: Any, keyspace: Keyspa
 
 
 def test_lcs_of_long_strings_is_cut(call: Any) -> None:
-    call(b"MSET", b"{l}a", b"ab" * 300, b"{l}b", b"ba" * 300)
-    assert call(b"LCS", b"{l}a", b"{l}b", b"LEN") == b":599\r\n"
-    assert call.slices >= 7
+    call(b"MSET", b"{l}a", b"ab" * 1000, b"{l}b", b"ba" * 1040, b"{l}c", b"b", b"{l}d", b"ba" * 500_000)
+    assert call(b"LCS", b"{l}a", b"{l}b", b"LEN") == b":2000\r\n"
+    assert call.slices >= 2
+    assert call(b"LCS", b"{l}c", b"{l}d", b"IDX").endswith(b":999998\r\n:999998\r\n$3\r\nlen\r\n:1\r\n")
+    assert call.slices >= 16
 
 
 def test_a_short_command_answers_at_once(call: Any, keyspace: Keyspace) -> None:
