@@ -2,6 +2,8 @@
 
 import gc
 import multiprocessing
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -107,3 +109,55 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
     process.start()
     process.join(WAIT_S)
     assert process.exitcode == 0
+
+
+def test_at_the_end_those_that_wait_end_and_those_that_work_are_waited_for() -> None:
+    let_go, reached = threading.Event(), threading.Event()
+
+    def work() -> threading.Thread:
+        reached.set()
+        let_go.wait(WAIT_S)
+        return threading.current_thread()
+
+    waiting = in_thread(threading.current_thread).result(WAIT_S)
+    settled(1)
+    pair = [in_thread(work), in_thread(lambda: threading.current_thread())]
+    other = pair[1].result(WAIT_S)
+    settled(1)
+    assert reached.wait(WAIT_S)
+    idle = sql_thread._idle
+    idle.end(0.0)
+    let_go.set()
+    idle.end(WAIT_S)
+    assert idle._threads == 0
+    for thread in (waiting, other, pair[0].result(WAIT_S)):
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+
+
+PROGRAM = """
+import atexit, threading
+def left():
+    print([each.name for each in threading.enumerate() if each.name.startswith("kubegrid")])
+atexit.register(left)  # done after what is registered from here on
+from kubegrid.client.sql_thread import in_thread
+working = threading.Event()
+release = threading.Event()
+in_thread(lambda: 1).result()
+in_thread(lambda: (working.set(), release.wait(FOR)))
+working.wait()
+ENDS
+"""
+
+
+@pytest.mark.parametrize("ends", ["", "raise SystemExit(0)", "release.set()"])
+def test_a_process_ends_without_threads_that_wait_or_are_about_to_be_done(ends: str) -> None:
+    program = PROGRAM.replace("FOR", "0.05").replace("ENDS", ends)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_process_ends_though_a_call_does_not() -> None:
+    program = PROGRAM.replace("FOR", "3600").replace("ENDS", "")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"['{THREAD}']\n"
