@@ -129,9 +129,12 @@ class Parts:
             rows = exp.Paren(this=exp.Sub(this=rows, expression=exp.Literal.number(1)))
         found: Any = exp.Div(this=squares, expression=rows)
         found = exp.Sqrt(this=found) if root else found
-        least = exp.Literal.number(1 if sample else 0)
-        enough = exp.GT(this=exp.Sum(this=count.copy()), expression=least)
-        return exp.Case(ifs=[exp.If(this=enough, true=found)])
+        enough = exp.GT(this=exp.Sum(this=count.copy()), expression=exp.Literal.number(1))
+        cases = [exp.If(this=enough, true=found)]
+        if not sample:  # of one value it is 0, be that NaN or infinite
+            one = exp.EQ(this=exp.Sum(this=count.copy()), expression=exp.Literal.number(1))
+            cases.append(exp.If(this=one, true=_double(exp.Literal.number(0))))
+        return exp.Case(ifs=cases)
 
     def _distinct(self, node: Any, condition: Any) -> Any:
         values = node.this.expressions

@@ -187,6 +187,7 @@ FROM ((SELECT 1) v JOIN t ON true) ;
 SELECT sum(k) FROM ((SELECT i FROM t) v CROSS JOIN LATERAL (SELECT u.j AS k FROM t u WHERE u.i = v.i) l) ;
 SELECT * FROM ((SELECT i FROM t) v ANTI JOIN (SELECT * FROM t WHERE i > 3) u ON u.i = v.i) ;
 SELECT u.* FROM ((SELECT i, j FROM t) v JOIN (SELECT i FROM t WHERE i > 3) u ON true) ;
+SELECT i, stddev_pop(d / 0), var_pop('inf'::DOUBLE), var_samp('nan'::DOUBLE) FROM t GROUP BY i ORDER BY ALL ;
 SELECT list < 2, "array" < 3 FROM (SELECT i AS list, i AS "array" FROM t) ORDER BY ALL
 """
 
