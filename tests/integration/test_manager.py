@@ -257,7 +257,7 @@ async def test_it_begins_once_also_over_kills_of_the_manager(stage):
         await manager.restart(signal.SIGKILL)
         await until(lambda: first.client.connected)
         assert (await first.client.read_configuration(0))[0] == first.configuration
-    assert (await first.change()).outcome is Outcome.APPLIED
+    await applied(first)
 
 
 async def test_changes_are_pushed(stage):
@@ -616,7 +616,7 @@ async def test_an_older_copy_of_the_folder_is_recognised_by_what_members_follow(
     copy = {path: path.read_bytes() for path in manager.state.iterdir()}
     await manager.start()
     await until(lambda: first.client.connected)
-    assert (await first.change()).outcome is Outcome.APPLIED
+    await applied(first)
     await manager.end(signal.SIGTERM)
     for path in list(manager.state.iterdir()):
         path.unlink()
