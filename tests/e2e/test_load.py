@@ -242,7 +242,7 @@ def test_ctrl_c_says_how_far_it_came_and_resume_goes_on_from_there(two: LiveGrid
     running = begun(two, "long", path)
     running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.returncode == 130, told
     assert "interrupted" in told
     assert "Traceback" not in told
     kept = CheckpointFile(path, "long")
