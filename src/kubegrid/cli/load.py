@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -33,6 +34,7 @@ class Asked:
 
 def load(grid: Grid, asked: Asked) -> int:
     """Exit status. Raises KubegridError for everything that stops it before it begins."""
+    hear_every_interrupt()
     told = grid.read_status()
     caller = connect(told, grid.secret)
     try:
@@ -45,6 +47,11 @@ def load(grid: Grid, asked: Asked) -> int:
     if asked.as_json:
         print_json(as_json(prepared, outcome))
     return _end(prepared, outcome, asked)
+
+
+def hear_every_interrupt() -> None:
+    """While Arrow reads CSV it answers SIGINT itself, and forgets one that comes when it has nothing left to stop."""
+    pa.enable_signal_handlers(False)
 
 
 def connect(told: dict[str, Any], secret: str | None) -> Caller:
