@@ -143,8 +143,10 @@ def dispatch(session: Session, args: list[bytes]) -> Reply:
     if command.write:
         if not turn.member.writable:
             return _refuse(session, resp.ERR_NOREPLICAS, command)
-        if command.denied_when_full and node.keyspace.used_bytes >= node.keyspace.limit_bytes:
-            return _refuse(session, resp.ERR_OOM, command)
+        if command.denied_when_full:
+            left = node.keyspace.limit_bytes - node.keyspace.used_bytes
+            if left < node.client_settings.query_bytes_max and not node.keyspace.has_room(sum(map(len, args))):
+                return _refuse(session, resp.ERR_OOM, command)
     if session.multi is not None and not command.immediate:
         if command.not_queued:
             return _refuse(session, transactions.not_allowed(command.label), command)

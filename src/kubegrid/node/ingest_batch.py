@@ -74,6 +74,11 @@ class Prepared:
         if len(self.keys) > 1 and len(self.columns_bytes) > BATCH_BYTES:
             raise TooLarge(f"a batch whose columns have more than {BATCH_BYTES} bytes; send fewer rows at once")
 
+    @property
+    def nbytes(self) -> int:
+        """Of the columns, or of the rows if they were made of them at once."""
+        return len(self.columns_bytes) or sum(map(len, self._rows[0] if self._rows else ()))
+
     def rows(self) -> tuple[list[bytes], Sequence[Sequence[Any]] | None]:
         """The rows, and their values as far as indexes look. Raises TooLarge."""
         self.asked = True

@@ -147,12 +147,12 @@ class IngestTurns:
         if known is not NEW:
             self._confirm(batch, cast(bytes, known), wrote=False)
             return
-        refusal_now = self._not_now()
+        prepared, batch.prepared = batch.prepared, None
+        assert prepared is not None
+        refusal_now = self._not_now(prepared.nbytes)
         if refusal_now is not None:
             batch.send(refusal_now)
             return
-        prepared, batch.prepared = batch.prepared, None
-        assert prepared is not None
         try:
             reply = self._write(batch, prepared)
         except TooLarge as error:
@@ -172,12 +172,12 @@ class IngestTurns:
         batch.lane.rows_wanted = prepared.asked
         self._confirm(batch, reply, wrote=True)
 
-    def _not_now(self) -> bytes | None:
-        """Why nothing may be written at this moment: no execution, and not remembered as one."""
+    def _not_now(self, size: int) -> bytes | None:
+        """Why so many bytes may not be written at this moment: no execution, and not remembered as one."""
         keyspace = self._node.keyspace
         if not self._turn.member.writable:
             return resp.ERR_NOREPLICAS
-        if keyspace.used_bytes < keyspace.limit_bytes:
+        if keyspace.has_room(size):
             return None
         return CLEARING if keyspace.tables.strays else resp.ERR_OOM
 

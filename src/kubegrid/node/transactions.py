@@ -117,8 +117,8 @@ def _write_refusal(session: Session, queued: list[tuple["Executable", list[bytes
     if writes(session):
         if not session.turn.member.writable:
             return resp.ERR_NOREPLICAS
-        keyspace = session.node.keyspace
-        if keyspace.used_bytes >= keyspace.limit_bytes and any(command.denied_when_full for command, _ in queued):
+        has_room = session.node.keyspace.has_room(session.multi_bytes)
+        if not has_room and any(command.denied_when_full for command, _ in queued):
             return resp.ERR_OOM
     return None
 

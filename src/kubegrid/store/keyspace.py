@@ -36,7 +36,7 @@ from kubegrid.store.effects import (
 )
 from kubegrid.store.encodings import Encodings
 from kubegrid.store.hashes import Hash
-from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES
+from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES, LARGE_BYTES
 from kubegrid.store.records import Record
 from kubegrid.store.requests import Requests
 from kubegrid.store.slot_sizes import SlotSizes
@@ -149,6 +149,12 @@ class Keyspace:
         self.member_limit_bytes = member_bytes
         self.chosen_limit_bytes = chosen_bytes
         self.limit_bytes = member_bytes if chosen_bytes is None else min(member_bytes, chosen_bytes)
+
+    def has_room(self, size: int) -> bool:
+        """For a request of so many bytes. As in Redis there is some for anything that is not large as long as the member is not
+        full; a large one may be more than all that is left for what nobody counts, so it has to fit."""
+        left = self.limit_bytes - self.used_bytes
+        return left > 0 and (size <= LARGE_BYTES or size <= left)
 
     # -- reading -------------------------------------------------------------------------------------------------
 

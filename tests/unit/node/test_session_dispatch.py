@@ -3,7 +3,7 @@
 import pytest
 from tests.unit.node.drive import Client, Drive, error_text
 
-from kubegrid.base.settings import StoreSettings
+from kubegrid.base.settings import MIB, StoreSettings
 from kubegrid.node.topology import PartitionView
 from kubegrid.replication import Role
 
@@ -128,6 +128,22 @@ def test_a_full_member_refuses_what_could_grow_and_goes_on_reading_and_deleting(
     assert client.raw("SET", HERE, "y") == b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
     assert client("GET", HERE) == b"x"
     assert client("DEL", HERE) == 1
+
+
+def test_a_large_request_is_refused_if_it_does_not_fit_although_the_member_is_not_full(
+    drive: Drive, client: Client
+) -> None:
+    client("SET", HERE, "x")
+    drive.keyspace.limit_bytes = drive.keyspace.used_bytes + 2 * MIB
+    assert error_text(client("SET", HERE, "x" * 2 * MIB, "PX", 100_000)).startswith("OOM")
+    assert error_text(client("APPEND", HERE, "x" * 2 * MIB)).startswith("OOM")
+    for word in (["MULTI"], ["SET", HERE, "z" * MIB], ["SET", HERE, "z" * MIB]):
+        client(*word)
+    assert client.raw("EXEC").startswith(b"-EXECABORT Transaction discarded because of: OOM")
+    assert client("GET", HERE) == b"x"
+    assert client("SET", HERE, "y" * (MIB + 1)) == b"OK"
+    assert error_text(client("APPEND", HERE, "y" * (MIB + 1))).startswith("OOM")
+    assert client("APPEND", HERE, "y" * 1000) == MIB + 1001
 
 
 def test_nothing_but_the_greeting_is_allowed_before_authentication() -> None:
