@@ -212,7 +212,8 @@ class Buildings:
             return TooMuch(
                 f"the columns of table {definition.name} do not fit into the memory that SQL has in a member, "
                 f"{self._replica.memory_bytes} bytes at most: {explained.message}",
-                remedy="Give the members more memory, or the grid more partitions.",
+                remedy="Give the members more memory, or the grid more partitions, or delete records: a DELETE that names "
+                "them by their whole keys needs no columns, and neither does TRUNCATE.",
             )
         if not isinstance(error, SqlError):
             log.error("columns not built table=%s error=%r", definition.name, str(error)[:500])
