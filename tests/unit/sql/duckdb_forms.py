@@ -188,7 +188,11 @@ SELECT sum(k) FROM ((SELECT i FROM t) v CROSS JOIN LATERAL (SELECT u.j AS k FROM
 SELECT * FROM ((SELECT i FROM t) v ANTI JOIN (SELECT * FROM t WHERE i > 3) u ON u.i = v.i) ;
 SELECT u.* FROM ((SELECT i, j FROM t) v JOIN (SELECT i FROM t WHERE i > 3) u ON true) ;
 SELECT i, stddev_pop(d / 0), var_pop('inf'::DOUBLE), var_samp('nan'::DOUBLE) FROM t GROUP BY i ORDER BY ALL ;
-SELECT list < 2, "array" < 3 FROM (SELECT i AS list, i AS "array" FROM t) ORDER BY ALL
+SELECT list < 2, "array" < 3 FROM (SELECT i AS list, i AS "array" FROM t) ORDER BY ALL ;
+SELECT l[n], s[n], s[n + 1] FROM (SELECT string_split(s, 'l') AS l, s, 1 AS n FROM t) ORDER BY ALL ;
+SELECT l[n], count(*) FROM (SELECT string_split(s, 'l') AS l, length(s) // 4 AS n FROM t) GROUP BY l[n] ORDER BY ALL ;
+WITH c AS (SELECT [i, j] AS l, 2 AS n FROM t) SELECT max(l[n - 1]), min(l[n]) FROM c WHERE l[n] > 0 ;
+SELECT i, list(s ORDER BY i)[count(*)], list(s)[1][1:2][2] FROM t GROUP BY i ORDER BY ALL
 """
 
 

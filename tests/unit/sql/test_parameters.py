@@ -52,6 +52,12 @@ def test_words_behind_a_parameter_are_what_they_are(rest: str) -> None:
     assert answer(f"SELECT ? {rest}, ?", True, 7) == (True, 7)
 
 
+def test_a_parameter_counts_elements_from_one() -> None:
+    text = "SELECT [4, 5][?], string_split(?, '-')[?], 'xyz'[?], [[1, 2], [3]][?][?], [7, 8][-1], MAP {1: 'a'}[?]"
+    values = [1, "a-b", 2, 3, 1, 2, 1]
+    assert answer(text, *values) == duckdb.execute(text, values).fetchone()
+
+
 @pytest.mark.parametrize("text", ["SELECT ($1,$2,$12)", "SELECT ($1, $2, $12)", "SELECT ($1+$2-2,$2,$12::BIGINT)"])
 def test_numbered_parameters_need_no_blanks_between_them(text: str) -> None:
     assert answer(text, *range(1, 13)) == ((1, 2, 12),)
