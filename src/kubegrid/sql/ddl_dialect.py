@@ -151,6 +151,22 @@ class GridSql(DuckDB):
                     table.append("joins", join)
             return table
 
+        def _parse_query_modifiers(self, this: Any) -> Any:
+            """`(unnest(x) v JOIN b ON …)` as a query of it that is joined: sqlglot expects the parenthesis behind `v`."""
+            if isinstance(this, exp.Unnest):
+                alias = this.args.get("alias")
+                this = exp.Subquery(this=exp.select("*").from_(this), alias=alias and alias.copy())
+            return super()._parse_query_modifiers(this)
+
+        def _parse_limit(self, *args: Any, **options: Any) -> Any:
+            """`LIMIT (SELECT 5) %` as a remainder without a divisor: PERCENT, which sqlglot writes, DuckDB knows of numbers."""
+            limit = super()._parse_limit(*args, **options)
+            kind = limit.args.get("limit_options") if isinstance(limit, exp.Limit) else None
+            if kind is not None and kind.args.get("percent") and not isinstance(limit.expression, exp.Literal):
+                limit.set("limit_options", None)
+                limit.set("expression", exp.Mod(this=limit.expression, expression=exp.Var(this="")))
+            return limit
+
         def _warn_unsupported(self) -> None:
             """Whoever asked is told by an error; the pod's log is no place for it."""
 

@@ -243,6 +243,7 @@ def test_a_place_is_shown_in_the_text_that_the_user_wrote_also_behind_explain(en
         ("SELECT * FROM query('SELECT * FROM trades')", NotSupported),
         ("SELECT * FROM query_table('trades')", NotSupported),
         ("SELECT * FROM checkpoint()", NotSupported),
+        ("SELECT * FROM histogram_values(trades, id)", NotSupported),
         ("SELECT * FROM sniff_csv('/etc/passwd')", NotSupported),
         ("SELECT * FROM duckdb_settings()", NotSupported),
         ("SELECT current_setting('secret_directory')", NotSupported),

@@ -192,7 +192,10 @@ SELECT list < 2, "array" < 3 FROM (SELECT i AS list, i AS "array" FROM t) ORDER 
 SELECT l[n], s[n], s[n + 1] FROM (SELECT string_split(s, 'l') AS l, s, 1 AS n FROM t) ORDER BY ALL ;
 SELECT l[n], count(*) FROM (SELECT string_split(s, 'l') AS l, length(s) // 4 AS n FROM t) GROUP BY l[n] ORDER BY ALL ;
 WITH c AS (SELECT [i, j] AS l, 2 AS n FROM t) SELECT max(l[n - 1]), min(l[n]) FROM c WHERE l[n] > 0 ;
-SELECT i, list(s ORDER BY i)[count(*)], list(s)[1][1:2][2] FROM t GROUP BY i ORDER BY ALL
+SELECT i, list(s ORDER BY i)[count(*)], list(s)[1][1:2][2] FROM t GROUP BY i ORDER BY ALL ;
+SELECT * FROM (unnest([7, 2]) v(x) JOIN t ON i = x) ORDER BY ALL ;
+SELECT t.i, x FROM t, (unnest([t.i, 2]) v(x) LEFT JOIN (SELECT 7 AS y) w ON x = y) ORDER BY ALL ;
+SELECT i FROM t ORDER BY i LIMIT (SELECT 50) % ; SELECT i FROM t ORDER BY i LIMIT (25 + 25)% OFFSET 1
 """
 
 
