@@ -158,6 +158,12 @@ class GridSql(DuckDB):
                 this = exp.Subquery(this=exp.select("*").from_(this), alias=alias and alias.copy())
             return super()._parse_query_modifiers(this)
 
+        def _parse_escape(self, this: Any) -> Any:
+            """Behind ESCAPE sqlglot reads a text and nothing that is computed."""
+            if not self._match(TokenType.ESCAPE):
+                return this
+            return self.expression(exp.Escape(this=this, expression=self._parse_bitwise()))
+
         def _parse_limit(self, *args: Any, **options: Any) -> Any:
             """`LIMIT (SELECT 5) %` as a remainder without a divisor: PERCENT, which sqlglot writes, DuckDB knows of numbers."""
             limit = super()._parse_limit(*args, **options)

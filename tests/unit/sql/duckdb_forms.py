@@ -195,6 +195,7 @@ WITH c AS (SELECT [i, j] AS l, 2 AS n FROM t) SELECT max(l[n - 1]), min(l[n]) FR
 SELECT i, list(s ORDER BY i)[count(*)], list(s)[1][1:2][2] FROM t GROUP BY i ORDER BY ALL ;
 SELECT * FROM (unnest([7, 2]) v(x) JOIN t ON i = x) ORDER BY ALL ;
 SELECT t.i, x FROM t, (unnest([t.i, 2]) v(x) LEFT JOIN (SELECT 7 AS y) w ON x = y) ORDER BY ALL ;
+SELECT s LIKE '%!%' ESCAPE chr(33), s NOT ILIKE e || '%' ESCAPE e AND b FROM t, (SELECT '!' AS e) ORDER BY ALL ;
 SELECT i FROM t ORDER BY i LIMIT (SELECT 50) % ; SELECT i FROM t ORDER BY i LIMIT (25 + 25)% OFFSET 1
 """
 
