@@ -153,6 +153,8 @@ class Statements:
         parts = []
         for name in self._some(table.others, 1, 3):
             value = self._assigned(table.columns[name], scope, asks=False)
+            if value != "DEFAULT":  # DuckDB casts also what it assigns to no record
+                value = f"TRY(CAST({value} AS {table.columns[name]}))"
             if name in names and self._chance(0.4):
                 value = self.random.choice((f"excluded.{name}", f"coalesce(excluded.{name}, {here}.{name})"))
             parts.append(f"{name} = {value}")

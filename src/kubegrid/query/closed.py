@@ -27,6 +27,7 @@ _CLOSED = {
     **dict.fromkeys(("duckdb_memory", "duckdb_extensions", "duckdb_secrets", "which_secret", "duckdb_variables"), _POD),
     **dict.fromkeys(("duckdb_external_file_cache", "duckdb_extension_repositories", "duckdb_optimizers"), _POD),
     **dict.fromkeys(("pragma_storage_info", "pragma_database_size", "pragma_user_agent", "duckdb_dependencies"), _POD),
+    **dict.fromkeys(("stats", "index_key", "duckdb_connection_count"), _POD),
     **dict.fromkeys(("sleep_ms", "pg_sleep"), "it only waits"),
 }
 

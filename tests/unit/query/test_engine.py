@@ -623,6 +623,8 @@ def test_a_statement_that_takes_long_to_bind_ends_with_its_time(engine: Engine) 
         "UPDATE trades SET desk = current_setting('temp_directory')",
         "DELETE FROM trades WHERE current_setting('memory_limit') <> ''",
         "CREATE TABLE q (PRIMARY KEY (k)) AS SELECT 1 AS k, current_setting('temp_directory') AS s",
+        "SELECT stats(id) FROM trades",
+        "SELECT * FROM duckdb_connection_count()",
         "SELECT * FROM pg_settings",
         "SELECT * FROM pg_catalog.pg_settings",
         "SELECT * FROM (SELECT * FROM duckdb_logs)",
