@@ -149,7 +149,7 @@ def check_given(table: TableDefinition, columns: Sequence[str], *, whole: bool =
 
 def _cells(row: Any) -> tuple[Cell, ...]:
     cells = row.expressions if isinstance(row, exp.Tuple) else [row.unnest()]
-    return tuple(None if assignments.is_default(cell) else cell for cell in cells)
+    return tuple(map(assignments.given, cells))
 
 
 # -- UPDATE, DELETE --------------------------------------------------------------------------------------------------

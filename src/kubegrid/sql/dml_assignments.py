@@ -65,7 +65,7 @@ def read(
                 f"column {name} is part of the key of table {table.name}, and the key of a record cannot be changed",
                 remedy="INSERT the record under its other key and DELETE this one.",
             )
-        assigned[name] = None if is_default(right) else right
+        assigned[name] = given(right)
     return tuple(assigned.items())
 
 
@@ -93,8 +93,17 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, exp.Tuple) or (isinstance(value, exp.Anonymous) and value.name.upper() == "ROW")
 
 
-def is_default(expression: Any) -> bool:
-    """The word DEFAULT in the place of a value."""
+def given(value: Any) -> Any:
+    """What stands in the place of a value; None: DEFAULT. Raises TypeProblem where that is only a part of it."""
+    if _is_default(value):
+        return None
+    if not isinstance(value, exp.Literal | exp.Null) and any(map(_is_default, value.find_all(exp.Column, exp.Var))):
+        raise TypeProblem(f"{shown(value.sql('duckdb'))}: DEFAULT stands alone, in the place of a value")
+    return value
+
+
+def _is_default(expression: Any) -> bool:
+    """The word DEFAULT."""
     if isinstance(expression, exp.Var):
         return expression.name.upper() == "DEFAULT"
     if not isinstance(expression, exp.Column) or expression.table or not isinstance(expression.this, exp.Identifier):

@@ -165,6 +165,8 @@ def test_insert_or_replace_sets_the_columns_that_are_given() -> None:
         ("UPDATE trades SET strict.note = 1", NotSupported, "only columns of table trades can be set"),
         ("UPDATE trades SET (note, price) = (1, 2, 3)", TypeProblem, "2 columns are to be set, and 3 values are given"),
         ("UPDATE strict SET must = DEFAULT", WriteRefused, "column must is NOT NULL and has no default"),
+        ("UPDATE trades SET price = DEFAULT + 1", TypeProblem, "DEFAULT stands alone"),
+        ("INSERT INTO strict VALUES (1, coalesce(DEFAULT, 2))", TypeProblem, "DEFAULT stands alone"),
         ("UPDATE trades SET note = 1 RETURNING id", NotSupported, "RETURNING is not supported"),
         ("UPDATE trades SET note = 1 LIMIT 5", NotSupported, "no ORDER BY and no LIMIT"),
         ("DELETE FROM other.trades", NotSupported, "there are no schemas; write trades"),
