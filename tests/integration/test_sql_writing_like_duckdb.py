@@ -223,6 +223,96 @@ def test_the_row_as_a_whole_has_the_columns_that_users_know(grid: Grid, alone: b
             asked.sql(f"DROP TABLE {name}")
 
 
+SCRIPTS = {
+    "lists of columns": [
+        "CREATE TABLE v (i INTEGER PRIMARY KEY, a INTEGER DEFAULT 9, b INTEGER, c INTEGER)",
+        "INSERT INTO v SELECT range, 1, 2, range FROM range(20)",
+        "UPDATE v SET (a, b) = ROW(b, a), (c) = c + 1",
+        "UPDATE v SET (a, b) = a + c",
+        "UPDATE v SET (b, c) = (SELECT max(i) FROM v), (a) = (7)",
+        "UPDATE v SET (b, c) = ((SELECT min(a) FROM v), DEFAULT) WHERE i < 5",
+        "UPDATE v SET (a, b) = DEFAULT WHERE i > 15",
+        "UPDATE v SET (a, b) = (1, 2, 3)",
+    ],
+    "rows that are not whole": [
+        "CREATE TABLE v (i INTEGER PRIMARY KEY, a INTEGER NOT NULL, b VARCHAR NOT NULL, c INTEGER)",
+        "INSERT INTO v SELECT range, 1, 'b', range FROM range(20)",
+        "INSERT OR REPLACE INTO v (i, a) VALUES (1, 5), (2, 6)",
+        "INSERT INTO v (i, a) VALUES (3, 7), (4, 8) ON CONFLICT DO UPDATE SET a = excluded.a + v.c",
+        "INSERT INTO v (i, a, b) VALUES (5, NULL, NULL) ON CONFLICT DO UPDATE SET c = coalesce(excluded.a, 77)",
+        "INSERT INTO v (i, c) SELECT i, c + 1 FROM v WHERE i > 10 ON CONFLICT DO UPDATE SET c = excluded.c",
+        "INSERT INTO v (i, a) VALUES (6, 1), (7, 2) ON CONFLICT DO NOTHING",
+        "INSERT OR IGNORE INTO v VALUES (8, NULL, 'x', 1), (30, 1, 'new', 1)",
+        "INSERT INTO v (i, a) VALUES (9, 1), (40, 2) ON CONFLICT DO NOTHING",
+        "INSERT INTO v (i, a) VALUES (9, 1), (40, 2) ON CONFLICT DO UPDATE SET a = 0",
+        "INSERT OR REPLACE INTO v (i, a, b) VALUES (9, 1, NULL)",
+    ],
+    "replaced by name": [
+        "CREATE TABLE v (i INTEGER PRIMARY KEY, a INTEGER NOT NULL, b VARCHAR, c INTEGER)",
+        "INSERT INTO v SELECT range, 1, 'b', range FROM range(20)",
+        "INSERT OR REPLACE INTO v BY NAME SELECT c + 5 AS c, i, 2 AS a FROM v WHERE i < 5",
+        "INSERT OR REPLACE INTO v BY NAME SELECT i + 17 AS i, 'new' AS b, 3 AS a FROM v WHERE i < 5",
+        "INSERT OR REPLACE INTO v BY NAME SELECT 1 AS i, 8 AS c",
+        "INSERT OR REPLACE INTO v BY NAME SELECT 70 AS i, 8 AS c",
+        "INSERT OR IGNORE INTO v BY NAME SELECT i + 15 AS i, 'none' AS b, 3 AS a FROM v WHERE i < 10",
+    ],
+    "a broadcast table with others": [
+        "CREATE TABLE v (i INTEGER PRIMARY KEY, a INTEGER, s VARCHAR) BROADCAST",
+        "INSERT INTO v SELECT range, 1, 's' || range FROM range(30)",
+        "INSERT INTO t SELECT 'k' || range % 3, range, range + 1, NULL, 't' || range, NULL, NULL FROM range(40)",
+        "UPDATE v SET a = t.n, s = v.s || t.s FROM t WHERE t.id = v.i AND t.n % 2 = 0",
+        "UPDATE v SET a = x.n FROM (SELECT id, max(n) AS n FROM t GROUP BY id) x WHERE x.id = v.i + 1",
+        "UPDATE v SET a = (SELECT count(*) FROM t WHERE t.k = 'k1' AND t.id < v.i)",
+        "UPDATE v AS w SET s = b.s FROM v b JOIN t ON t.id = b.i WHERE b.i = w.i + 1 AND t.n < 20",
+        "DELETE FROM v USING t WHERE t.id = v.i AND t.n > 25",
+        "DELETE FROM v USING t WHERE t.k = 'k1' AND t.id = 1 AND v.i < t.n + 3",
+        "DELETE FROM v USING v b, t WHERE b.i = v.i + 1 AND t.id = b.i AND t.k = 'k2'",
+        "INSERT INTO v SELECT id + 100, n, s FROM t JOIN v ON v.i = t.id",
+        "DELETE FROM t USING v WHERE v.i = t.id",
+        "DELETE FROM t",
+    ],
+    "elements by number": [
+        "CREATE TABLE v (i INTEGER PRIMARY KEY, s VARCHAR)",
+        "INSERT INTO v VALUES (1, ['a-b', 'c'][1]), (2, 'xyz'[2:3])",
+        "UPDATE v SET s = string_split(s, '-')[n] || s[n] FROM (SELECT 1 AS n) WHERE v.s LIKE '%-%'",
+        "INSERT INTO v VALUES (1, 'qr') ON CONFLICT DO UPDATE SET s = excluded.s[2] || v.s[1] || [5, 6][1]",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_each_statement_of_a_script_leaves_what_it_leaves_in_duckdb(grid: Grid, name: str) -> None:
+    with duckdb.connect() as raw:
+        raw.execute(f"CREATE TABLE t ({COLUMNS})")
+        try:
+            for statement in SCRIPTS[name]:
+                expected, changed = counts(raw, grid, statement.removesuffix(" BROADCAST"), statement)
+                assert changed == expected, statement
+                for table in ("t", "v"):
+                    question = f"SELECT * FROM {table}"
+                    assert content(grid.sql(question).rows()) == content(raw.execute(question).fetchall()), statement
+        finally:
+            grid.sql("DROP TABLE IF EXISTS v")
+            grid.sql("TRUNCATE t")
+
+
+def counts(raw: duckdb.DuckDBPyConnection, grid: Grid, statement: str, asked: str) -> tuple[int | None, int | None]:
+    """The rows that DuckDB and the grid say they changed; None: it is refused, or it defines something."""
+    try:
+        rows = raw.execute(statement).fetchall()
+        expected: int | None = rows[0][0] if rows else None
+        refused = False
+    except duckdb.Error:
+        expected, refused = None, True
+    try:
+        changed = grid.sql(asked).rows_changed
+        assert not refused, statement
+    except kubegrid.SqlError as error:
+        changed = None
+        assert refused, (statement, error)
+    return expected, changed
+
+
 @settings(
     max_examples=25,
     deadline=None,
@@ -237,15 +327,7 @@ def test_the_same_statements_leave_the_same_rows(grid: Grid, run: list[str]) -> 
             raw.execute(f"CREATE TABLE {name} ({COLUMNS})")
             grid.sql(f"TRUNCATE {name}")
         for statement in run:
-            try:
-                expected: int | None = raw.execute(statement).fetchall()[0][0]
-            except duckdb.Error:
-                expected = None
-            try:
-                changed = grid.sql(statement).rows_changed
-            except kubegrid.SqlError as error:
-                changed = None
-                assert expected is None, (statement, error)
+            expected, changed = counts(raw, grid, statement, statement)
             assert changed == expected, statement
             for name in ("t", "u"):
                 question = f"SELECT * FROM {name}"

@@ -73,11 +73,13 @@ def _range(name: str) -> str:
     seconds = "epoch(g.b) - epoch(g.a)"
     moments = f"({seconds}) / epoch(g.c) > {VALUE_ELEMENTS_MAX} OR epoch(g.c) = 0 AND ({seconds}) <> 0"
     checked = _checked(name, _LIST, moments, "TIMESTAMP", "g.b")
+    in_zone = _checked(name, _LIST, moments, "TIMESTAMPTZ", "g.b")
     return _macro(
         name,
         _overload(name, "a BIGINT", whole("g.a", "g.a")),
         _overload(name, "a BIGINT, b BIGINT", f"g.a, {whole('g.b::DOUBLE - g.a::DOUBLE', 'g.b')}"),
         _overload(name, "a TIMESTAMP, b TIMESTAMP, c INTERVAL", f"g.a, {checked}, g.c"),
+        _overload(name, "a TIMESTAMPTZ, b TIMESTAMPTZ, c INTERVAL", f"g.a, {in_zone}, g.c"),
         _overload(
             name, "a BIGINT, b BIGINT, c BIGINT", f"g.a, {whole(f'(g.b::DOUBLE - g.a::DOUBLE) / {step}', 'g.b')}, g.c"
         ),

@@ -117,6 +117,19 @@ class Binding:
                     running.check()
                 raise self._told(cursor, text, catalog, error) from None
 
+    def names(
+        self, text: str, values: Sequence[Any], catalog: Catalog, tables: Iterable[str], running: Running | None = None
+    ) -> tuple[str, ...] | None:
+        """Of the columns of what a user wrote with parameters; None: DuckDB takes none where they stand."""
+        with self._turn(self._seen, running, lambda seen: seen.have(catalog, tables)) as cursor:
+            try:
+                described = cursor.execute("DESCRIBE\n" + text, list(values)).fetchall()
+            except Exception:
+                if running is not None:
+                    running.check()
+                return None
+            return tuple(str(name) for name, *_ in described)
+
     def placed(self, error: SqlError, text: str, catalog: Catalog, running: Running | None = None) -> SqlError:
         """An error in a SELECT of our own, with its place in the statement that this was made of, if DuckDB tells it
         there too. `text`: that statement; empty: it is none of DuckDB's."""

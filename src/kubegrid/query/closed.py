@@ -27,12 +27,15 @@ _CLOSED = {
     **dict.fromkeys(("duckdb_memory", "duckdb_extensions", "duckdb_secrets", "which_secret", "duckdb_variables"), _POD),
     **dict.fromkeys(("duckdb_external_file_cache", "duckdb_extension_repositories", "duckdb_optimizers"), _POD),
     **dict.fromkeys(("pragma_storage_info", "pragma_database_size", "pragma_user_agent", "duckdb_dependencies"), _POD),
+    **dict.fromkeys(("stats", "index_key", "duckdb_connection_count"), _POD),
     **dict.fromkeys(("sleep_ms", "pg_sleep"), "it only waits"),
 }
 
 
 _CLOSED_VIEWS = frozenset(("pg_settings", "duckdb_logs"))
 """DuckDB's own, over functions that are closed. A table of the grid has no such name, or may not be read by it."""
+_HISTOGRAMS = ("histogram", "histogram_values")
+"""Macros of DuckDB's in FROM; the first is an aggregate elsewhere."""
 
 ARRAY_ELEMENTS_MAX = sized_functions.VALUE_ELEMENTS_MAX
 """Of a type with a fixed length, such as FLOAT[768], all its dimensions together."""
@@ -56,15 +59,25 @@ def check(expression: Any) -> None:
     for kind in expression.find_all(exp.DataType):
         _check_length(kind)
     for table in expression.find_all(exp.Table):
-        if isinstance(table.this, exp.Identifier) and table.name.lower() in _CLOSED_VIEWS:
+        name = _called(table.this) if isinstance(table.this, exp.Func) else table.name.lower()
+        if name in _HISTOGRAMS and isinstance(table.this, exp.Func):
+            raise NotSupported(
+                f"{name}() cannot stand in FROM here: it reads a table that is given to it by name",
+                remedy="SELECT histogram(column) FROM … counts the values of a column.",
+            )
+        if name in _CLOSED_VIEWS and isinstance(table.this, exp.Identifier):
             raise NotSupported(f"{table.name} is closed to statements: {_POD}")
     for call in expression.find_all(exp.Func):
-        name = (call.name if isinstance(call, exp.Anonymous) else call.sql_name()).lower()
+        name = _called(call)
         reason = _CLOSED.get(name)
         if reason is not None:
             raise NotSupported(f"{name}() is closed to statements: {reason}")
         if name in _REDUCING:
             _check_reduced(name, call)
+
+
+def _called(call: Any) -> str:
+    return str(call.name if isinstance(call, exp.Anonymous) else call.sql_name()).lower()
 
 
 def _check_reduced(name: str, call: Any) -> None:
@@ -85,7 +98,7 @@ def _check_qualified(dot: exp.Dot) -> None:
     call = dot.expression
     if not isinstance(call, exp.Func) or first.name.lower() != "system":
         return
-    name = (call.name if isinstance(call, exp.Anonymous) else call.sql_name()).lower()
+    name = _called(call)
     if not isinstance(call, exp.Anonymous) or name in sized_functions.NAMES:
         raise NotSupported(f"{name}() is called without a schema here", remedy=f"Write {name}(…).")
 

@@ -57,6 +57,14 @@ class Prepared:
     """What its top-ks found when it ran last."""
 
 
+class Said:
+    """A query as the user gave it: its text, each character at its place, and values for its parameters."""
+
+    def __init__(self, statement: Statement, values: Sequence[Any]) -> None:
+        self.text = blank(statement.text, statement.tokens[0].start)
+        self.values = values
+
+
 class Kept(Generic[V]):
     """The values used last, by key, as many as their texts' lengths allow. Thread-safe."""
 
@@ -94,6 +102,8 @@ class Preparing:
         self._settings = settings
         self._parsed: Kept[Statement] = Kept(KEPT_CHARS_MAX)
         self._prepared: Kept[Prepared] = Kept(KEPT_CHARS_MAX)
+        self._names: Kept[tuple[str, ...]] = Kept(KEPT_CHARS_MAX)
+        """Of the columns of statements with parameters."""
         self._answers: Kept[tuple[Columns, Any]] = Kept(KEPT_CHARS_MAX)
         """Names, types and schema of what reads of records by key answer."""
 
@@ -135,8 +145,7 @@ class Preparing:
             return found
         bound = parameters.bind(statement, values)
         expression = moments.at_moment(bound.expression, datetime.now(UTC))
-        text = blank(statement.text, statement.tokens[0].start) if not values else ""
-        prepared = self._query(expression, text, catalog, running)
+        prepared = self._query(expression, Said(statement, values), catalog, running)
         if expression is bound.expression and said is not None:
             self._prepared.put(key, prepared, ENTRY_CHARS + len(statement.text) + len(said))
         return prepared
@@ -161,12 +170,14 @@ class Preparing:
         sql = expression.sql("duckdb")
         return Prepared(sql, catalog, columns, self._binding.schema(columns, running), plan)
 
-    def _query(self, expression: Any, text: str, catalog: Catalog, running: Running | None) -> Prepared:
+    def _query(self, expression: Any, said: "Said", catalog: Catalog, running: Running | None) -> Prepared:
         closed.check(expression)
-        sql = text or expression.sql("duckdb")
+        sql = expression.sql("duckdb") if said.values else said.text
         tables = _tables(expression, catalog)
         about_catalog = _ABOUT_CATALOG.search(sql) is not None
         columns = self._binding.columns(sql, catalog, None if about_catalog else tables, running)
+        if said.values and _names_itself(expression):
+            columns = self._named(columns, said, catalog, tables, running)
         plan = None
         if tables:
             plan = self._planned(expression, catalog, columns, running)
@@ -174,6 +185,19 @@ class Preparing:
             refusals.check(expression, catalog)
             self._binding.check_reads_none(sql, catalog, running)
         return Prepared(sql, catalog, columns, self._binding.schema(columns, running), plan, about_catalog)
+
+    def _named(
+        self, columns: Columns, said: "Said", catalog: Catalog, tables: set[str], running: Running | None
+    ) -> Columns:
+        """With the names that they have in the user's own text: sqlglot calls len() length(), and values are no names."""
+        key = said.text, catalog.version
+        names = self._names.get(key)
+        if names is None:
+            names = self._binding.names(said.text, said.values, catalog, tables, running)
+            if names is None or len(names) != len(columns):
+                return columns
+            self._names.put(key, names, ENTRY_CHARS + len(said.text))
+        return tuple((name, kind) for name, (_, kind) in zip(names, columns, strict=True))
 
     def _planned(self, expression: Any, catalog: Catalog, columns: Columns, running: Running | None) -> Plan:
         plan = planner.plan(expression, catalog, self._partitions.count)
@@ -214,6 +238,12 @@ def _as_seen(expression: Any) -> Any:
                 number = exp.alias_(number, VERSION_COLUMN)
             column.replace(number)
     return tree
+
+
+def _names_itself(query: Any) -> bool:
+    """Whether it may have a column that is called by what computes it."""
+    plain = (exp.Alias, exp.Column, exp.Star)
+    return any(not isinstance(item, plain) for select in query.find_all(exp.Select) for item in select.expressions)
 
 
 def _tables(expression: Any, catalog: Catalog) -> set[str]:

@@ -19,7 +19,7 @@ from kubegrid.query.writing_operations import KEEP, MISSING, Operations
 from kubegrid.query.writing_rows import codec_of, encoded_table, whole_rows
 from kubegrid.query.writing_values import Label, row_number
 from kubegrid.sql import dml, dml_conflicts
-from kubegrid.sql.errors import WriteRefused
+from kubegrid.sql.errors import TypeProblem, WriteRefused
 
 OPERATION_BYTES = 400
 COPIES = 4
@@ -43,26 +43,41 @@ def of(change: dml.Change, queries: Queries, partitions: Sequence[int], records:
 
 def _insert(insert: dml.Insert, queries: Queries, operations: Operations, records: Records) -> None:
     table = insert.table
-    names = insert.columns
-    if insert.query is None:
+    fails = insert.conflict.action == dml_conflicts.FAIL
+    query = insert.query
+    if query is None:
+        names = insert.columns
         rows = writing_values.cells(insert.rows, table, names, queries)
     else:
-        columns = queries.columns(insert.query)
-        names = insert.named([name for name, _ in columns])
-        dml.check_given(table, names)
-        given = selected(dml.handed_over(insert.query, columns), queries)
+        columns = queries.columns(query)
+        insert = insert.named([name for name, _ in columns])
+        names = insert.columns
+        dml.check_given(table, names, whole=fails)
+        given = selected(dml.handed_over(query, columns), queries)
         rows = writing_values.cast(given, table, names, queries, row_number)
     if insert.conflict.action == dml_conflicts.MERGE:
-        values = whole_rows(table, names, writing_values.lists(rows, table, names, row_number), rows.num_rows)
-        writing_merge.merge(insert, values, queries, operations, records)
+        _merge(insert, rows, queries, operations, records)
         return
-    keys, encoded, slots = encoded_table(table, rows, names, row_number)
-    expected = KEEP if insert.conflict.action == dml_conflicts.NOTHING else MISSING
-    repeated = operations.add(repeat(expected), keys, encoded, slots)
-    if repeated is not None and expected == MISSING:
+    try:
+        dml.check_given(table, names)
+        keys, encoded, slots = encoded_table(table, rows, names, row_number)
+    except (WriteRefused, TypeProblem):
+        if fails:
+            raise
+        # A row that is not whole does no harm where its record is there.
+        _merge(insert, rows, queries, operations, records)
+        return
+    repeated = operations.add(repeat(MISSING if fails else KEEP), keys, encoded, slots)
+    if repeated is not None and fails:
         key = keys[repeated]
         places = f"{keys.index(key) + 1} and {repeated + 1}"
         raise WriteRefused(f"rows {places} are both {shown(key.decode())}; a key is unique in table {table.name}")
+
+
+def _merge(insert: dml.Insert, rows: Any, queries: Queries, operations: Operations, records: Records) -> None:
+    table, names = insert.table, insert.columns
+    values = whole_rows(table, names, writing_values.lists(rows, table, names, row_number), rows.num_rows)
+    writing_merge.merge(insert, values, queries, operations, records)
 
 
 def _update(update: dml.Update, queries: Queries, operations: Operations) -> None:

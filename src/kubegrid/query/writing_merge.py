@@ -1,8 +1,9 @@
-"""INSERT … ON CONFLICT DO UPDATE: rows that are given meet records that are there.
+"""INSERT … ON CONFLICT: rows that are given meet records that are there.
 
 The records are read by their keys, not found by a query: a merge of a few rows into a table of millions reads a few records.
 What becomes of those that are there is computed by DuckDB over the two small relations `excluded` and the table's name; the
 result must still find each record at the version that was read. Of several rows with one key the first counts, as in DuckDB.
+Rows whose records are there need not be whole: what is NOT NULL in the table may be missing in them.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from kubegrid.base.tables import Column, TableDefinition
 from kubegrid.query import writing_values
 from kubegrid.query.writer import Queries
 from kubegrid.query.writing_operations import MISSING, Operations
-from kubegrid.query.writing_rows import encoded_rows, encoded_table
+from kubegrid.query.writing_rows import encoded_rows, encoded_table, keys_of_rows
 from kubegrid.query.writing_values import Label, row_number
 from kubegrid.sql import dml, dml_conflicts, dml_values
 
@@ -33,14 +34,17 @@ def merge(
 ) -> None:
     """Add the operations. Raises SqlError."""
     table = insert.table
-    keys, encoded = encoded_rows(table, rows, row_number)
+    keys = keys_of_rows(table, rows, row_number)
     first: dict[bytes, int] = {}
     for place, key in enumerate(keys):
         first.setdefault(key, place)
     there = records(table, list(first))
     meeting = [(place, *there[key]) for key, place in first.items() if key in there]
     new = [place for key, place in first.items() if key not in there]
-    operations.add(repeat(MISSING), [keys[place] for place in new], [encoded[place] for place in new])
+    if new:
+        dml.check_given(table, insert.columns)
+    _, encoded = encoded_rows(table, [rows[place] for place in new], lambda number: row_number(new[number]))
+    operations.add(repeat(MISSING), [keys[place] for place in new], encoded)
     if insert.conflict.action == dml_conflicts.NOTHING:
         return
     # Also if no row meets a record: what is wrong with the assignments is not told only when one does.

@@ -63,6 +63,16 @@ def encoded_rows(
     return keys, encoded
 
 
+def keys_of_rows(table: TableDefinition, rows: Sequence[Sequence[Any]], label: Label) -> list[bytes]:
+    """Of rows that may have NULL where their table has none. Raises TypeProblem with the row."""
+    keys: list[bytes] = []
+    try:
+        keys.extend(map(codec_of(table).key_of_row, rows))
+    except TableError as error:
+        raise refused(table, error, label(len(keys))) from None
+    return keys
+
+
 _codecs: dict[tuple[int, int], RowCodec] = {}
 _encoders: dict[tuple[int, int], "ArrowRows"] = {}
 

@@ -145,8 +145,10 @@ def _readable(value: Any) -> bool:
 def refused(definition: TableDefinition, error: Any, label: str) -> TypeProblem:
     """A value that the table cannot take, with its row."""
     column = getattr(error, "column", "")
-    place = f"column {column} of table {definition.name}" if column else f"table {definition.name}"
-    return TypeProblem(f"{label}, {place}: {getattr(error, 'reason', error.message)}")
+    table = f"table {definition.name}"
+    place = f"column {column} of {table}" if column else table
+    reason = getattr(error, "reason", error.message).removeprefix(f"{table}: ")
+    return TypeProblem(f"{label}, {place}: {reason}")
 
 
 def _explained(

@@ -3,7 +3,8 @@
 Two tables lie together where the join asks for equality of all their `partition_by` columns, in order, and these have
 the same text in keys: the slot is made of nothing else. Without `partition_by` the slot is made of the whole key with
 the table's name in it, so such a table lies together only with itself. A broadcast table is at hand everywhere, but
-must not be on a side of an outer join whose rows appear also without a match: every partition would yield them.
+must not be on a side of an outer join whose rows appear also without a match: every partition would yield them. Nor may
+it be the table that a statement writes: the versions of rows are known where these are a partition's own.
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ from kubegrid.sql import conjuncts
 from kubegrid.sql.block import Block
 from kubegrid.sql.joins import Joined
 from kubegrid.sql.pushable import NotPushable
-from kubegrid.sql.sources import Source
+from kubegrid.sql.sources import VERSION, Source
 
 Pair = tuple[tuple[str, str], tuple[str, str]]
 """Two columns that are equal, each as alias and lower-case name."""
@@ -30,6 +31,8 @@ def own_rows(block: Block) -> list[Source]:
     parts = [joined for joined in block.joins if not _table(joined.source).broadcast]
     if not parts:
         return [_first_of_broadcast(block)]
+    if any(_table(joined.source).broadcast and _asks_version(block, joined.source) for joined in block.joins):
+        raise NotPushable("versions of rows of a broadcast table, whose parts from other partitions have none")
     outer = any(joined.side in ("RIGHT", "FULL") for joined in block.joins)
     pairs = filtered_columns(block)
     placed: list[Joined] = []
@@ -48,6 +51,11 @@ def own_rows(block: Block) -> list[Source]:
         placed.append(joined)
     _connected(placed, pairs)
     return [joined.source for joined in placed]
+
+
+def _asks_version(block: Block, source: Source) -> bool:
+    asked = [column for item in block.items for column in conjuncts.columns_of(item.expression)]
+    return (source.alias, VERSION) in map(name_of, asked)
 
 
 def _first_of_broadcast(block: Block) -> Source:

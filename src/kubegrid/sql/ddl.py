@@ -6,6 +6,7 @@ is refused with what to do instead. Who does it is `query.writing_tables`; colum
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import sqlglot
@@ -108,6 +109,9 @@ def _tree(statement: Statement) -> Any:
     try:
         trees = DIALECT.parser().parse(tokens, statement.text)
     except sqlglot.errors.ParseError as error:
+        for token, following in pairwise(tokens):
+            if (token.text.upper(), following.text.upper()) == ("GENERATED", "ALWAYS"):
+                raise statements.problem(NotSupported, ddl_clauses.NO_GENERATED, statement.text, token.start) from None
         raise statements.not_sql(error, statement.text) from None
     if len(trees) != 1 or trees[0] is None or isinstance(trees[0], exp.Command):
         what = " ".join(token.text.upper() for token in tokens[:2])

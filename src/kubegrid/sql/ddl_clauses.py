@@ -33,6 +33,8 @@ _CONSTRAINTS = {
     exp.ComputedColumnConstraint: "GENERATED",
     exp.CollateColumnConstraint: "COLLATE",
 }
+_KEPT = "of constraints a grid keeps PRIMARY KEY, NOT NULL and DEFAULT"
+NO_GENERATED = f"GENERATED is not supported: {_KEPT}"
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ def read(table: str, tree: exp.Create) -> Clauses:
             entry = entry.expressions[0]  # its name is of no use to anybody
         match entry:
             case exp.ColumnDef() if entry.args.get("kind") is None:
+                _check_not_generated(entry)
                 found.names += (entry.name,)
             case exp.ColumnDef():
                 described = column(table, entry)
@@ -90,6 +93,7 @@ def column(table: str, definition: exp.ColumnDef) -> dict[str, Any]:
     """A column as JSON, with `key: True` where it says PRIMARY KEY itself. Raises SqlError."""
     kind = definition.args.get("kind")
     if kind is None:
+        _check_not_generated(definition)
         raise TypeProblem(f"table {table}: column {definition.name} has no type")
     described: dict[str, Any] = {"name": definition.name, "type": kind.sql("duckdb")}
     for constraint in definition.args.get("constraints") or ():
@@ -103,6 +107,13 @@ def column(table: str, definition: exp.ColumnDef) -> dict[str, Any]:
             case other:
                 raise _not_kept(other)
     return described
+
+
+def _check_not_generated(definition: exp.ColumnDef) -> None:
+    """A column that is declared without a type may have its values computed."""
+    computed = definition.find(exp.ComputedColumnConstraint)
+    if computed is not None:
+        raise _not_kept(computed)
 
 
 def _key(table: str, document: dict[str, Any], names: list[str]) -> None:
@@ -237,6 +248,6 @@ def _not_kept(entry: Any) -> SqlError:
     word = next((word for kind, word in _CONSTRAINTS.items() if isinstance(entry, kind)), "")
     what = word or shown(entry.sql("duckdb"))
     return NotSupported(
-        f"{what} is not supported: of constraints a grid keeps PRIMARY KEY, NOT NULL and DEFAULT",
+        f"{what} is not supported: {_KEPT}",
         remedy="Leave it out, and check where the rows are made." if word else "",
     )

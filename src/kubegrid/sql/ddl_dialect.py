@@ -31,6 +31,8 @@ PARAMETER_STARTS = tuple(f"${digit}" for digit in "0123456789")
 """Words of their own, or `$1,$2` would be the start of a text in dollars."""
 PARAMETER_START = TokenType.SESSION_PARAMETER
 """Their kind. Behind one of TokenType.PARAMETER the tokenizer takes every word for a name, as AND in `$1 AND`."""
+INDEX_OFFSET = DuckDB.INDEX_OFFSET
+"""Of what is read here: that of the dialect that writes it, which so adds nothing."""
 _BINDING = ("on", "using", "method", "side", "kind")
 """Of a join: one that has any of them goes before commas."""
 
@@ -86,6 +88,10 @@ def _plus(parser: Any) -> Any:
 class GridSql(DuckDB):
     """What users write. The SQL that partitions and the final statement run is DuckDB's own."""
 
+    INDEX_OFFSET = 0
+    """`list[1]` stays as it is. sqlglot would count from 0 where it takes the list and the number for such, and back where
+    it writes; but a parameter is not taken for a number before it has its value."""
+
     def to_json_path(self, path: Any) -> Any:
         """As it was written: sqlglot knows some of DuckDB's paths only, not `$..name`."""
         return path
@@ -124,6 +130,12 @@ class GridSql(DuckDB):
                 return self.expression(exp.Interval(this=this))
             return super()._parse_interval_span(this, parse_function_unit)
 
+        def _parse_bracket(self, this: Any = None) -> Any:
+            """Each `[…]` is read by a call of its own, which is given what stands before it."""
+            if isinstance(this, exp.Bracket):
+                this.set("offset", INDEX_OFFSET)
+            return super()._parse_bracket(this)
+
         def _parse_types(self, *args: Any, **options: Any) -> Any:
             """DuckDB has no types in angle brackets: what stands before `<` is a column, be it called range or list."""
             named = self._curr is not None and self._curr.token_type in self.NESTED_TYPE_TOKENS
@@ -138,6 +150,28 @@ class GridSql(DuckDB):
                 for join in self._parse_joins():
                     table.append("joins", join)
             return table
+
+        def _parse_query_modifiers(self, this: Any) -> Any:
+            """`(unnest(x) v JOIN b ON …)` as a query of it that is joined: sqlglot expects the parenthesis behind `v`."""
+            if isinstance(this, exp.Unnest):
+                alias = this.args.get("alias")
+                this = exp.Subquery(this=exp.select("*").from_(this), alias=alias and alias.copy())
+            return super()._parse_query_modifiers(this)
+
+        def _parse_escape(self, this: Any) -> Any:
+            """Behind ESCAPE sqlglot reads a text and nothing that is computed."""
+            if not self._match(TokenType.ESCAPE):
+                return this
+            return self.expression(exp.Escape(this=this, expression=self._parse_bitwise()))
+
+        def _parse_limit(self, *args: Any, **options: Any) -> Any:
+            """`LIMIT (SELECT 5) %` as a remainder without a divisor: PERCENT, which sqlglot writes, DuckDB knows of numbers."""
+            limit = super()._parse_limit(*args, **options)
+            kind = limit.args.get("limit_options") if isinstance(limit, exp.Limit) else None
+            if kind is not None and kind.args.get("percent") and not isinstance(limit.expression, exp.Literal):
+                limit.set("limit_options", None)
+                limit.set("expression", exp.Mod(this=limit.expression, expression=exp.Var(this="")))
+            return limit
 
         def _warn_unsupported(self) -> None:
             """Whoever asked is told by an error; the pod's log is no place for it."""

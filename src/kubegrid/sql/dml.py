@@ -12,6 +12,7 @@ ON CONFLICT DO UPDATE is computed from the rows given (`excluded`) and the recor
 select is planned by `planner` and run by `query.writing`. Targets and assignments are read in `dml_assignments`.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,13 +41,14 @@ class Insert:
     """If there is no query."""
     conflict: Conflict
 
-    def named(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The table's columns that the query's columns `names` are for. Raises SqlError."""
+    def named(self, names: Sequence[str]) -> "Insert":
+        """With the table's columns that the query's columns `names` are for. Raises SqlError."""
         if not self.columns:
-            return assignments.columns(self.table, list(names), "INSERT BY NAME")
+            columns = assignments.columns(self.table, list(names), "INSERT BY NAME")
+            return dataclasses.replace(self, columns=columns, conflict=self.conflict.of(self.table, columns))
         if len(names) != len(self.columns):
             raise _other_count(self.table, len(self.columns), len(names), "its query gives")
-        return self.columns
+        return self
 
 
 def handed_over(query: exp.Query, columns: Sequence[tuple[str, str]]) -> exp.Query:
@@ -129,18 +131,17 @@ def _insert(tree: exp.Insert, catalog: Catalog) -> Insert:
         query = _with(body.copy(), tree)
     else:
         raise NotSupported("INSERT takes VALUES or a SELECT")
+    conflict = dml_conflicts.read(tree, table, target)
     if tree.args.get("by_name"):
-        columns = ()
-    else:
-        check_given(table, columns)
-    conflict = dml_conflicts.read(tree, table, target, columns or table.names)
-    return Insert(table, columns, query, rows, conflict)
+        return Insert(table, (), query, rows, conflict)
+    check_given(table, columns, whole=conflict.action == dml_conflicts.FAIL)
+    return Insert(table, columns, query, rows, conflict.of(table, columns))
 
 
-def check_given(table: TableDefinition, columns: Sequence[str]) -> None:
-    """Every column that must have a value is given one. Raises WriteRefused."""
+def check_given(table: TableDefinition, columns: Sequence[str], *, whole: bool = True) -> None:
+    """Every column that must have a value is given one; not `whole`: every one of the key. Raises WriteRefused."""
     for column in table.columns:
-        if column.required and column.name not in columns:
+        if column.required and column.name not in columns and (whole or column.name in table.key):
             raise WriteRefused(
                 f"column {column.name} of table {table.name} is NOT NULL and has no default, and the INSERT gives it no value"
             )
@@ -148,7 +149,7 @@ def check_given(table: TableDefinition, columns: Sequence[str]) -> None:
 
 def _cells(row: Any) -> tuple[Cell, ...]:
     cells = row.expressions if isinstance(row, exp.Tuple) else [row.unnest()]
-    return tuple(None if assignments.is_default(cell) else cell for cell in cells)
+    return tuple(map(assignments.given, cells))
 
 
 # -- UPDATE, DELETE --------------------------------------------------------------------------------------------------

@@ -48,9 +48,9 @@ def _column(table: TableDefinition, name: str) -> str:
 def read(
     table: TableDefinition, expressions: Sequence[Any], qualifiers: set[str]
 ) -> tuple[tuple[str, exp.Expr | None], ...]:
-    """`SET a = …, (b, c) = (…, …)`: column → expression, None for DEFAULT. `qualifiers`: what may stand before a column.
+    """`SET a = …, (b, c) = (…, …), (d, e) = …`: column → expression, None for DEFAULT.
 
-    Raises SqlError.
+    `qualifiers`: what may stand before a column. Raises SqlError.
     """
     assigned: dict[str, exp.Expr | None] = {}
     lowered = {qualifier.lower() for qualifier in qualifiers}
@@ -65,11 +65,12 @@ def read(
                 f"column {name} is part of the key of table {table.name}, and the key of a record cannot be changed",
                 remedy="INSERT the record under its other key and DELETE this one.",
             )
-        assigned[name] = None if is_default(right) else right
+        assigned[name] = given(right)
     return tuple(assigned.items())
 
 
 def _pairs(expressions: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """A list of columns takes a list of values, or one value for each of them."""
     pairs: list[tuple[Any, Any]] = []
     for entry in expressions:
         if not isinstance(entry, exp.EQ):
@@ -77,21 +78,32 @@ def _pairs(expressions: Sequence[Any]) -> list[tuple[Any, Any]]:
         left, right = entry.this, entry.expression
         if isinstance(left, exp.Paren | exp.Tuple):
             names = left.expressions if isinstance(left, exp.Tuple) else [left.this]
-            values = right.expressions if isinstance(right, exp.Tuple) else [right.this]
-            if (
-                not isinstance(right, exp.Tuple | exp.Paren)
-                or len(names) != len(values)
-                or isinstance(values[0], exp.Query)
-            ):
-                raise NotSupported(f"{shown(entry.sql('duckdb'))}: write a = 1, b = 2, or (a, b) = (1, 2)")
+            values = right.expressions if _is_list(right) else [right] * len(names)
+            if len(names) != len(values):
+                raise TypeProblem(
+                    f"{shown(entry.sql('duckdb'))}: {len(names)} columns are to be set, and {len(values)} values are given"
+                )
             pairs += zip(names, values, strict=True)
         else:
             pairs.append((left, right))
     return pairs
 
 
-def is_default(expression: Any) -> bool:
-    """The word DEFAULT in the place of a value."""
+def _is_list(value: Any) -> bool:
+    return isinstance(value, exp.Tuple) or (isinstance(value, exp.Anonymous) and value.name.upper() == "ROW")
+
+
+def given(value: Any) -> Any:
+    """What stands in the place of a value; None: DEFAULT. Raises TypeProblem where that is only a part of it."""
+    if _is_default(value):
+        return None
+    if not isinstance(value, exp.Literal | exp.Null) and any(map(_is_default, value.find_all(exp.Column, exp.Var))):
+        raise TypeProblem(f"{shown(value.sql('duckdb'))}: DEFAULT stands alone, in the place of a value")
+    return value
+
+
+def _is_default(expression: Any) -> bool:
+    """The word DEFAULT."""
     if isinstance(expression, exp.Var):
         return expression.name.upper() == "DEFAULT"
     if not isinstance(expression, exp.Column) or expression.table or not isinstance(expression.this, exp.Identifier):

@@ -4,6 +4,7 @@ DO UPDATE is a SELECT over two relations, `excluded` and the table's name, which
 and the records that are there under the same keys.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,9 +35,19 @@ class Conflict:
     """The table's name in `assigned` and `where`: its alias, if it has one."""
     assigned: tuple[tuple[str, Cell], ...] = ()
     where: Any = None
+    replaces: bool = False
+    """Every column that the rows have is assigned (OR REPLACE); the others stay as they are."""
+
+    def of(self, table: TableDefinition, columns: Sequence[str]) -> "Conflict":
+        """For rows that have these columns."""
+        if not self.replaces:
+            return self
+        others = [column for column in columns if column not in table.key]
+        replaced = tuple((column, exp.column(column, table=EXCLUDED, quoted=True)) for column in others)
+        return dataclasses.replace(self, assigned=replaced)
 
 
-def read(tree: exp.Insert, table: TableDefinition, target: exp.Table, columns: Sequence[str]) -> Conflict:
+def read(tree: exp.Insert, table: TableDefinition, target: exp.Table) -> Conflict:
     name = target.alias or target.name
     clause = tree.args.get("conflict")
     alternative = str(tree.args.get("alternative") or "").upper()
@@ -49,11 +60,7 @@ def read(tree: exp.Insert, table: TableDefinition, target: exp.Table, columns: S
             raise NotSupported(
                 f"INSERT OR {alternative} … is not supported; there are OR REPLACE, OR IGNORE, ON CONFLICT"
             )
-        if alternative == "IGNORE":
-            return Conflict(NOTHING)
-        others = [column for column in columns if column not in table.key]
-        replaced = [(column, exp.column(column, table=EXCLUDED, quoted=True)) for column in others]
-        return Conflict(MERGE, name, tuple(replaced))
+        return Conflict(NOTHING) if alternative == "IGNORE" else Conflict(MERGE, name, replaces=True)
     if clause is None:
         return Conflict(FAIL)
     if clause.args.get("duplicate") or clause.args.get("constraint"):

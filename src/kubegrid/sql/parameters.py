@@ -1,7 +1,8 @@
 """The values of parameters, put into a statement as literals before it is planned, so that a key among them routes it.
 
 Each value becomes the literal that DuckDB reads back as just that value. Texts and whole numbers stay untyped, as in a
-statement somebody types: what they are compared with decides.
+statement somebody types: what they are compared with decides. Where it is calculated with them, whole numbers are INTEGER
+or BIGINT, as DuckDB's own parameters are: beside a TINYINT, a literal 100 would be one.
 """
 
 import dataclasses
@@ -17,10 +18,13 @@ from kubegrid.base.table_errors import shown
 from kubegrid.sql.errors import TypeProblem
 from kubegrid.sql.statements import Statement
 
+_INTEGER = range(-(2**31), 2**31)
 _BIGINT = range(-(2**63), 2**63)
 _HUGEINT = range(-(2**127), 2**127)
 _UHUGEINT = range(2**128)
 _DECIMAL_DIGITS_MAX = 38
+_CALCULATES = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod)
+_CALCULATES_BITS = (exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseLeftShift, exp.BitwiseRightShift)
 
 
 def bind(statement: Statement, values: Sequence[Any]) -> Statement:
@@ -35,8 +39,27 @@ def bind(statement: Statement, values: Sequence[Any]) -> Statement:
     literals = [literal_node(value, place) for place, value in enumerate(values, 1)]
     tree = statement.expression.copy()
     for node in list(tree.find_all(exp.Placeholder, exp.Parameter)):
-        node.replace(literals[int(node.name) - 1].copy())
+        place = int(node.name) - 1
+        literal = literals[place].copy()
+        node.replace(_sized(literal, values[place]) if _calculates(node) else literal)
     return dataclasses.replace(statement, expression=tree, parameters=0)
+
+
+def _sized(literal: Any, value: Any) -> Any:
+    """With the type of its size, if it is a whole number that has none."""
+    number = literal.unnest()
+    if isinstance(value, str) or not isinstance(number, exp.Literal | exp.Neg):
+        return literal
+    kind = "INTEGER" if int(value) in _INTEGER else "BIGINT"
+    return exp.Cast(this=number, to=exp.DataType.build(kind, dialect="duckdb"))
+
+
+def _calculates(node: exp.Expr) -> bool:
+    """Whether it is calculated with the value as it is."""
+    parent = node.parent
+    while isinstance(parent, exp.Paren | exp.Neg):
+        parent = parent.parent
+    return isinstance(parent, (*_CALCULATES, *_CALCULATES_BITS))
 
 
 def literal(value: Any) -> str:

@@ -28,7 +28,8 @@ def whole_query(tree: Any, fragments: Fragments) -> Plan | None:
     alone = fragments.partitions == 1
     asked: frozenset[int] | None = frozenset((0,)) if alone else None
     if not alone:
-        if not distributed:
+        others = [source for source, _ in found if all(source is not each for each in distributed)]
+        if not distributed or any(asks_version(source.node.parent_select, source) for source in others):
             return None
         for source, (there, _) in found:
             if any(source is each for each in distributed):

@@ -39,6 +39,8 @@ SAME = """
     range(DATE '2020-01-01', DATE '2020-01-05', INTERVAL 1 DAY) | generate_series(3) | generate_series(10, 1, -3)
     generate_series(TIMESTAMP '2020-02-01', TIMESTAMP '2020-01-05', INTERVAL '-12' HOUR)
     unnest(generate_series(DATE '2020-01-01', DATE '2020-05-05', INTERVAL 1 MONTH))
+    len(range(TIMESTAMPTZ '2020-01-01', TIMESTAMPTZ '2020-01-05', INTERVAL 1 DAY))
+    typeof(generate_series(DATE '2020-01-01', TIMESTAMPTZ '2020-01-05', INTERVAL 1 DAY))
     list_resize([1, 2], 4) | list_resize([1, 2], 1) | list_resize([1, 2], 4, 9) | list_resize(['a'], 3, 'b')
     list_resize(NULL, 3) | list_resize([1, 2], NULL) | array_resize([[1]], 2)
     equi_width_bins(0, 10, 2, true) | equi_width_bins(0.0, 10.0, 2, true)
@@ -55,6 +57,7 @@ TOO_LARGE = """
     len(range(300000000)) | range(0, 300000000, 2) | generate_series(300000000) | range(-9e18::BIGINT, 9e18::BIGINT)
     list_transform([300000000], lambda n: range(n)) | [repeat('x', n) for n in [300000000]]
     generate_series(TIMESTAMP '2020-01-01', TIMESTAMP '2030-01-05', INTERVAL 1 SECOND)
+    range(TIMESTAMPTZ '2020-01-01', TIMESTAMPTZ '2030-01-05', INTERVAL 1 SECOND)
     range(DATE '2020-01-01', DATE '2030-01-05', INTERVAL 1 SECOND) | lpad('x', 500000000, 'y')
     rpad('x', 500000000, 'y') | list_resize([1], 100000000) | array_resize([1], 100000000, 2)
     list_resize(['a'], 8000, repeat('x', 60000)) | bitstring('1', 100000000) | equi_width_bins(0, 1000000, 1000000, false)

@@ -89,6 +89,28 @@ def test_values_of_parameters_keep_their_types(engine: Engine) -> None:
     assert rows(engine, text, [100, "FX", Decimal("20.5")]) == [(21,)]
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (
+            "SELECT len(desk), list(id), sum(price) FROM trades WHERE id < ? GROUP BY desk",
+            ["len(desk)", "list(id)", "sum(price)"],
+        ),
+        ("SELECT ?, price + ?, desk::VARCHAR FROM trades", ["$1", "(price + $2)", "CAST(desk AS VARCHAR)"]),
+        ("SELECT $2, concat($1)", ["$2", "concat($1)"]),
+        ("FROM trades SELECT if(id > ?, 1, 2)", ['"if"((id > $1), 1, 2)']),
+        ("SELECT * FROM (SELECT len(desk) FROM trades WHERE id = ?)", ["len(desk)"]),
+        ("SELECT len(desk) AS n, id FROM trades WHERE id = ?", ["n", "id"]),
+    ],
+)
+def test_columns_have_their_names_of_the_statement_whatever_the_values_are(
+    engine: Engine, text: str, names: list[str]
+) -> None:
+    for values in ([7] * 2, [8] * 2):
+        found = engine.execute(text, values[: max(text.count("?"), 2 * text.count("$2"))]).table()
+        assert found.column_names == names
+
+
 def test_an_aggregate_is_merged_and_named_as_duckdb_names_it(grid: InProcess, engine: Engine) -> None:
     text = "SELECT desk, count(*), avg(price), max(id) AS last FROM trades GROUP BY desk ORDER BY desk NULLS LAST"
     answer = engine.execute(text).table()
@@ -243,6 +265,7 @@ def test_a_place_is_shown_in_the_text_that_the_user_wrote_also_behind_explain(en
         ("SELECT * FROM query('SELECT * FROM trades')", NotSupported),
         ("SELECT * FROM query_table('trades')", NotSupported),
         ("SELECT * FROM checkpoint()", NotSupported),
+        ("SELECT * FROM histogram_values(trades, id)", NotSupported),
         ("SELECT * FROM sniff_csv('/etc/passwd')", NotSupported),
         ("SELECT * FROM duckdb_settings()", NotSupported),
         ("SELECT current_setting('secret_directory')", NotSupported),
@@ -600,6 +623,8 @@ def test_a_statement_that_takes_long_to_bind_ends_with_its_time(engine: Engine) 
         "UPDATE trades SET desk = current_setting('temp_directory')",
         "DELETE FROM trades WHERE current_setting('memory_limit') <> ''",
         "CREATE TABLE q (PRIMARY KEY (k)) AS SELECT 1 AS k, current_setting('temp_directory') AS s",
+        "SELECT stats(id) FROM trades",
+        "SELECT * FROM duckdb_connection_count()",
         "SELECT * FROM pg_settings",
         "SELECT * FROM pg_catalog.pg_settings",
         "SELECT * FROM (SELECT * FROM duckdb_logs)",

@@ -188,7 +188,15 @@ SELECT sum(k) FROM ((SELECT i FROM t) v CROSS JOIN LATERAL (SELECT u.j AS k FROM
 SELECT * FROM ((SELECT i FROM t) v ANTI JOIN (SELECT * FROM t WHERE i > 3) u ON u.i = v.i) ;
 SELECT u.* FROM ((SELECT i, j FROM t) v JOIN (SELECT i FROM t WHERE i > 3) u ON true) ;
 SELECT i, stddev_pop(d / 0), var_pop('inf'::DOUBLE), var_samp('nan'::DOUBLE) FROM t GROUP BY i ORDER BY ALL ;
-SELECT list < 2, "array" < 3 FROM (SELECT i AS list, i AS "array" FROM t) ORDER BY ALL
+SELECT list < 2, "array" < 3 FROM (SELECT i AS list, i AS "array" FROM t) ORDER BY ALL ;
+SELECT l[n], s[n], s[n + 1] FROM (SELECT string_split(s, 'l') AS l, s, 1 AS n FROM t) ORDER BY ALL ;
+SELECT l[n], count(*) FROM (SELECT string_split(s, 'l') AS l, length(s) // 4 AS n FROM t) GROUP BY l[n] ORDER BY ALL ;
+WITH c AS (SELECT [i, j] AS l, 2 AS n FROM t) SELECT max(l[n - 1]), min(l[n]) FROM c WHERE l[n] > 0 ;
+SELECT i, list(s ORDER BY i)[count(*)], list(s)[1][1:2][2] FROM t GROUP BY i ORDER BY ALL ;
+SELECT * FROM (unnest([7, 2]) v(x) JOIN t ON i = x) ORDER BY ALL ;
+SELECT t.i, x FROM t, (unnest([t.i, 2]) v(x) LEFT JOIN (SELECT 7 AS y) w ON x = y) ORDER BY ALL ;
+SELECT s LIKE '%!%' ESCAPE chr(33), s NOT ILIKE e || '%' ESCAPE e AND b FROM t, (SELECT '!' AS e) ORDER BY ALL ;
+SELECT i FROM t ORDER BY i LIMIT (SELECT 50) % ; SELECT i FROM t ORDER BY i LIMIT (25 + 25)% OFFSET 1
 """
 
 

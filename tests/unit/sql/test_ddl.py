@@ -137,6 +137,14 @@ def test_tables_are_dropped_and_truncated() -> None:
         ("CREATE TABLE t (a INT PRIMARY KEY, b INT UNIQUE)", NotSupported, "UNIQUE is not supported"),
         ("CREATE TABLE t (a INT PRIMARY KEY, CHECK (a > 1))", NotSupported, "CHECK is not supported"),
         ("CREATE TABLE t (a INT PRIMARY KEY, b INT REFERENCES x(y))", NotSupported, "REFERENCES is not supported"),
+        ("CREATE TABLE t (a INT PRIMARY KEY, b AS (a + 1))", NotSupported, "GENERATED is not supported"),
+        ("CREATE TABLE t (a INT PRIMARY KEY, b INT AS (a + 1))", NotSupported, "GENERATED is not supported"),
+        (
+            "CREATE TABLE t (a INT PRIMARY KEY, b GENERATED ALWAYS AS (a + 1) VIRTUAL)",
+            NotSupported,
+            "GENERATED is not .*column 38",
+        ),
+        ("ALTER TABLE t ADD COLUMN b AS (a + 1)", NotSupported, "GENERATED is not supported"),
         ("CREATE TABLE t (a INT PRIMARY KEY, b TIMESTAMP DEFAULT now())", NotSupported, "a default is a constant"),
         (
             "CREATE TABLE t (a INT PRIMARY KEY, b INT DEFAULT 'x')",

@@ -95,8 +95,8 @@ def test_columns_of_an_insert_are_found_upper_and_lower_case_alike() -> None:
     change = read("INSERT INTO trades (ID, Desk) SELECT id, must FROM strict")
     assert change.columns == ("id", "desk")
     assert change.conflict == dml.Conflict(dml_conflicts.FAIL)
-    assert change.named(("whatever", "names")) == ("id", "desk")
-    assert read("INSERT INTO trades BY NAME SELECT 1").named(("ID", "desk")) == ("id", "desk")
+    assert change.named(("whatever", "names")).columns == ("id", "desk")
+    assert read("INSERT INTO trades BY NAME SELECT 1").named(("ID", "desk")).columns == ("id", "desk")
 
 
 def test_rows_of_values_are_cast_each_by_itself() -> None:
@@ -149,6 +149,9 @@ def test_do_update_is_a_select_over_the_rows_given_and_the_records_there() -> No
 def test_insert_or_replace_sets_the_columns_that_are_given() -> None:
     conflict = read("INSERT OR REPLACE INTO trades (desk, id, note) VALUES ('a', 1, 'n')").conflict
     assert (conflict.action, [name for name, _ in conflict.assigned]) == (dml_conflicts.MERGE, ["note"])
+    by_name = read("INSERT OR REPLACE INTO trades BY NAME SELECT 'n' AS note, 1 AS id, 'a' AS desk")
+    conflict = by_name.named(("note", "id", "desk")).conflict
+    assert (conflict.action, [name for name, _ in conflict.assigned]) == (dml_conflicts.MERGE, ["note"])
     assert read("INSERT OR IGNORE INTO trades (desk, id) VALUES ('a', 1)").conflict.action == dml_conflicts.NOTHING
 
 
@@ -160,8 +163,10 @@ def test_insert_or_replace_sets_the_columns_that_are_given() -> None:
         ("UPDATE trades SET id = 1", WriteRefused, "INSERT the record under its other key and DELETE this one"),
         ("UPDATE trades SET note = 1, note = 2", TypeProblem, "column note is set twice"),
         ("UPDATE trades SET strict.note = 1", NotSupported, "only columns of table trades can be set"),
-        ("UPDATE trades SET (note, price) = (SELECT 1, 2)", NotSupported, "write a = 1, b = 2"),
+        ("UPDATE trades SET (note, price) = (1, 2, 3)", TypeProblem, "2 columns are to be set, and 3 values are given"),
         ("UPDATE strict SET must = DEFAULT", WriteRefused, "column must is NOT NULL and has no default"),
+        ("UPDATE trades SET price = DEFAULT + 1", TypeProblem, "DEFAULT stands alone"),
+        ("INSERT INTO strict VALUES (1, coalesce(DEFAULT, 2))", TypeProblem, "DEFAULT stands alone"),
         ("UPDATE trades SET note = 1 RETURNING id", NotSupported, "RETURNING is not supported"),
         ("UPDATE trades SET note = 1 LIMIT 5", NotSupported, "no ORDER BY and no LIMIT"),
         ("DELETE FROM other.trades", NotSupported, "there are no schemas; write trades"),

@@ -52,6 +52,27 @@ def test_words_behind_a_parameter_are_what_they_are(rest: str) -> None:
     assert answer(f"SELECT ? {rest}, ?", True, 7) == (True, 7)
 
 
+def test_it_is_calculated_with_whole_numbers_as_duckdb_calculates_with_its_parameters() -> None:
+    row = "(SELECT 100::TINYINT AS i, 7::BIGINT AS n, 1.5::DECIMAL(9,2) AS p)"
+    forms = "i + ?; i - ?; -? + i; (?) * i; i // ?; i % ?; i & ?; i << ?; n + ?; p * ?; p + (-?); ? + ?; p / ?; 'xyz'[? + 1]"
+    values = [100, -3, 5, 3, 7, 7, 6, 1, 2**40, 3, 2, 2**31, 1, 3, 1]
+    text = f"SELECT {', '.join(f'{form}, typeof({form})' for form in forms.split('; '))} FROM {row}"
+    doubled = [values[place] for form in _places(forms.split("; ")) for _ in range(2) for place in form]
+    assert answer(text, *doubled) == duckdb.execute(text, doubled).fetchone()
+
+
+def _places(forms: list[str]) -> list[range]:
+    """Of the parameters of each form among those of all."""
+    ends = [sum(form.count("?") for form in forms[: place + 1]) for place in range(len(forms))]
+    return [range(end - form.count("?"), end) for form, end in zip(forms, ends, strict=True)]
+
+
+def test_a_parameter_counts_elements_from_one() -> None:
+    text = "SELECT [4, 5][?], string_split(?, '-')[?], 'xyz'[?], [[1, 2], [3]][?][?], [7, 8][-1], MAP {1: 'a'}[?]"
+    values = [1, "a-b", 2, 3, 1, 2, 1]
+    assert answer(text, *values) == duckdb.execute(text, values).fetchone()
+
+
 @pytest.mark.parametrize("text", ["SELECT ($1,$2,$12)", "SELECT ($1, $2, $12)", "SELECT ($1+$2-2,$2,$12::BIGINT)"])
 def test_numbered_parameters_need_no_blanks_between_them(text: str) -> None:
     assert answer(text, *range(1, 13)) == ((1, 2, 12),)

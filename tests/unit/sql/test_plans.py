@@ -1,9 +1,11 @@
 """What runs in the partitions and what is left, statement by statement."""
 
 import pytest
-from tests.unit.sql.shop import only, planned
+from tests.unit.sql.shop import CATALOG, PARTITIONS, only, planned
 
-from kubegrid.sql import plans
+from kubegrid.sql import dml, plans
+from kubegrid.sql.planner import plan
+from kubegrid.sql.statements import parse
 
 
 def test_plain_rows_come_straight_from_the_partitions() -> None:
@@ -119,6 +121,25 @@ def test_a_broadcast_table_is_joined_whole() -> None:
     part = only("SELECT name, count(*) FROM flights LEFT JOIN airlines USING (carrier) GROUP BY name")
     assert (part.kind, part.tables, part.broadcast) == (plans.AGGREGATE, ("flights",), ("airlines",))
     assert 'LEFT JOIN "airlines__all" AS "airlines"' in part.sql
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DELETE FROM airlines USING flights f WHERE f.carrier = airlines.carrier",
+        "DELETE FROM airlines a USING orders WHERE orders.k = 7",
+        "DELETE FROM airlines USING airlines b, flights f WHERE b.name = f.origin",
+        "UPDATE airlines a SET name = f.origin FROM flights f WHERE f.carrier = a.carrier",
+        "UPDATE airlines SET name = x.o FROM (SELECT carrier c, origin o FROM flights) x WHERE c = carrier",
+        "UPDATE airlines SET name = (SELECT max(total)::VARCHAR FROM orders WHERE k = 7)",
+    ],
+)
+def test_records_of_a_broadcast_table_are_written_as_the_partition_has_them_that_owns_them(text: str) -> None:
+    change = dml.read(parse(text), CATALOG)
+    fragments = plan(change.query, CATALOG, PARTITIONS).fragments
+    writing = [part for part in fragments if "__version" in part.sql]
+    assert [part.tables for part in writing] == [("airlines",)]
+    assert not any("airlines__all" in part.sql for part in writing)
 
 
 @pytest.mark.parametrize(
