@@ -456,7 +456,7 @@ def test_a_predicate_and_a_limit_that_are_none_are_refused_with_what_they_are(gr
         with pytest.raises(UsageError, match='a predicate is a str, as in "price > 1", not NoneType'):
             ask(None)  # type: ignore[arg-type]
     for limit in (-1, 1.5, "x"):
-        with pytest.raises(UsageError, match="limit is a number of records, or None for all, not"):
+        with pytest.raises(UsageError, match="limit is a whole number"):
             trades.find(limit=limit)  # type: ignore[arg-type]
     assert trades.find(limit=0) == []
 

@@ -160,12 +160,18 @@ class AsyncCaller:
     def backups_of(self, slot: int) -> tuple[str, ...]:
         return self._of_slot[slot].route.backups
 
-    def _send(self, call: Call, at: AsyncRoute, link: Link, now: float) -> None:
-        packed = pack_command(call.args)
+    def _send(self, call: Call, at: AsyncRoute, link: Link, now: float) -> bool:
+        """False when it cannot be sent by anybody: it ends then, and those that wait behind it have nothing to do with it."""
+        try:
+            packed = pack_command(call.args)
+        except (TypeError, ValueError) as error:
+            self.settle(call, error)
+            return False
         if call.once and call.write:
             link.send_write(call, packed, at.route, now)
         else:
             link.send(call, packed, now)
+        return True
 
     def _wait(self, call: Call, at: AsyncRoute) -> None:
         at.waiting.append(call)
@@ -228,8 +234,8 @@ class AsyncCaller:
                 continue
             if type(unit) is Parcel:
                 link.send_again(unit, now)
-            else:
-                self._send(unit, at, link, now)  # type: ignore[arg-type]
+            elif not self._send(unit, at, link, now):  # type: ignore[arg-type]
+                continue
             room -= count
 
     def _still_wanted(self, unit: Unit, now: float) -> bool:
