@@ -21,6 +21,7 @@ from tests.ports import HeldPorts
 import kubegrid
 from kubegrid.base.errors import UsageError
 from kubegrid.client import Grid, clock
+from kubegrid.client.deadline import CURRENT
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +258,24 @@ async def test_several_reads_of_which_some_fail_are_not_done(silent: Silent) -> 
     async with await kubegrid.connect_async(address, timeout=0.3, silence=0.1) as other:
         with pytest.raises(kubegrid.UnavailableError, match="GET was not served"):
             await other.get_many(["a", "b"])
+
+
+async def test_a_write_that_had_no_time_left_was_not_sent_and_is_not_in_doubt(grid: Grid) -> None:
+    late = CURRENT.set(clock.now() - 1)
+    try:
+        for ask in (lambda: grid.incr("n"), lambda: grid.set_many({"n": 1}), lambda: grid.table(Trade, key="id")):
+            with pytest.raises(kubegrid.UnavailableError, match=r"was not served within 0 s|in time"):
+                ask()
+    finally:
+        CURRENT.reset(late)
+    async with await kubegrid.connect_async(grid.members[0]) as other:
+        late = CURRENT.set(clock.now() - 1)
+        try:
+            with pytest.raises(kubegrid.UnavailableError):
+                await other.incr("n")
+        finally:
+            CURRENT.reset(late)
+    assert (grid.get("n"), grid.tables()) == (None, [])
 
 
 def test_a_timeout_below_the_silence_ends_the_first_attempt(silent: Silent) -> None:

@@ -24,7 +24,7 @@ from kubegrid.client.errors import ClientError, GridNotReachableError, Overloade
 from kubegrid.client.link import Call, Link, Parcel, Unit
 from kubegrid.client.options import ClientOptions
 from kubegrid.client.routes import Route, Routes
-from kubegrid.client.trial import Again, ForgottenError, Trial
+from kubegrid.client.trial import LATE, Again, ForgottenError, Trial
 
 WINDOWS_AT_ONCE = 4
 """Windows' worth of requests that one call with many requests puts on their way at a time."""
@@ -90,6 +90,9 @@ class AsyncCaller:
         call = Call(loop.create_future(), args, slot, write, read, long, once and self.options.request_ids, deadline)
         call.asked_at = now
         self.members.check_open()
+        if deadline <= now:
+            call.future.set_exception(self.trial(call).give_up())
+            return call.future
         if self._sweeper is None:
             self._sweeper = loop.call_later(SWEEP_S, self._sweep)
         at = self._of_slot[slot]
@@ -407,7 +410,7 @@ class AsyncCaller:
             if awake - link.progress_at > self.options.silence and not any(call.long for call in head):
                 link.lose(f"was silent for {self.options.silence:g} s")
             elif all(call.future.done() and call.deadline + self.options.silence < now for call in head):
-                link.lose("did not answer in time")
+                link.lose(LATE)
         if busy and not self.closed:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
@@ -425,7 +428,7 @@ class AsyncCaller:
     def _expire(self, call: Call, address: str) -> None:
         """Its deadline passed with the reply owed. The number stays in use until the reply or the link's end comes."""
         trial = self.trial(call)
-        trial.reasons.setdefault(address, "did not answer in time")
+        trial.reasons.setdefault(address, LATE)
         trial.doubtful = trial.doubtful or call.write
         call.future.set_exception(trial.give_up())
 

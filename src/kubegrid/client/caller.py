@@ -18,7 +18,7 @@ from kubegrid.client.connection import Connection, LostError, SilentError, pack_
 from kubegrid.client.deadline import CURRENT
 from kubegrid.client.members import Members
 from kubegrid.client.request_ids import RequestIds
-from kubegrid.client.trial import Again, ForgottenError, Trial
+from kubegrid.client.trial import LATE, Again, ForgottenError, Trial
 
 ONCE = parcel.ONCE
 Arguments = tuple[Any, ...]
@@ -149,7 +149,7 @@ class Caller(Members):
                 reply = self._exchange(connection, packed, slot, trial, long)
             except LostError as error:
                 pool.discard(connection)
-                again = trial.lost(error.reason, seen, clock.now(), sent=True, since=since)
+                again = trial.lost(error.reason, seen, clock.now(), sent=error.sent, since=since)
                 continue
             except BaseException:
                 pool.discard(connection)
@@ -163,11 +163,13 @@ class Caller(Members):
         """One attempt. A silent member is given up; in a long command only when it is not the primary any more."""
         silence = self.options.patience
         ask: Callable[[], Any] = lambda: connection.call(packed)  # noqa: E731
+        asked = False
         while True:
             left = trial.deadline - clock.now()
             if left <= 0:
-                raise LostError("did not answer in time", sent=True)
+                raise LostError(LATE, sent=asked)
             connection.set_silence(min(silence, left))
+            asked = True
             try:
                 reply = ask()
             except SilentError:

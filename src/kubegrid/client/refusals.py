@@ -24,7 +24,9 @@ from kubegrid.client.errors import (
     WrongTypeError,
 )
 
-LATER = frozenset(("CLUSTERDOWN", "TRYAGAIN", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY", "UNBLOCKED", "NOMANAGER"))
+NO_MANAGER = "NOMANAGER"
+"""A change of tables, of which nothing was done."""
+LATER = frozenset(("CLUSTERDOWN", "TRYAGAIN", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY", "UNBLOCKED", NO_MANAGER))
 """Refused before anything was executed, and it will pass: a failover, a hand-over, a copy being filled, a backup away."""
 ELSEWHERE = frozenset(("MOVED", "ASK"))
 """Another member has the slot."""

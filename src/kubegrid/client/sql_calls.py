@@ -26,6 +26,7 @@ from kubegrid.client.sql_pods import Pod, Pods
 from kubegrid.client.sql_result import SqlResult
 from kubegrid.client.sql_thread import in_thread
 from kubegrid.client.sql_trial import SqlTrial
+from kubegrid.client.trial import LATE
 from kubegrid.sql.errors import SqlError
 from kubegrid.wire.sql_tickets import TicketError
 
@@ -214,7 +215,7 @@ class Conversation:
         if blocking.pod is None:
             return None
         if clock.now() > self.trial.deadline + SLACK_S:
-            return LostError("did not answer in time", sent=True)
+            return LostError(LATE, sent=True)
         if not self._statements.pods.answers(blocking.pod):
             return LostError(f"was silent for {waited_s:.3g} s", sent=True)
         return None
