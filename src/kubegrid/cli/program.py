@@ -209,7 +209,7 @@ def load(
     _exit(command.load(grid, command.Asked(request, sys.argv[1:], as_json)))
 
 
-app.command(context_settings={"allow_extra_args": True})(sql_command.sql)
+app.command(cls=sql_command.SqlCommand, context_settings={"allow_extra_args": True})(sql_command.sql)
 
 
 @partition_app.command("hand-over")

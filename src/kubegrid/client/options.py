@@ -70,7 +70,7 @@ class ClientOptions:
         known = [field.name for field in dataclasses.fields(cls)]
         for name in given:
             if name not in known:
-                raise UsageError(f"there is no option {name!r}{hint(name, known)}", f"Options are {', '.join(known)}.")
+                raise UsageError(f"there is no option {name!r}{hint(name, known)}")
         return cls(**given)
 
     def __post_init__(self) -> None:

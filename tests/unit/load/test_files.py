@@ -232,7 +232,9 @@ def test_an_index_of_pandas_without_a_name_is_no_column(tmp_path: Path) -> None:
         ("a.csv", "id,id\n1,2\n", "names the column 'id' more than once"),
         ("a.parquet", "no parquet", "cannot be read as Parquet"),
         ("a.ndjson", '[{"id": 1}]', "is a JSON array"),
-        ("a.ndjson", "no json\n", "cannot be read as one JSON object a line"),
+        ("a.ndjson", "\n\nno json\n", r"as one JSON object a line; line 3: it is not JSON: Invalid value\n.*jq -c"),
+        ("a.ndjson", '{"a" 2}\n', r"line 1: it is not JSON: Missing a colon after a name of object member\n"),
+        ("a.ndjson", "5\n", r"line 1: it is no object, but a number\n"),
         ("a.ndjson", "\n", "is empty"),
     ],
 )
