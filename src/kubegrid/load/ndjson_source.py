@@ -26,7 +26,7 @@ from kubegrid.load.text_blocks import BOM, Lines, Piece, Record, TextFile, lines
 from kubegrid.wire.arrow_types import article
 
 SAMPLE_BYTES = 2 * BLOCK_BYTES
-_FAULT = re.compile(r"Column\(/(\w+)\) changed from (\w+) to (\w+)")
+_FAULT = re.compile(r"Column\(/([^)]+)\) changed from (\w+) to (\w+)")
 _NO_OBJECT = re.compile(r"Column\(\) changed from object to (\w+)")
 
 _IN_ROW = re.compile(r" in row \d+$")
