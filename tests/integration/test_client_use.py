@@ -362,6 +362,55 @@ def test_a_closed_client_says_that_it_is_closed(grid: Grid) -> None:
         table.read(("FX", 1), max_staleness_ms=100)
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_an_async_client_in_another_loop_says_what_to_do(grid: Grid, ended: bool) -> None:
+    first = asyncio.new_event_loop()
+    client = first.run_until_complete(kubegrid.connect_async(grid.members[0]))
+    table = first.run_until_complete(client.table(Trade, key=["book", "id"]))
+    assert first.run_until_complete(client.incr("n")) == 1  # put on its way before the loop runs
+    if ended:
+        first.close()
+    asked = [
+        lambda: client.get("n"),
+        lambda: client.get_many(["n"]),
+        lambda: client.sql("SELECT 1"),
+        lambda: client.sql_stream("SELECT 1"),
+        lambda: client.execute_everywhere("DBSIZE"),
+        lambda: table.find(),
+        lambda: table.take(timeout=0.1),
+        lambda: table.read(("FX", 1), max_staleness_ms=5),
+        lambda: table.write_many([Trade("FX", 1, Decimal(1))]),
+    ]
+
+    async def elsewhere() -> None:
+        for ask in asked:
+            with pytest.raises(
+                kubegrid.ClosedError, match=r"belongs to another event loop.*\n.*connect_async in this one"
+            ):
+                await ask()  # type: ignore[no-untyped-call]
+        if ended:
+            await client.close()
+            await client.close()
+            assert client.closed
+
+    asyncio.run(elsewhere())
+    assert grid.get("n") == b"1"
+    if not ended:
+        assert first.run_until_complete(client.get("n")) == b"1"
+        first.run_until_complete(client.close())
+        first.close()
+
+
+def test_an_async_client_in_another_thread_says_the_same(grid: Grid) -> None:
+    async def used() -> None:
+        async with await kubegrid.connect_async(grid.members[0]) as client:
+            with pytest.raises(kubegrid.ClosedError, match="another event loop"):
+                await asyncio.to_thread(lambda: client.get("n"))
+            assert await client.get("n") is None
+
+    asyncio.run(used())
+
+
 async def test_closing_the_async_client_ends_what_is_on_its_way(silent: Silent) -> None:
     grid = await kubegrid.connect_async(f"127.0.0.1:{silent.port}")
     read, write = grid.get("a"), grid.set("a", 1)

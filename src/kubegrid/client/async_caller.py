@@ -81,6 +81,7 @@ class AsyncCaller:
         once: bool = True,
     ) -> "asyncio.Future[Any]":
         """Put a request on its way. The future gets what `read` makes of the reply, or a ClientError."""
+        self.members.check_here()
         loop = self._loop
         now = clock.now()
         if deadline is None:
@@ -89,7 +90,6 @@ class AsyncCaller:
             deadline = now + self.options.timeout
         call = Call(loop.create_future(), args, slot, write, read, long, once and self.options.request_ids, deadline)
         call.asked_at = now
-        self.members.check_open()
         if deadline <= now:
             call.future.set_exception(self.trial(call).give_up())
             return call.future
@@ -139,7 +139,7 @@ class AsyncCaller:
 
         When it is given up before its end its connections are closed, so that the member forgets it, too.
         """
-        self.members.check_open()
+        self.members.check_here()
         async with self._apart_limit:
             caller = self._apart.pop() if self._apart else self._another()
             try:
@@ -459,6 +459,10 @@ class AsyncCaller:
         """Close all links; what is on its way ends with ClosedError, or OutcomeUnknownError for a write. May be called twice."""
         if self.closed:
             return
+        if self._loop.is_closed():  # with all that it had under way, and nobody waits for that any more
+            self.members.closed = True
+            return
+        self.members.check_here()
         self.members.closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()

@@ -30,7 +30,10 @@ class AsyncGrid(AsyncPlainCommands):
 
     def __init__(self, caller: AsyncCaller) -> None:
         self.caller = caller
-        self._sql = AsyncSqlCaller(Pods(caller.routes, caller.options, caller.members.check_open), caller.options)
+        members = caller.members
+        self._sql = AsyncSqlCaller(
+            Pods(caller.routes, caller.options, members.check_open), caller.options, members.check_here
+        )
         self._submit = caller.submit
 
     def _do(
