@@ -17,6 +17,7 @@ from typing import Any
 
 import hiredis
 
+from kubegrid.client import keepalive
 from kubegrid.client.slots import split_address
 from kubegrid.client.spinning import RECEIVE_BYTES, Spinning
 
@@ -65,6 +66,7 @@ class Connection:
         except OSError as error:
             raise LostError(reason_of(error), sent=False) from error
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keepalive.keep(self.sock)
         self.sock.settimeout(None)
         self.set_silence(max(timeout, 0.001))
         greeting: list[tuple[str, ...]] = [("AUTH", password)] if password is not None else []
