@@ -401,6 +401,31 @@ def test_an_async_client_in_another_loop_says_what_to_do(grid: Grid, ended: bool
         first.close()
 
 
+async def test_an_async_client_of_the_parent_can_be_closed_in_a_fork(grid: Grid) -> None:
+    async with await kubegrid.connect_async(grid.members[0]) as client:
+        await client.incr("n")
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                try:
+                    client.get("n")
+                except kubegrid.ClosedError as error:
+                    os.write(writing, str(error).encode())
+                asyncio.run(client.close())
+                os.write(writing, b" closed")
+            except BaseException as error:
+                os.write(writing, repr(error).encode())
+            finally:
+                os._exit(0)
+        os.close(writing)
+        os.waitpid(child, 0)
+        told = os.read(reading, 1000)
+        assert told.startswith(b"this async client belongs to the parent of this process\n")
+        assert told.endswith(b" closed")
+        assert await client.incr("n") == 2
+
+
 def test_an_async_client_in_another_thread_says_the_same(grid: Grid) -> None:
     async def used() -> None:
         async with await kubegrid.connect_async(grid.members[0]) as client:

@@ -459,7 +459,7 @@ class AsyncCaller:
         """Close all links; what is on its way ends with ClosedError, or OutcomeUnknownError for a write. May be called twice."""
         if self.closed:
             return
-        if self._loop.is_closed():  # with all that it had under way, and nobody waits for that any more
+        if self.members.left_behind:
             self.members.closed = True
             return
         self.members.check_here()

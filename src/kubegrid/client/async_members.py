@@ -62,6 +62,11 @@ class AsyncMembers:
         if self.closed:
             raise closed_error()
 
+    @property
+    def left_behind(self) -> bool:
+        """Whether the loop with all that was under way in it is over, or is that of the parent of this process."""
+        return self._loop.is_closed() or os.getpid() != self._pid
+
     def check_here(self) -> None:
         """`check_open`, and ClosedError outside of the loop that this client was made in: its connections live there.
 
