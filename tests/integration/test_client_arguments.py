@@ -133,6 +133,7 @@ WRONG: dict[str, list[Ask]] = {
     ],
     "a statement is a str": [lambda g, t: g.sql(None), lambda g, t: g.sql_stream(5)],
     "parameters are a list or tuple": [lambda g, t: g.sql("SELECT ?", 5)],
+    "parameter 1 has 16610 bits": [lambda g, t: g.sql("SELECT ?", [10**5000])],
     "a statement id is a text": [lambda g, t: g.sql("SELECT 1", statement_id=10**5000)],
 }
 
@@ -202,6 +203,12 @@ async def test_what_cannot_be_packed_stops_nothing_that_waits_with_it(grid: Grid
         assert [await one for one in (*good, *more)] == [1, 2, 3, 4, 5, 6]
         with pytest.raises(ValueError, match="surrogates"):
             await bad
+
+
+def test_the_memory_of_an_embedded_grid_is_a_number_of_bytes() -> None:
+    for given in ("1", 1e9, True):
+        with pytest.raises(UsageError, match="memory_bytes is a whole number, not"):
+            kubegrid.local(memory_bytes=given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -278,6 +278,25 @@ async def test_a_write_that_had_no_time_left_was_not_sent_and_is_not_in_doubt(gr
     assert (grid.get("n"), grid.tables()) == (None, [])
 
 
+async def test_a_value_that_is_too_long_is_refused_and_nothing_is_in_doubt(grid: Grid) -> None:
+    most = int(grid.execute("CONFIG", "GET", "proto-max-bulk-len")[1])
+    long = b"x" * (most + 1)
+    too_long = "a word of the command is longer than a member takes"
+    with kubegrid.connect(grid.members[0], connections=1) as shared:
+        for _ in range(2):
+            with pytest.raises(kubegrid.RejectedError, match=too_long):
+                shared.set("k", long)
+        shared.set("k", long[:most])
+        assert shared.length("k") == most
+        with pytest.raises(kubegrid.PartlyDoneError, match=too_long), shared.pipeline() as pipe:
+            pipe.set("k", long)
+            pipe.incr("n")
+    async with await kubegrid.connect_async(grid.members[0]) as other:
+        with pytest.raises(kubegrid.RejectedError, match=too_long):
+            await other.set("k", long)
+        assert await other.get("n") == b"1"
+
+
 def test_a_timeout_below_the_silence_ends_the_first_attempt(silent: Silent) -> None:
     with kubegrid.connect(f"127.0.0.1:{silent.port}", timeout=0.5, silence=60) as grid:
         started = time.monotonic()

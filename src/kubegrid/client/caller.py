@@ -65,9 +65,12 @@ class Caller(Members):
                 except BaseException:  # Ctrl-C between request and reply: the reply belongs to nobody
                     pool.discard(connection)
                     raise
-                pool.free.append(connection)
-                if pool.waiting:
-                    pool.wake()
+                if connection.broken:
+                    pool.discard(connection)
+                else:
+                    pool.free.append(connection)
+                    if pool.waiting:
+                        pool.wake()
                 if type(reply) is ReplyError:
                     return self._persist(packed, slot, self.trial(args, write, started=started), reply, str(address))
                 return reply
@@ -154,7 +157,10 @@ class Caller(Members):
             except BaseException:
                 pool.discard(connection)
                 raise
-            pool.release(connection)
+            if connection.broken:
+                pool.discard(connection)
+            else:
+                pool.release(connection)
             if type(reply) is not ReplyError:
                 return reply
             again = trial.refused(str(reply), seen, clock.now())
@@ -182,7 +188,8 @@ class Caller(Members):
                     raise LostError("is not the primary any more, and was silent", sent=True) from None
                 ask = connection.wait
                 continue
-            connection.set_silence(silence)
+            if not connection.broken:
+                connection.set_silence(silence)
             return reply
 
     def prepare_again(self, again: Again, slot: int, trial: Trial) -> None:

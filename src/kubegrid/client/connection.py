@@ -42,7 +42,10 @@ class SilentError(Exception):
 
 
 class Connection:
-    """Invariant: between two calls nothing is owed by either side; after any LostError it is closed."""
+    """Invariant: between two calls nothing is owed by either side; after any LostError it is closed.
+
+    It may be closed after a reply, too (`broken`): that of a member that did not read the request to its end.
+    """
 
     __slots__ = ("_reader", "_ready", "_slice", "_spinning", "address", "broken", "replies", "sock")
 
@@ -106,7 +109,11 @@ class Connection:
         """
         try:
             if len(packed) > SEND_AT_ONCE_BYTES:
-                self.send(packed)
+                try:
+                    self.send(packed)
+                except LostError:
+                    if not self.replies:
+                        raise
                 if self.replies:
                     return self.replies.pop()
             else:
