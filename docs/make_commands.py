@@ -31,7 +31,7 @@ Redis 7.0 does, errors included. A command that is not listed is answered `-ERR 
 * `OBJECT IDLETIME` is the time since a key of the same slot was last used: a lower bound. Reads of a client that said
   `CLIENT NO-TOUCH ON` are no use (as in Redis 7.2); its writes and `TOUCH` are.
 * One database: `SELECT 0` only. `CONFIG SET` takes what can be set: `maxclients`, `maxmemory` (below the member's own limit),
-  `maxmemory-policy noeviction`, and `hash-max-listpack-*`; of the others, the value that they have.
+  `maxmemory-policy noeviction`, `tcp-keepalive` and `hash-max-listpack-*`; of the others, the value that they have.
 * A `HELLO` that is refused changes nothing, as in Redis 7.2; 7.0 keeps the `AUTH` and `SETNAME` that stand before the error.
 * `CLIENT REPLY SKIP` holds for the next command, whatever empty lines stand before it.
 * `CLIENT TRACKING ON` is refused: nothing is tracked for caching clients. `CLIENT PAUSE` holds clients of this member; no

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ConflictError,
         DoneError,
         GridNotReachableError,
+        NoManagerError,
         NotDoneError,
         Outcome,
         OutcomeUnknownError,
@@ -71,10 +72,13 @@ def local(*, memory_bytes: int | None = None) -> "Grid":
 
     It is the real data pod on a port of loopback, so everything works as on a grid; only failures cannot be tried on it.
     """
-    from kubegrid.client import ClientOptions, Grid
+    from kubegrid.client import ClientOptions, Grid, arguments
     from kubegrid.runtime import embedded
 
-    owner = embedded.start() if memory_bytes is None else embedded.start(memory_bytes)
+    if memory_bytes is None:
+        owner = embedded.start()
+    else:
+        owner = embedded.start(arguments.whole(memory_bytes, "memory_bytes"))
     try:
         return Grid(
             ",".join(owner.addresses), ClientOptions(password=owner.secret, busy_wait=0), owner.close, owner.check
@@ -97,6 +101,7 @@ __all__ = [
     "DoneError",
     "Grid",
     "GridNotReachableError",
+    "NoManagerError",
     "NotDoneError",
     "OutOfMemoryError",
     "Outcome",

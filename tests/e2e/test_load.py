@@ -257,6 +257,8 @@ def test_ctrl_c_says_how_far_it_came_and_resume_goes_on_from_there(two: LiveGrid
     summary = json.loads(done.stdout)
     assert summary["resumed_at"] == state.confirmed[1] > 2
     assert summary["rows"] == summary["written"] == LONG_ROWS
+    own = LONG_ROWS - state.counts.read
+    assert summary["rows_per_second"] * summary["seconds"] == pytest.approx(own, rel=0.05)
     assert table(two, "long").count() == LONG_ROWS
     assert not kept.path.exists()
 

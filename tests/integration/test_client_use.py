@@ -21,6 +21,7 @@ from tests.ports import HeldPorts
 import kubegrid
 from kubegrid.base.errors import UsageError
 from kubegrid.client import Grid, clock
+from kubegrid.client.deadline import CURRENT
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +260,43 @@ async def test_several_reads_of_which_some_fail_are_not_done(silent: Silent) -> 
             await other.get_many(["a", "b"])
 
 
+async def test_a_write_that_had_no_time_left_was_not_sent_and_is_not_in_doubt(grid: Grid) -> None:
+    late = CURRENT.set(clock.now() - 1)
+    try:
+        for ask in (lambda: grid.incr("n"), lambda: grid.set_many({"n": 1}), lambda: grid.table(Trade, key="id")):
+            with pytest.raises(kubegrid.UnavailableError, match=r"was not served within 0 s|in time"):
+                ask()
+    finally:
+        CURRENT.reset(late)
+    async with await kubegrid.connect_async(grid.members[0]) as other:
+        late = CURRENT.set(clock.now() - 1)
+        try:
+            with pytest.raises(kubegrid.UnavailableError):
+                await other.incr("n")
+        finally:
+            CURRENT.reset(late)
+    assert (grid.get("n"), grid.tables()) == (None, [])
+
+
+async def test_a_value_that_is_too_long_is_refused_and_nothing_is_in_doubt(grid: Grid) -> None:
+    most = int(grid.execute("CONFIG", "GET", "proto-max-bulk-len")[1])
+    long = b"x" * (most + 1)
+    too_long = "a word of the command is longer than a member takes"
+    with kubegrid.connect(grid.members[0], connections=1) as shared:
+        for _ in range(2):
+            with pytest.raises(kubegrid.RejectedError, match=too_long):
+                shared.set("k", long)
+        shared.set("k", long[:most])
+        assert shared.length("k") == most
+        with pytest.raises(kubegrid.PartlyDoneError, match=too_long), shared.pipeline() as pipe:
+            pipe.set("k", long)
+            pipe.incr("n")
+    async with await kubegrid.connect_async(grid.members[0]) as other:
+        with pytest.raises(kubegrid.RejectedError, match=too_long):
+            await other.set("k", long)
+        assert await other.get("n") == b"1"
+
+
 def test_a_timeout_below_the_silence_ends_the_first_attempt(silent: Silent) -> None:
     with kubegrid.connect(f"127.0.0.1:{silent.port}", timeout=0.5, silence=60) as grid:
         started = time.monotonic()
@@ -341,6 +379,80 @@ def test_a_closed_client_says_that_it_is_closed(grid: Grid) -> None:
         pipe.get("a")
     with pytest.raises(kubegrid.ClosedError, match="closed"):
         table.read(("FX", 1), max_staleness_ms=100)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_an_async_client_in_another_loop_says_what_to_do(grid: Grid, ended: bool) -> None:
+    first = asyncio.new_event_loop()
+    client = first.run_until_complete(kubegrid.connect_async(grid.members[0]))
+    table = first.run_until_complete(client.table(Trade, key=["book", "id"]))
+    assert first.run_until_complete(client.incr("n")) == 1  # put on its way before the loop runs
+    if ended:
+        first.close()
+    asked = [
+        lambda: client.get("n"),
+        lambda: client.get_many(["n"]),
+        lambda: client.sql("SELECT 1"),
+        lambda: client.sql_stream("SELECT 1"),
+        lambda: client.execute_everywhere("DBSIZE"),
+        lambda: table.find(),
+        lambda: table.take(timeout=0.1),
+        lambda: table.read(("FX", 1), max_staleness_ms=5),
+        lambda: table.write_many([Trade("FX", 1, Decimal(1))]),
+    ]
+
+    async def elsewhere() -> None:
+        for ask in asked:
+            with pytest.raises(
+                kubegrid.ClosedError, match=r"belongs to another event loop.*\n.*connect_async in this one"
+            ):
+                await ask()  # type: ignore[no-untyped-call]
+        if ended:
+            await client.close()
+            await client.close()
+            assert client.closed
+
+    asyncio.run(elsewhere())
+    assert grid.get("n") == b"1"
+    if not ended:
+        assert first.run_until_complete(client.get("n")) == b"1"
+        first.run_until_complete(client.close())
+        first.close()
+
+
+async def test_an_async_client_of_the_parent_can_be_closed_in_a_fork(grid: Grid) -> None:
+    async with await kubegrid.connect_async(grid.members[0]) as client:
+        await client.incr("n")
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                try:
+                    client.get("n")
+                except kubegrid.ClosedError as error:
+                    os.write(writing, str(error).encode())
+                asyncio.run(client.close())
+                os.write(writing, b" closed")
+            except BaseException as error:
+                os.write(writing, repr(error).encode())
+            finally:
+                os._exit(0)
+        os.close(writing)
+        os.waitpid(child, 0)
+        told = os.read(reading, 1000)
+        assert told.startswith(b"this async client belongs to the parent of this process\n")
+        assert told.endswith(b" closed")
+        assert await client.incr("n") == 2
+
+
+def test_an_async_client_in_another_thread_says_the_same(grid: Grid) -> None:
+    async def used() -> None:
+        async with await kubegrid.connect_async(grid.members[0]) as client:
+            with pytest.raises(kubegrid.ClosedError, match="another event loop"):
+                await asyncio.to_thread(lambda: client.get("n"))
+            assert await client.get("n") is None
+
+    asyncio.run(used())
 
 
 async def test_closing_the_async_client_ends_what_is_on_its_way(silent: Silent) -> None:
@@ -456,7 +568,7 @@ def test_a_predicate_and_a_limit_that_are_none_are_refused_with_what_they_are(gr
         with pytest.raises(UsageError, match='a predicate is a str, as in "price > 1", not NoneType'):
             ask(None)  # type: ignore[arg-type]
     for limit in (-1, 1.5, "x"):
-        with pytest.raises(UsageError, match="limit is a number of records, or None for all, not"):
+        with pytest.raises(UsageError, match="limit is a whole number"):
             trades.find(limit=limit)  # type: ignore[arg-type]
     assert trades.find(limit=0) == []
 

@@ -18,6 +18,7 @@ import redis
 from pyarrow import flight
 from redis.cluster import RedisCluster
 
+import kubegrid
 from kubegrid.runtime import embedded
 from kubegrid.runtime.embedded import EmbeddedError, EmbeddedGrid
 
@@ -120,6 +121,42 @@ def test_records_of_a_dropped_table_are_cleared_away(grid: EmbeddedGrid) -> None
     while grid._pod.keyspace.key_count and time.monotonic() < until:
         time.sleep(0.01)
     assert grid._pod.keyspace.key_count == 0 and grid._pod.keyspace.used_bytes < used
+
+
+def times_of(connection: Any) -> tuple[int, int, int, int]:
+    """Whether it is kept alive, after how long a silence, and how often at what distance the other end is asked."""
+    alive = connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    idle, apart, count = socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT
+    return alive, *[connection.getsockopt(socket.IPPROTO_TCP, one) for one in (idle, apart, count)]  # type: ignore[return-value]
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="this kernel has one time for all connections")
+def test_clients_connections_are_kept_alive_as_in_redis(grid: EmbeddedGrid) -> None:
+    first = client(grid, single_connection_client=True)
+
+    def times_of_the_next() -> tuple[int, int, int, int]:
+        connection = client(grid, single_connection_client=True)
+        return times_of(grid._pod.context.sessions[connection.client_id()].transport.get_extra_info("socket"))
+
+    assert first.config_get("tcp-keepalive") == {"tcp-keepalive": "300"}
+    assert times_of_the_next() == (1, 300, 100, 3)
+    first.config_set("tcp-keepalive", 10)
+    assert times_of_the_next() == (1, 10, 3, 3)
+    first.config_set("tcp-keepalive", 2**31 - 1)  # more than the kernel takes
+    assert times_of_the_next()[0] == 1
+    first.config_set("tcp-keepalive", 0)
+    assert times_of_the_next()[0] == 0
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="this kernel has one time for all connections")
+async def test_the_python_clients_connections_are_kept_alive(grid: EmbeddedGrid) -> None:
+    with kubegrid.connect(grid.addresses[0]) as own:
+        own.get("a")
+        assert times_of(own.caller.pool(own.members[0]).free[0].sock) == (1, 60, 20, 3)
+    async with await kubegrid.connect_async(grid.addresses[0]) as other:
+        await other.get("a")
+        (link,) = other.caller.members.links()
+        assert times_of(link._transport.get_extra_info("socket")) == (1, 60, 20, 3)
 
 
 def test_two_at_once_know_nothing_of_each_other(grid: EmbeddedGrid) -> None:

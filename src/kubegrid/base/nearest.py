@@ -11,14 +11,16 @@ NAMES_LISTED_MAX = 20
 """More known names than this are not listed in a message; it would hide what was wrong."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is spelt most like `name`, upper and lower case aside; None when none is like it."""
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """The known name that is spelt most like `name`, upper and lower case aside; None when none is like it, or it is no text."""
+    if not isinstance(name, str):
+        return None
     lowered = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
     return lowered[close[0]] if close else None
 
 
-def hint(name: str, known: Iterable[str]) -> str:
+def hint(name: object, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: `; did you mean 'flights'?`, or `; known here: a, b`."""
     names = list(known)
     close = nearest(name, names)

@@ -124,6 +124,8 @@ class ClientSettings(msgspec.Struct, frozen=True):
     output_bytes_pause: int = 1 * MIB
     """Replies not read at which no more requests of this connection are read."""
     clients_max: int = 10_000
+    tcp_keepalive_s: int = 300
+    """Silence after which a client's machine is asked whether it is still there, as in Redis. 0: never."""
     request_timeout_ms: int = 5000
     """A write that was executed and not confirmed within this: the connection is closed, outcome unknown."""
 

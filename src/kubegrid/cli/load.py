@@ -77,19 +77,20 @@ def run(prepared: Prepared, console: Console) -> Outcome:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         total = max(1, source.total)
-        task = bar.add_task("", total=total, what=prepared.table.name, rows=0, rate=0.0)
-        rows = 0
+        before = prepared.load.read_before
         done = 0.0
         if prepared.load.resumed_at is not None:
             position = prepared.load.state.position.offset
             done = float(position) if not source.path.name.endswith(".gz") else 0.0
+        task = bar.add_task("", total=total, completed=int(done), what=prepared.table.name, rows=before, rate=0.0)
+        rows = 0
 
         def advance(more: int, share: float) -> None:
             nonlocal rows, done
             rows += more
             done += share
             elapsed = bar.tasks[0].elapsed or 0.001
-            bar.update(task, completed=min(done, total), rows=rows, rate=rows / elapsed)
+            bar.update(task, completed=min(done, total), rows=before + rows, rate=rows / elapsed)
 
         return prepared.load.run(advance)
 

@@ -192,6 +192,9 @@ def load(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted load stopped.")] = False,
     null: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Also NULL in CSV; may be repeated.")] = None,
     delimiter: Annotated[str, typer.Option(metavar="CHARACTER|tab", help="Between the fields of CSV.")] = "",
+    rename: Annotated[
+        list[str] | None, typer.Option(metavar="OLD=NEW", help="A column's name in the file, and in the table.")
+    ] = None,
     name: options.Name = None,
     directory: options.Folder = None,
     manager: options.Manager = None,
@@ -204,12 +207,14 @@ def load(
 
     columns = command.columns_of
     of_new = columns(key), columns(partition_by)
-    request = Request(table, file, *of_new, on_duplicate, on_error, replace_table, resume, null or [], delimiter)
+    request = Request(
+        table, file, *of_new, on_duplicate, on_error, replace_table, resume, null or [], delimiter, rename or []
+    )
     grid = target.find(name, directory, manager)
     _exit(command.load(grid, command.Asked(request, sys.argv[1:], as_json)))
 
 
-app.command(context_settings={"allow_extra_args": True})(sql_command.sql)
+app.command(cls=sql_command.SqlCommand, context_settings={"allow_extra_args": True})(sql_command.sql)
 
 
 @partition_app.command("hand-over")

@@ -75,10 +75,7 @@ def format_of(asked: Asked) -> str:
     """The format: the one that was said, else by the file's name, else a table on a terminal and CSV elsewhere."""
     if asked.format is not None:
         if asked.format not in FORMATS:
-            raise UsageError(
-                f"there is no format {asked.format!r}{hint(asked.format, FORMATS)}",
-                f"Formats are {', '.join(FORMATS)}.",
-            )
+            raise UsageError(f"there is no format {asked.format!r}{hint(asked.format, FORMATS)}")
         chosen = asked.format
     elif asked.output is not None:
         chosen = asked.output.suffix.removeprefix(".").lower() or "csv"

@@ -1,11 +1,26 @@
 """What `kubegrid sql` takes; what it does is in `sql`, imported when it runs."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from kubegrid.cli import options
+
+_COMMENT = re.compile(r"--[^=\s]*\s|--.*\n")
+"""How a statement begins that begins with a comment. No option has blanks in its name."""
+
+
+class SqlCommand(TyperCommand):
+    """Takes a statement for one that begins with a comment, and so looks like an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        found = next((place for place, word in enumerate(args) if word == "--" or _COMMENT.match(word)), None)
+        if found is not None and args[found] != "--":
+            args = [*args[:found], *args[found + 1 :], "--", args[found]]
+        return super().parse_args(ctx, args)
 
 
 def sql(

@@ -65,7 +65,9 @@ def create(
 
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
         raise UsageError(f"{file} cannot be read: {error}") from error
     definitions = read_definitions(text, str(file))
     made = [

@@ -4,16 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubegrid.base.errors import UsageError
-
-_VALUES = (bytes, str, int, float, bytearray, memoryview)
+from kubegrid.client import arguments
 
 
 def set_arguments(
     key: Any, value: Any, ex: float | None, only_if_absent: bool, only_if_present: bool, keep_ttl: bool
 ) -> tuple[Any, ...]:
     """A SET with its options; UsageError when two of them exclude each other, TypeError for what is no value."""
-    if not isinstance(value, _VALUES):
-        raise TypeError(f"a value is str, bytes, int or float, not {type(value).__name__}")
+    value = arguments.word(value)
     if ex is None and not (only_if_absent or only_if_present or keep_ttl):
         return (b"SET", key, value)
     if only_if_absent and only_if_present:
@@ -22,9 +20,7 @@ def set_arguments(
         raise UsageError("ex and keep_ttl exclude each other: the one sets an expiry, the other keeps the one there is")
     args: tuple[Any, ...] = (b"SET", key, value)
     if ex is not None:
-        if ex < 0.001:
-            raise UsageError(f"ex is a number of seconds, at least 0.001, not {ex!r}")
-        args += (b"PX", round(ex * 1000))
+        args += (b"PX", round(arguments.seconds(ex, "ex", arguments.EXPIRY_MAX_S, least=0.001) * 1000))
     if keep_ttl:
         args += (b"KEEPTTL",)
     if only_if_absent:
@@ -34,10 +30,27 @@ def set_arguments(
     return args
 
 
+def expire_arguments(key: Any, seconds: float) -> tuple[Any, ...]:
+    """A PEXPIRE. A time that is over deletes the key, as in Redis."""
+    most = arguments.EXPIRY_MAX_S
+    return (b"PEXPIRE", key, round(arguments.seconds(seconds, "seconds", most, least=-most) * 1000))
+
+
 def hash_arguments(key: Any, fields: Mapping[Any, Any]) -> tuple[Any, ...]:
-    if not fields:
+    """An HSET of at least one field."""
+    if not arguments.mapping(fields, "fields", "field → value"):
         raise UsageError("hset needs at least one field")
-    return (b"HSET", key, *(word for pair in fields.items() for word in pair))
+    words: list[Any] = [b"HSET", key]
+    for field, value in fields.items():
+        words += (arguments.word(field, "a field"), arguments.word(value, "the value of a field"))
+    return tuple(words)
+
+
+def field_arguments(name: bytes, key: Any, fields: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A command on fields of a hash, of which there is at least one."""
+    if not fields:
+        raise UsageError("name at least one field of the hash")
+    return (name, key, *[arguments.word(field, "a field") for field in fields])
 
 
 def is_ok(reply: Any) -> bool:

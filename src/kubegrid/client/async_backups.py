@@ -17,7 +17,7 @@ async def read_on_backup(
 ) -> Any:
     """What a backup answers, or the primary when none of them may, or can."""
     packed = stale_request(request, max_staleness_ms)
-    caller.members.check_open()
+    caller.members.check_here()
     backups = caller.backups_of(request.slot)
     if backups:
         link = None

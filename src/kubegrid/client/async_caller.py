@@ -24,7 +24,7 @@ from kubegrid.client.errors import ClientError, GridNotReachableError, Overloade
 from kubegrid.client.link import Call, Link, Parcel, Unit
 from kubegrid.client.options import ClientOptions
 from kubegrid.client.routes import Route, Routes
-from kubegrid.client.trial import Again, ForgottenError, Trial
+from kubegrid.client.trial import LATE, Again, ForgottenError, Trial
 
 WINDOWS_AT_ONCE = 4
 """Windows' worth of requests that one call with many requests puts on their way at a time."""
@@ -81,6 +81,7 @@ class AsyncCaller:
         once: bool = True,
     ) -> "asyncio.Future[Any]":
         """Put a request on its way. The future gets what `read` makes of the reply, or a ClientError."""
+        self.members.check_here()
         loop = self._loop
         now = clock.now()
         if deadline is None:
@@ -89,7 +90,9 @@ class AsyncCaller:
             deadline = now + self.options.timeout
         call = Call(loop.create_future(), args, slot, write, read, long, once and self.options.request_ids, deadline)
         call.asked_at = now
-        self.members.check_open()
+        if deadline <= now:
+            call.future.set_exception(self.trial(call).give_up())
+            return call.future
         if self._sweeper is None:
             self._sweeper = loop.call_later(SWEEP_S, self._sweep)
         at = self._of_slot[slot]
@@ -136,7 +139,7 @@ class AsyncCaller:
 
         When it is given up before its end its connections are closed, so that the member forgets it, too.
         """
-        self.members.check_open()
+        self.members.check_here()
         async with self._apart_limit:
             caller = self._apart.pop() if self._apart else self._another()
             try:
@@ -160,12 +163,18 @@ class AsyncCaller:
     def backups_of(self, slot: int) -> tuple[str, ...]:
         return self._of_slot[slot].route.backups
 
-    def _send(self, call: Call, at: AsyncRoute, link: Link, now: float) -> None:
-        packed = pack_command(call.args)
+    def _send(self, call: Call, at: AsyncRoute, link: Link, now: float) -> bool:
+        """False when it cannot be sent by anybody: it ends then, and those that wait behind it have nothing to do with it."""
+        try:
+            packed = pack_command(call.args)
+        except (TypeError, ValueError) as error:
+            self.settle(call, error)
+            return False
         if call.once and call.write:
             link.send_write(call, packed, at.route, now)
         else:
             link.send(call, packed, now)
+        return True
 
     def _wait(self, call: Call, at: AsyncRoute) -> None:
         at.waiting.append(call)
@@ -228,8 +237,8 @@ class AsyncCaller:
                 continue
             if type(unit) is Parcel:
                 link.send_again(unit, now)
-            else:
-                self._send(unit, at, link, now)  # type: ignore[arg-type]
+            elif not self._send(unit, at, link, now):  # type: ignore[arg-type]
+                continue
             room -= count
 
     def _still_wanted(self, unit: Unit, now: float) -> bool:
@@ -401,7 +410,7 @@ class AsyncCaller:
             if awake - link.progress_at > self.options.silence and not any(call.long for call in head):
                 link.lose(f"was silent for {self.options.silence:g} s")
             elif all(call.future.done() and call.deadline + self.options.silence < now for call in head):
-                link.lose("did not answer in time")
+                link.lose(LATE)
         if busy and not self.closed:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
@@ -419,7 +428,7 @@ class AsyncCaller:
     def _expire(self, call: Call, address: str) -> None:
         """Its deadline passed with the reply owed. The number stays in use until the reply or the link's end comes."""
         trial = self.trial(call)
-        trial.reasons.setdefault(address, "did not answer in time")
+        trial.reasons.setdefault(address, LATE)
         trial.doubtful = trial.doubtful or call.write
         call.future.set_exception(trial.give_up())
 
@@ -450,6 +459,10 @@ class AsyncCaller:
         """Close all links; what is on its way ends with ClosedError, or OutcomeUnknownError for a write. May be called twice."""
         if self.closed:
             return
+        if self.members.left_behind:
+            self.members.closed = True
+            return
+        self.members.check_here()
         self.members.closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()

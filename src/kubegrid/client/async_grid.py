@@ -7,7 +7,7 @@ thousand requests on one connection per member. Next on the path of the data: `a
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar, overload
 
-from kubegrid.client import commands
+from kubegrid.client import commands, several_keys
 from kubegrid.client.async_caller import AsyncCaller, open_caller
 from kubegrid.client.async_sql import AsyncSqlCaller, AsyncSqlStream
 from kubegrid.client.async_table import AsyncTable, run
@@ -30,14 +30,22 @@ class AsyncGrid(AsyncPlainCommands):
 
     def __init__(self, caller: AsyncCaller) -> None:
         self.caller = caller
-        self._sql = AsyncSqlCaller(Pods(caller.routes, caller.options, caller.members.check_open), caller.options)
+        members = caller.members
+        self._sql = AsyncSqlCaller(
+            Pods(caller.routes, caller.options, members.check_open), caller.options, members.check_here
+        )
         self._submit = caller.submit
 
     def _do(
         self, args: tuple[Any, ...], key: Key, write: bool, read: Callable[[Any], Any] | None = None
     ) -> Awaitable[Any]:
-        raw = key if type(key) is bytes else commands.key_bytes(key)
-        return self._submit(args, slot_of(raw), write, read)
+        if type(key) is bytes:
+            slot = slot_of(key)
+        elif type(key) is str:
+            slot = slot_of(key.encode())
+        else:
+            args, slot = commands.with_key(args, key)
+        return self._submit(args, slot, write, read)
 
     # -- anything ----------------------------------------------------------------------------------------------------
 
@@ -50,39 +58,33 @@ class AsyncGrid(AsyncPlainCommands):
 
     async def execute_everywhere(self, *words: Any) -> list[Any]:
         """A command without a key on every partition's primary; the replies in order of partitions."""
-        command = commands.plan(words)
-        routes = self.caller.routes.all
-        return await self._all(
-            [Request(command.args, r.first_slot, command.write, long=True, once=False) for r in routes]
-        )
+        return await self._all(several_keys.everywhere(words, self.caller.routes.all))
 
     # -- several keys ------------------------------------------------------------------------------------------------
 
     async def get_many(self, keys: Iterable[Key]) -> list[bytes | None]:
         """The strings at several keys, of any slots."""
-        return await self._all([Request((b"GET", key), commands.slot(key), False) for key in keys])
+        return await self._all(several_keys.of_keys(b"GET", keys, write=False))
 
     async def set_many(self, values: Mapping[Key, Value]) -> None:
         """Store several strings, of any slots; each for itself, not atomically."""
-        await self._all([Request((b"SET", key, value), commands.slot(key), True) for key, value in values.items()])
+        await self._all(several_keys.sets(values))
 
     async def delete(self, *keys: Key) -> int:
         """Delete keys, of any slots; how many there were."""
-        return sum(await self._all([Request((b"DEL", key), commands.slot(key), True) for key in keys]))
+        return sum(await self._all(several_keys.of_keys(b"DEL", keys, write=True)))
 
     async def exists(self, *keys: Key) -> int:
         """How many of the keys exist."""
-        return sum(await self._all([Request((b"EXISTS", key), commands.slot(key), False) for key in keys]))
+        return sum(await self._all(several_keys.of_keys(b"EXISTS", keys, write=False)))
 
     async def scan(self, match: Key | None = None, count: int = 1000) -> AsyncIterator[bytes]:
         """All keys, of all partitions, as Redis's SCAN finds them: those there the whole time, some perhaps twice."""
+        words = several_keys.scan_words(match, count)
         for route in list(self.caller.routes.all):
             cursor: Any = b"0"
             while True:
-                args: tuple[Any, ...] = (b"SCAN", cursor, b"COUNT", count)
-                if match is not None:
-                    args += (b"MATCH", match)
-                cursor, keys = await self._submit(args, route.first_slot, False)
+                cursor, keys = await self._submit((b"SCAN", cursor, *words), route.first_slot, False)
                 for key in keys:
                     yield key
                 if cursor == b"0":

@@ -5,6 +5,7 @@ A link is opened when it is first wanted; several that want it wait for the same
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,11 @@ from kubegrid.client.members import SHARDS, no_map, not_let_in
 from kubegrid.client.options import ClientOptions
 from kubegrid.client.routes import Route, Routes
 from kubegrid.client.slots import parse_shards, split_address
+
+CONNECT_HERE = (
+    "A client serves the tasks of the loop that it was made in: call kubegrid.connect_async in this one, "
+    "or put everything into one asyncio.run."
+)
 
 
 def closed_error() -> ClosedError:
@@ -37,6 +43,7 @@ class AsyncMembers:
         self._opening: dict[tuple[str, bool], asyncio.Task[Link]] = {}
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
+        self._thread = threading.get_ident()
         self._map_lock = asyncio.Lock()
 
     def links(self) -> list[Link]:
@@ -55,13 +62,32 @@ class AsyncMembers:
         if self.closed:
             raise closed_error()
 
+    @property
+    def left_behind(self) -> bool:
+        """Whether the loop with all that was under way in it is over, or is that of the parent of this process."""
+        return self._loop.is_closed() or os.getpid() != self._pid
+
+    def check_here(self) -> None:
+        """`check_open`, and ClosedError outside of the loop that this client was made in: its connections live there.
+
+        A request may be put on its way before that loop runs, in its thread.
+        """
+        self.check_open()
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = not self._loop.is_closed() and threading.get_ident() == self._thread
+        if not here:
+            ended = ", which has ended" if self._loop.is_closed() else ""
+            raise ClosedError(f"this async client belongs to another event loop{ended}", CONNECT_HERE)
+
     async def link(self, address: str, readonly: bool = False) -> Link:
         """The link to a member; several that ask at the same time get the same. OSError, TimeoutError, AccessError."""
         key = (address, readonly)
         known = self._links.get(key)
         if known is not None and not known.closed:
             return known
-        self.check_open()
+        self.check_here()
         task = self._opening.get(key)
         if task is None:
             task = self._opening[key] = self._loop.create_task(self._open(address, readonly))

@@ -4,7 +4,7 @@ Next on the path of the data: `sql_calls`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -23,7 +23,8 @@ T = TypeVar("T")
 class AsyncSqlCaller:
     """Statements of one `AsyncGrid`."""
 
-    def __init__(self, pods: Pods, options: ClientOptions) -> None:
+    def __init__(self, pods: Pods, options: ClientOptions, check_here: Callable[[], None]) -> None:
+        self._check_here = check_here
         self._statements = Statements(pods, options)
         self._options = options
         self._room = asyncio.Semaphore(options.statements)
@@ -53,6 +54,7 @@ class AsyncSqlCaller:
     async def _begin(
         self, statement: str, parameters: Sequence[Any], timeout: float | None, statement_id: str | None
     ) -> Conversation:
+        self._check_here()
         conversation = self._statements.begin(statement, parameters, timeout, statement_id)
         try:
             async with asyncio.timeout(max(0.0, conversation.trial.deadline - clock.now())):

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from kubegrid.base.tables import TableDefinition
-from kubegrid.client import table_steps
+from kubegrid.client import arguments, table_steps
 from kubegrid.client.async_backups import read_on_backup
 from kubegrid.client.async_caller import AsyncCaller
 from kubegrid.client.errors import SchemaChangedError
@@ -120,6 +120,7 @@ class AsyncTable(Generic[R]):
 
         First in, first out per value of the index that serves the predicate. At most once: a record whose taker dies is gone.
         """
+        timeout = arguments.seconds(timeout, "timeout", least=0)
         steps = table_steps.take(self, predicate, timeout)
         if timeout <= 0:
             return await run(self._caller, steps)
@@ -163,7 +164,7 @@ class AsyncTable(Generic[R]):
         self, keys: Iterable[Any], *, with_version: bool = False
     ) -> list[R | None] | list[Versioned[R] | None]:
         """The records at several keys, None where there is none, in the order of the keys."""
-        found = await run(self._caller, table_steps.read_many(self, list(keys)))
+        found = await run(self._caller, table_steps.read_many(self, keys))
         return found if with_version else [None if one is None else one.record for one in found]
 
     async def find(self, predicate: str = ANYTHING, *, limit: int | None = None) -> list[R]:

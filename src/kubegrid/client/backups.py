@@ -9,8 +9,7 @@ from typing import Any
 
 from hiredis import ReplyError
 
-from kubegrid.base.errors import UsageError
-from kubegrid.client import clock
+from kubegrid.client import arguments, clock
 from kubegrid.client.batch import Request
 from kubegrid.client.caller import Caller
 from kubegrid.client.connection import LostError, SilentError, pack_command
@@ -21,10 +20,8 @@ BACKUP_SILENCE_S = 0.2
 
 def stale_request(request: Request, max_staleness_ms: int) -> bytes:
     """The read with its bound, packed."""
-    if isinstance(max_staleness_ms, bool) or not isinstance(max_staleness_ms, int) or max_staleness_ms < 0:
-        raise UsageError(f"max_staleness_ms is an integer of milliseconds, at least 0, not {max_staleness_ms!r}")
     name, table, *keys = request.args
-    return pack_command((name, table, b"MAXSTALENESS", max_staleness_ms, *keys))
+    return pack_command((name, table, b"MAXSTALENESS", arguments.count(max_staleness_ms, "max_staleness_ms"), *keys))
 
 
 def read_on_backup(caller: Caller, request: Request, max_staleness_ms: int) -> Any | None:

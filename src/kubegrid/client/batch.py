@@ -18,7 +18,7 @@ from kubegrid.client.errors import ClientError
 from kubegrid.client.pool import Pool
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.routes import Route
-from kubegrid.client.trial import Again, ForgottenError, Trial
+from kubegrid.client.trial import LATE, Again, ForgottenError, Trial
 
 NO_REPLY = "sent what is no reply to several writes"
 ROUND_BYTES_MAX = 4 * 1024 * 1024
@@ -237,7 +237,9 @@ class _Batch:
         try:
             one.connection = self.caller.acquire(one.pool, trial_deadline)
             one.since = clock.now()
-            one.connection.set_silence(min(self.caller.options.patience, max(0.001, trial_deadline - one.since)))
+            if one.since >= trial_deadline:
+                raise LostError(LATE, sent=False)
+            one.connection.set_silence(min(self.caller.options.patience, trial_deadline - one.since))
             one.connection.replies.clear()
             one.connection.send(b"".join(one.parts))
         except LostError as error:
@@ -289,7 +291,7 @@ class _Batch:
         while True:
             left = deadline - clock.now()
             if left <= 0:
-                return LostError("did not answer in time", sent=True)
+                return LostError(LATE, sent=True)
             before = len(connection.replies)
             connection.set_silence(min(silence, left))
             try:

@@ -18,7 +18,7 @@ from kubegrid.client.connection import Connection, LostError, SilentError, pack_
 from kubegrid.client.deadline import CURRENT
 from kubegrid.client.members import Members
 from kubegrid.client.request_ids import RequestIds
-from kubegrid.client.trial import Again, ForgottenError, Trial
+from kubegrid.client.trial import LATE, Again, ForgottenError, Trial
 
 ONCE = parcel.ONCE
 Arguments = tuple[Any, ...]
@@ -65,9 +65,12 @@ class Caller(Members):
                 except BaseException:  # Ctrl-C between request and reply: the reply belongs to nobody
                     pool.discard(connection)
                     raise
-                pool.free.append(connection)
-                if pool.waiting:
-                    pool.wake()
+                if connection.broken:
+                    pool.discard(connection)
+                else:
+                    pool.free.append(connection)
+                    if pool.waiting:
+                        pool.wake()
                 if type(reply) is ReplyError:
                     return self._persist(packed, slot, self.trial(args, write, started=started), reply, str(address))
                 return reply
@@ -149,12 +152,15 @@ class Caller(Members):
                 reply = self._exchange(connection, packed, slot, trial, long)
             except LostError as error:
                 pool.discard(connection)
-                again = trial.lost(error.reason, seen, clock.now(), sent=True, since=since)
+                again = trial.lost(error.reason, seen, clock.now(), sent=error.sent, since=since)
                 continue
             except BaseException:
                 pool.discard(connection)
                 raise
-            pool.release(connection)
+            if connection.broken:
+                pool.discard(connection)
+            else:
+                pool.release(connection)
             if type(reply) is not ReplyError:
                 return reply
             again = trial.refused(str(reply), seen, clock.now())
@@ -163,11 +169,13 @@ class Caller(Members):
         """One attempt. A silent member is given up; in a long command only when it is not the primary any more."""
         silence = self.options.patience
         ask: Callable[[], Any] = lambda: connection.call(packed)  # noqa: E731
+        asked = False
         while True:
             left = trial.deadline - clock.now()
             if left <= 0:
-                raise LostError("did not answer in time", sent=True)
+                raise LostError(LATE, sent=asked)
             connection.set_silence(min(silence, left))
+            asked = True
             try:
                 reply = ask()
             except SilentError:
@@ -180,7 +188,8 @@ class Caller(Members):
                     raise LostError("is not the primary any more, and was silent", sent=True) from None
                 ask = connection.wait
                 continue
-            connection.set_silence(silence)
+            if not connection.broken:
+                connection.set_silence(silence)
             return reply
 
     def prepare_again(self, again: Again, slot: int, trial: Trial) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubegrid.base.errors import UsageError
+from kubegrid.client import arguments
 from kubegrid.client.slots import slot_of
 from kubegrid.wire import command_table
 
@@ -37,28 +38,31 @@ class Command:
     args: tuple[Any, ...]
     key: bytes | None
     write: bool
+    known: bool = True
+    """False of what the members may know, and the client does not: its key is a guess."""
 
 
 def key_bytes(key: Any) -> bytes:
     """A key as bytes; TypeError for what is none."""
-    if isinstance(key, str):
-        return key.encode()
-    if isinstance(key, bytes | bytearray | memoryview):
-        return bytes(key)
-    if isinstance(key, int | float) and not isinstance(key, bool):
-        return str(key).encode()
-    raise TypeError(f"a key is str or bytes, not {type(key).__name__}")
+    return _bytes(key, "a key")
 
 
-def slot(key: Any) -> int:
-    return slot_of(key if type(key) is bytes else key_bytes(key))
+def _bytes(given: Any, name: str) -> bytes:
+    word = arguments.word(given, name)
+    return word if type(word) is bytes else str(word).encode()
+
+
+def with_key(args: tuple[Any, ...], key: Any) -> tuple[tuple[Any, ...], int]:
+    """Words about a key, which is the second of them, as they can be sent, and the key's slot."""
+    raw = key_bytes(key)
+    return (args[0], raw, *args[2:]), slot_of(raw)
 
 
 def plan(words: tuple[Any, ...]) -> Command:
     """Find out about a command's words; UsageError when it cannot be sent on its own."""
     if not words:
         raise UsageError("execute needs a command's name, as in execute('GET', 'key')")
-    args = tuple(_word(word) for word in words)
+    args = tuple(_bytes(word, "a word of a command") for word in words)
     name = args[0].lower()
     if name in _OF_A_CONNECTION:
         raise UsageError(f"{name.decode(errors='replace').upper()} cannot be executed here: {_OF_A_CONNECTION[name]}")
@@ -66,14 +70,8 @@ def plan(words: tuple[Any, ...]) -> Command:
     shown = name.decode(errors="replace").upper()
     if info is None:
         # The member says what it thinks of it; taken for a write, so that it is never repeated without an id.
-        return Command(shown, args, args[1] if len(args) > 1 else None, True)
+        return Command(shown, args, args[1] if len(args) > 1 else None, True, known=False)
     if info.subcommands and len(args) > 1:
         info = info.subcommands.get(args[1].lower(), info)
     keys = info.keys(list(args))
     return Command(shown, args, keys[0] if keys else None, "write" in info.flags)
-
-
-def _word(word: Any) -> bytes:
-    if isinstance(word, bool):
-        raise TypeError("a command's words are str, bytes, int or float, not bool")
-    return key_bytes(word)

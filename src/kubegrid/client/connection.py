@@ -17,6 +17,7 @@ from typing import Any
 
 import hiredis
 
+from kubegrid.client import keepalive
 from kubegrid.client.slots import split_address
 from kubegrid.client.spinning import RECEIVE_BYTES, Spinning
 
@@ -41,7 +42,10 @@ class SilentError(Exception):
 
 
 class Connection:
-    """Invariant: between two calls nothing is owed by either side; after any LostError it is closed."""
+    """Invariant: between two calls nothing is owed by either side; after any LostError it is closed.
+
+    It may be closed after a reply, too (`broken`): that of a member that did not read the request to its end.
+    """
 
     __slots__ = ("_reader", "_ready", "_slice", "_spinning", "address", "broken", "replies", "sock")
 
@@ -65,6 +69,7 @@ class Connection:
         except OSError as error:
             raise LostError(reason_of(error), sent=False) from error
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keepalive.keep(self.sock)
         self.sock.settimeout(None)
         self.set_silence(max(timeout, 0.001))
         greeting: list[tuple[str, ...]] = [("AUTH", password)] if password is not None else []
@@ -104,7 +109,11 @@ class Connection:
         """
         try:
             if len(packed) > SEND_AT_ONCE_BYTES:
-                self.send(packed)
+                try:
+                    self.send(packed)
+                except LostError:
+                    if not self.replies:
+                        raise
                 if self.replies:
                     return self.replies.pop()
             else:

@@ -12,8 +12,7 @@ import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-from kubegrid.base.errors import UsageError
-from kubegrid.client import clock
+from kubegrid.client import arguments, clock
 from kubegrid.client.options import RETRY_PERIOD_MAX_S
 
 CURRENT: ContextVar[float | None] = ContextVar("kubegrid_deadline", default=None)
@@ -23,9 +22,7 @@ CURRENT: ContextVar[float | None] = ContextVar("kubegrid_deadline", default=None
 @contextlib.contextmanager
 def deadline(seconds: float) -> Iterator[None]:
     """Operations inside must be done within `seconds` from now, all together."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= RETRY_PERIOD_MAX_S:
-        raise UsageError(f"a deadline is a number of seconds above 0, at most {RETRY_PERIOD_MAX_S:g}, not {seconds!r}")
-    until = clock.now() + seconds
+    until = clock.now() + arguments.seconds(seconds, "a deadline", RETRY_PERIOD_MAX_S)
     outer = CURRENT.get()
     token = CURRENT.set(until if outer is None else min(outer, until))
     try:

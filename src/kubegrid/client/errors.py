@@ -3,7 +3,8 @@
     ClientError                        outcome   meaning
     ├── NotDoneError                   NOT_DONE  nothing was changed; asking again is safe
     │   ├── UnavailableError                     no member served it within the deadline
-    │   │   └── GridNotReachableError            no address of the grid answers (`attempts` says why, one by one)
+    │   │   ├── GridNotReachableError            no address of the grid answers (`attempts` says why, one by one)
+    │   │   └── NoManagerError                   tables are made and changed by the manager, which does not answer
     │   ├── OverloadedError                      more is waiting than the client's limit allows
     │   ├── ClosedError                          the client was closed, or belongs to the parent of a fork
     │   ├── AccessError                          the password is missing or wrong
@@ -79,6 +80,10 @@ class GridNotReachableError(UnavailableError, NotReachableError):
             "Is it running? `kubegrid status` shows a local grid's addresses; `kubegrid up --detach` starts one.",
         )
         self.attempts = dict(attempts)
+
+
+class NoManagerError(UnavailableError):
+    """A change of tables: the manager makes it, and does not answer. Records are read and written without it."""
 
 
 class OverloadedError(NotDoneError):

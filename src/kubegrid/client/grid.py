@@ -7,14 +7,13 @@ Next on the path of the data: `caller`, which knows the members.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, TypeVar, overload
 
-from kubegrid.client import commands
+from kubegrid.client import commands, several_keys
 from kubegrid.client.batch import Request, run_batch
 from kubegrid.client.caller import Caller
 from kubegrid.client.opening import open_plan
 from kubegrid.client.options import ClientOptions
 from kubegrid.client.pipeline import Pipeline, raise_failures
 from kubegrid.client.plain import Key, PlainCommands, Value
-from kubegrid.client.routes import Route
 from kubegrid.client.slots import parse_addresses, slot_of
 from kubegrid.client.sql import SqlCaller, SqlStream
 from kubegrid.client.sql_pods import Pods
@@ -37,8 +36,13 @@ class Grid(PlainCommands):
         self._sql = SqlCaller(pods, options)
 
     def _do(self, args: tuple[Any, ...], key: Key, write: bool, read: Callable[[Any], Any] | None = None) -> Any:
-        raw = key if type(key) is bytes else commands.key_bytes(key)
-        reply = self.caller.call(args, slot_of(raw), write)
+        if type(key) is bytes:
+            slot = slot_of(key)
+        elif type(key) is str:
+            slot = slot_of(key.encode())
+        else:
+            args, slot = commands.with_key(args, key)
+        reply = self.caller.call(args, slot, write)
         return reply if read is None else read(reply)
 
     # -- anything ----------------------------------------------------------------------------------------------------
@@ -51,16 +55,11 @@ class Grid(PlainCommands):
         command = commands.plan(words)
         if command.key is not None:
             return self.caller.call(command.args, slot_of(command.key), command.write)
-        return self._all([self._keyless(command, self.caller.routes.all[0])])[0]
+        return self._all([several_keys.keyless(command, self.caller.routes.all[0])])[0]
 
     def execute_everywhere(self, *words: Any) -> list[Any]:
         """A command without a key (DBSIZE, FLUSHALL, …) on every partition's primary; the replies in order of partitions."""
-        command = commands.plan(words)
-        return self._all([self._keyless(command, route) for route in self.caller.routes.all])
-
-    @staticmethod
-    def _keyless(command: commands.Command, route: Route) -> Request:
-        return Request(command.args, route.first_slot, command.write, long=True, once=False)
+        return self._all(several_keys.everywhere(words, self.caller.routes.all))
 
     def pipeline(self) -> Pipeline:
         """Many commands at once:
@@ -78,32 +77,30 @@ class Grid(PlainCommands):
 
     def get_many(self, keys: Iterable[Key]) -> list[bytes | None]:
         """The strings at several keys, of any slots."""
-        return self._all([Request((b"GET", key), commands.slot(key), False) for key in keys])
+        return self._all(several_keys.of_keys(b"GET", keys, write=False))
 
     def set_many(self, values: Mapping[Key, Value]) -> None:
         """Store several strings, of any slots; each for itself, not atomically."""
-        self._all([Request((b"SET", key, value), commands.slot(key), True) for key, value in values.items()])
+        self._all(several_keys.sets(values))
 
     def delete(self, *keys: Key) -> int:
         """Delete keys, of any slots; how many there were."""
         if len(keys) == 1:
             count: int = self._do((b"DEL", keys[0]), keys[0], True)
             return count
-        return sum(self._all([Request((b"DEL", key), commands.slot(key), True) for key in keys]))
+        return sum(self._all(several_keys.of_keys(b"DEL", keys, write=True)))
 
     def exists(self, *keys: Key) -> int:
         """How many of the keys exist."""
-        return sum(self._all([Request((b"EXISTS", key), commands.slot(key), False) for key in keys]))
+        return sum(self._all(several_keys.of_keys(b"EXISTS", keys, write=False)))
 
     def scan(self, match: Key | None = None, count: int = 1000) -> Iterator[bytes]:
         """All keys, of all partitions, as Redis's SCAN finds them: those there the whole time, some perhaps twice."""
+        words = several_keys.scan_words(match, count)
         for route in list(self.caller.routes.all):
             cursor: Any = b"0"
             while True:
-                args: tuple[Any, ...] = (b"SCAN", cursor, b"COUNT", count)
-                if match is not None:
-                    args += (b"MATCH", match)
-                cursor, keys = self.caller.call(args, route.first_slot, False)
+                cursor, keys = self.caller.call((b"SCAN", cursor, *words), route.first_slot, False)
                 yield from keys
                 if cursor == b"0":
                     break

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import hiredis
 
-from kubegrid.client import parcel
+from kubegrid.client import keepalive, parcel
 from kubegrid.client.connection import ENDED, RefusedGreetingError, pack_command, reason_of
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.routes import Route
@@ -242,6 +242,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        keepalive.keep(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader

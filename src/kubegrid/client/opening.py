@@ -11,7 +11,7 @@ from kubegrid.base.errors import KubegridError, UsageError
 from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.table_errors import shown
 from kubegrid.base.tables import HASH, ORDERED, Index, TableDefinition
-from kubegrid.client import table_steps
+from kubegrid.client import arguments, table_steps
 from kubegrid.client.record_shapes import ClassShape, DictShape, Shape
 from kubegrid.client.routes import Routes
 from kubegrid.client.table_plan import TablePlan, client_error
@@ -24,7 +24,9 @@ def open_plan(
     given: Any, routes: Routes, name: str | None, options: Mapping[str, Any]
 ) -> "table_steps.Steps[TablePlan[Any]]":
     """The conversation that opens a table: a definition is compared with the grid's, and made there if it is absent."""
+    options = _checked(name, options)
     if isinstance(given, str):
+        arguments.text(given, "a table's name")
         meant = [option for option in OPTIONS if options.get(option)]
         if name is not None or meant:
             raise UsageError(
@@ -41,6 +43,23 @@ def open_plan(
         return TablePlan(definition, shape)
     except KubegridError as error:
         raise client_error(error) from error
+
+
+def _checked(name: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of `grid.table`, those that are lists as such. Raises UsageError for what is not even one."""
+    if name is not None:
+        arguments.text(name, "name")
+    checked = dict(options)
+    for option in ("key", "partition_by"):
+        if not isinstance(options[option], str):
+            checked[option] = list(arguments.several(options[option], option, "names of columns"))
+    one = (str, Mapping, Index)
+    if not isinstance(options["index"], one):
+        checked["index"] = list(arguments.several(options["index"], "index", "indexes"))
+        for each in checked["index"]:
+            if not isinstance(each, one):
+                arguments.several(each, "an index", "names of columns, or a dict with columns and kind")
+    return checked
 
 
 def _wanted(given: Any, name: str | None, options: Mapping[str, Any]) -> tuple[TableDefinition, Shape[Any]]:

@@ -4,19 +4,21 @@ Times are in seconds, as everywhere in Python's own library. Next on the path of
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from kubegrid.base.errors import UsageError
 from kubegrid.base.nearest import hint
+from kubegrid.client import arguments
 
 RETRY_PERIOD_MAX_S = 300.0
 """The longest time over which one write may be retried. Members forget a client's request ids when it was idle for 600 s;
 a retry after that would be executed a second time."""
 
 BUSY_WAIT_MAX_S = 0.01
-STATEMENT_TIMEOUT_MAX_S = 86_400.0
+STATEMENT_TIMEOUT_MAX_S = TIMES_MAX_S = 86_400.0
 """A day. What a pod allows is less; infinity is no number of milliseconds."""
 
 
@@ -68,26 +70,20 @@ class ClientOptions:
         known = [field.name for field in dataclasses.fields(cls)]
         for name in given:
             if name not in known:
-                raise UsageError(f"there is no option {name!r}{hint(name, known)}", f"Options are {', '.join(known)}.")
+                raise UsageError(f"there is no option {name!r}{hint(name, known)}")
         return cls(**given)
 
     def __post_init__(self) -> None:
+        if self.password is not None:
+            arguments.text(self.password, "password")
+        arguments.truth(self.request_ids, "request_ids")
         for name in ("timeout", "connect_timeout", "silence", "retry_first", "retry_max", "statement_timeout"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
-                raise UsageError(f"{name} must be a number of seconds above 0, not {value!r}")
-        if not isinstance(self.busy_wait, int | float) or not 0 <= self.busy_wait <= BUSY_WAIT_MAX_S:
-            raise UsageError(
-                f"busy_wait must be a number of seconds from 0 to {BUSY_WAIT_MAX_S}, not {self.busy_wait!r}"
-            )
+            arguments.seconds(getattr(self, name), name, math.inf if name == "timeout" else TIMES_MAX_S)
+        arguments.seconds(self.busy_wait, "busy_wait", BUSY_WAIT_MAX_S, least=0)
         if self.timeout > RETRY_PERIOD_MAX_S:
             raise UsageError(
                 f"timeout must be at most {RETRY_PERIOD_MAX_S:g} s, not {self.timeout!r}: "
                 "members forget the ids of requests some time later, and a retry could then be applied twice"
-            )
-        if self.statement_timeout > STATEMENT_TIMEOUT_MAX_S:
-            raise UsageError(
-                f"statement_timeout must be at most {STATEMENT_TIMEOUT_MAX_S:g} s, not {self.statement_timeout!r}"
             )
         limits = {
             "connections": 10_000,
@@ -97,6 +93,4 @@ class ClientOptions:
             "answer_bytes": 1 << 40,
         }
         for name, most in limits.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-                raise UsageError(f"{name} must be an integer from 1 to {most}, not {value!r}")
+            arguments.whole(getattr(self, name), name, 1, most)

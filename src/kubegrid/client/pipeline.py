@@ -13,6 +13,7 @@ from kubegrid.client.caller import Caller
 from kubegrid.client.errors import ClientError, NotDoneError, PartlyDoneError
 from kubegrid.client.plain import Key
 from kubegrid.client.plain_pipeline import PipelineCommands
+from kubegrid.client.slots import slot_of
 
 T = TypeVar("T")
 _NOT_YET = object()
@@ -53,14 +54,15 @@ class Pipeline(PipelineCommands):
         self._sent = 0
 
     def _do(self, args: tuple[Any, ...], key: Key, write: bool, read: Callable[[Any], Any] | None = None) -> Any:
-        return self._add(Request(args, commands.slot(key), write), read)
+        args, slot = commands.with_key(args, key)
+        return self._add(Request(args, slot, write), read)
 
     def execute(self, *words: Any) -> Pending[Any]:
         """Any command with a key."""
         command = commands.plan(words)
         if command.key is None:
             raise NotDoneError(f"{command.name} names no key, so a pipeline does not know where to send it")
-        return self._add(Request(command.args, commands.slot(command.key), command.write), None)
+        return self._add(Request(command.args, slot_of(command.key), command.write), None)
 
     def _add(self, request: Request, read: Callable[[Any], T] | None) -> Pending[T]:
         pending = Pending(read)

@@ -7,7 +7,7 @@ test holds them equal). Keys are str or bytes; values are bytes, str, int or flo
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from kubegrid.client import answers
+from kubegrid.client import answers, arguments
 
 Key = str | bytes
 Value = str | bytes | int | float
@@ -46,7 +46,7 @@ class PlainCommands:
 
     def append(self, key: Key, value: Value) -> int:
         """Add to the end of a string; its new length."""
-        return self._do((b"APPEND", key, value), key, True)
+        return self._do((b"APPEND", key, arguments.word(value)), key, True)
 
     def length(self, key: Key) -> int:
         """The length of a string in bytes; 0 when there is none."""
@@ -54,21 +54,21 @@ class PlainCommands:
 
     def incr(self, key: Key, by: int = 1) -> int:
         """Add to a counter, which begins at 0; its new value."""
-        return self._do((b"INCRBY", key, by), key, True)
+        return self._do((b"INCRBY", key, arguments.whole(by, "by")), key, True)
 
     def decr(self, key: Key, by: int = 1) -> int:
         """Subtract from a counter; its new value."""
-        return self._do((b"DECRBY", key, by), key, True)
+        return self._do((b"DECRBY", key, arguments.whole(by, "by")), key, True)
 
     def incr_float(self, key: Key, by: float) -> float:
         """Add to a number with a fraction; its new value."""
-        return self._do((b"INCRBYFLOAT", key, by), key, True, float)
+        return self._do((b"INCRBYFLOAT", key, arguments.number(by, "by")), key, True, float)
 
     # -- keys --------------------------------------------------------------------------------------------------------
 
     def expire(self, key: Key, seconds: float) -> bool:
         """Let a key expire; False when there is no such key."""
-        return self._do((b"PEXPIRE", key, round(seconds * 1000)), key, True, bool)
+        return self._do(answers.expire_arguments(key, seconds), key, True, bool)
 
     def persist(self, key: Key) -> bool:
         """Take a key's expiry away; False when it had none."""
@@ -90,11 +90,11 @@ class PlainCommands:
 
     def hget(self, key: Key, field: Key) -> bytes | None:
         """A field of a hash."""
-        return self._do((b"HGET", key, field), key, False)
+        return self._do((b"HGET", key, arguments.word(field, "field")), key, False)
 
     def hget_many(self, key: Key, *fields: Key) -> list[bytes | None]:
         """Several fields of a hash."""
-        return self._do((b"HMGET", key, *fields), key, False)
+        return self._do(answers.field_arguments(b"HMGET", key, fields), key, False)
 
     def hgetall(self, key: Key) -> dict[bytes, bytes]:
         """All fields of a hash; empty when there is none."""
@@ -102,11 +102,11 @@ class PlainCommands:
 
     def hdel(self, key: Key, *fields: Key) -> int:
         """Delete fields of a hash; how many there were."""
-        return self._do((b"HDEL", key, *fields), key, True)
+        return self._do(answers.field_arguments(b"HDEL", key, fields), key, True)
 
     def hexists(self, key: Key, field: Key) -> bool:
         """Whether a hash has a field."""
-        return self._do((b"HEXISTS", key, field), key, False, bool)
+        return self._do((b"HEXISTS", key, arguments.word(field, "field")), key, False, bool)
 
     def hlen(self, key: Key) -> int:
         """How many fields a hash has."""
@@ -114,4 +114,4 @@ class PlainCommands:
 
     def hincr(self, key: Key, field: Key, by: int = 1) -> int:
         """Add to an integer in a hash; its new value."""
-        return self._do((b"HINCRBY", key, field, by), key, True)
+        return self._do((b"HINCRBY", key, arguments.word(field, "field"), arguments.whole(by, "by")), key, True)

@@ -7,7 +7,7 @@ per request.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from kubegrid.client import answers
+from kubegrid.client import answers, arguments
 from kubegrid.client.plain import Key, Value
 
 
@@ -45,7 +45,7 @@ class AsyncPlainCommands:
 
     def append(self, key: Key, value: Value) -> Awaitable[int]:
         """Add to the end of a string; its new length."""
-        return self._do((b"APPEND", key, value), key, True)
+        return self._do((b"APPEND", key, arguments.word(value)), key, True)
 
     def length(self, key: Key) -> Awaitable[int]:
         """The length of a string in bytes; 0 when there is none."""
@@ -53,21 +53,21 @@ class AsyncPlainCommands:
 
     def incr(self, key: Key, by: int = 1) -> Awaitable[int]:
         """Add to a counter, which begins at 0; its new value."""
-        return self._do((b"INCRBY", key, by), key, True)
+        return self._do((b"INCRBY", key, arguments.whole(by, "by")), key, True)
 
     def decr(self, key: Key, by: int = 1) -> Awaitable[int]:
         """Subtract from a counter; its new value."""
-        return self._do((b"DECRBY", key, by), key, True)
+        return self._do((b"DECRBY", key, arguments.whole(by, "by")), key, True)
 
     def incr_float(self, key: Key, by: float) -> Awaitable[float]:
         """Add to a number with a fraction; its new value."""
-        return self._do((b"INCRBYFLOAT", key, by), key, True, float)
+        return self._do((b"INCRBYFLOAT", key, arguments.number(by, "by")), key, True, float)
 
     # -- keys --------------------------------------------------------------------------------------------------------
 
     def expire(self, key: Key, seconds: float) -> Awaitable[bool]:
         """Let a key expire; False when there is no such key."""
-        return self._do((b"PEXPIRE", key, round(seconds * 1000)), key, True, bool)
+        return self._do(answers.expire_arguments(key, seconds), key, True, bool)
 
     def persist(self, key: Key) -> Awaitable[bool]:
         """Take a key's expiry away; False when it had none."""
@@ -89,11 +89,11 @@ class AsyncPlainCommands:
 
     def hget(self, key: Key, field: Key) -> Awaitable[bytes | None]:
         """A field of a hash."""
-        return self._do((b"HGET", key, field), key, False)
+        return self._do((b"HGET", key, arguments.word(field, "field")), key, False)
 
     def hget_many(self, key: Key, *fields: Key) -> Awaitable[list[bytes | None]]:
         """Several fields of a hash."""
-        return self._do((b"HMGET", key, *fields), key, False)
+        return self._do(answers.field_arguments(b"HMGET", key, fields), key, False)
 
     def hgetall(self, key: Key) -> Awaitable[dict[bytes, bytes]]:
         """All fields of a hash; empty when there is none."""
@@ -101,11 +101,11 @@ class AsyncPlainCommands:
 
     def hdel(self, key: Key, *fields: Key) -> Awaitable[int]:
         """Delete fields of a hash; how many there were."""
-        return self._do((b"HDEL", key, *fields), key, True)
+        return self._do(answers.field_arguments(b"HDEL", key, fields), key, True)
 
     def hexists(self, key: Key, field: Key) -> Awaitable[bool]:
         """Whether a hash has a field."""
-        return self._do((b"HEXISTS", key, field), key, False, bool)
+        return self._do((b"HEXISTS", key, arguments.word(field, "field")), key, False, bool)
 
     def hlen(self, key: Key) -> Awaitable[int]:
         """How many fields a hash has."""
@@ -113,4 +113,4 @@ class AsyncPlainCommands:
 
     def hincr(self, key: Key, field: Key, by: int = 1) -> Awaitable[int]:
         """Add to an integer in a hash; its new value."""
-        return self._do((b"HINCRBY", key, field, by), key, True)
+        return self._do((b"HINCRBY", key, arguments.word(field, "field"), arguments.whole(by, "by")), key, True)

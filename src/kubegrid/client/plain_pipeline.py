@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from kubegrid.client import answers
+from kubegrid.client import answers, arguments
 from kubegrid.client.plain import Key, Value
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class PipelineCommands:
 
     def append(self, key: Key, value: Value) -> "Pending[int]":
         """Add to the end of a string; its new length."""
-        return self._do((b"APPEND", key, value), key, True)
+        return self._do((b"APPEND", key, arguments.word(value)), key, True)
 
     def length(self, key: Key) -> "Pending[int]":
         """The length of a string in bytes; 0 when there is none."""
@@ -52,21 +52,21 @@ class PipelineCommands:
 
     def incr(self, key: Key, by: int = 1) -> "Pending[int]":
         """Add to a counter, which begins at 0; its new value."""
-        return self._do((b"INCRBY", key, by), key, True)
+        return self._do((b"INCRBY", key, arguments.whole(by, "by")), key, True)
 
     def decr(self, key: Key, by: int = 1) -> "Pending[int]":
         """Subtract from a counter; its new value."""
-        return self._do((b"DECRBY", key, by), key, True)
+        return self._do((b"DECRBY", key, arguments.whole(by, "by")), key, True)
 
     def incr_float(self, key: Key, by: float) -> "Pending[float]":
         """Add to a number with a fraction; its new value."""
-        return self._do((b"INCRBYFLOAT", key, by), key, True, float)
+        return self._do((b"INCRBYFLOAT", key, arguments.number(by, "by")), key, True, float)
 
     # -- keys --------------------------------------------------------------------------------------------------------
 
     def expire(self, key: Key, seconds: float) -> "Pending[bool]":
         """Let a key expire; False when there is no such key."""
-        return self._do((b"PEXPIRE", key, round(seconds * 1000)), key, True, bool)
+        return self._do(answers.expire_arguments(key, seconds), key, True, bool)
 
     def persist(self, key: Key) -> "Pending[bool]":
         """Take a key's expiry away; False when it had none."""
@@ -88,11 +88,11 @@ class PipelineCommands:
 
     def hget(self, key: Key, field: Key) -> "Pending[bytes | None]":
         """A field of a hash."""
-        return self._do((b"HGET", key, field), key, False)
+        return self._do((b"HGET", key, arguments.word(field, "field")), key, False)
 
     def hget_many(self, key: Key, *fields: Key) -> "Pending[list[bytes | None]]":
         """Several fields of a hash."""
-        return self._do((b"HMGET", key, *fields), key, False)
+        return self._do(answers.field_arguments(b"HMGET", key, fields), key, False)
 
     def hgetall(self, key: Key) -> "Pending[dict[bytes, bytes]]":
         """All fields of a hash; empty when there is none."""
@@ -100,11 +100,11 @@ class PipelineCommands:
 
     def hdel(self, key: Key, *fields: Key) -> "Pending[int]":
         """Delete fields of a hash; how many there were."""
-        return self._do((b"HDEL", key, *fields), key, True)
+        return self._do(answers.field_arguments(b"HDEL", key, fields), key, True)
 
     def hexists(self, key: Key, field: Key) -> "Pending[bool]":
         """Whether a hash has a field."""
-        return self._do((b"HEXISTS", key, field), key, False, bool)
+        return self._do((b"HEXISTS", key, arguments.word(field, "field")), key, False, bool)
 
     def hlen(self, key: Key) -> "Pending[int]":
         """How many fields a hash has."""
@@ -112,4 +112,4 @@ class PipelineCommands:
 
     def hincr(self, key: Key, field: Key, by: int = 1) -> "Pending[int]":
         """Add to an integer in a hash; its new value."""
-        return self._do((b"HINCRBY", key, field, by), key, True)
+        return self._do((b"HINCRBY", key, arguments.word(field, "field"), arguments.whole(by, "by")), key, True)

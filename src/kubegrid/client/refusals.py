@@ -24,7 +24,9 @@ from kubegrid.client.errors import (
     WrongTypeError,
 )
 
-LATER = frozenset(("CLUSTERDOWN", "TRYAGAIN", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY", "UNBLOCKED", "NOMANAGER"))
+NO_MANAGER = "NOMANAGER"
+"""A change of tables, of which nothing was done."""
+LATER = frozenset(("CLUSTERDOWN", "TRYAGAIN", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY", "UNBLOCKED", NO_MANAGER))
 """Refused before anything was executed, and it will pass: a failover, a hand-over, a copy being filled, a backup away."""
 ELSEWHERE = frozenset(("MOVED", "ASK"))
 """Another member has the slot."""
@@ -55,6 +57,8 @@ _REMEDIES = {
     "OOM": "Delete records, or give the members more memory.",
     "CROSSSLOT": "Keys that must change together need the same {tag}; get_many, set_many and delete take any keys.",
 }
+_TOO_LONG = "ERR Protocol error: invalid bulk length"
+"""Of a word that is longer than a member takes; it reads no further."""
 _ACCESS = frozenset(("NOAUTH", "WRONGPASS", "NOPERM"))
 
 
@@ -88,6 +92,11 @@ def answered_before() -> RejectedError:
 def to_error(text: str) -> ClientError:
     """The exception for a reply that no retry can help."""
     code, _, rest = text.partition(" ")
+    if text == _TOO_LONG:
+        return RejectedError(
+            "a word of the command is longer than a member takes",
+            "Most likely a value: `proto-max-bulk-len` of CONFIG GET is the most.",
+        )
     if code in _ACCESS:
         wanted = "a password" if code == "NOAUTH" else "another password"
         return AccessError(

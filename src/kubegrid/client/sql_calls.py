@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kubegrid.base.errors import UsageError
-from kubegrid.client import clock, sql_kind
+from kubegrid.base.table_errors import shown
+from kubegrid.client import arguments, clock, sql_kind
 from kubegrid.client.connection import LostError
 from kubegrid.client.deadline import CURRENT
 from kubegrid.client.errors import BadValueError, ClientError, OverloadedError, SqlLimitError
@@ -25,6 +26,7 @@ from kubegrid.client.sql_pods import Pod, Pods
 from kubegrid.client.sql_result import SqlResult
 from kubegrid.client.sql_thread import in_thread
 from kubegrid.client.sql_trial import SqlTrial
+from kubegrid.client.trial import LATE
 from kubegrid.sql.errors import SqlError
 from kubegrid.wire.sql_tickets import TicketError
 
@@ -65,13 +67,7 @@ class Statements:
             )
         if timeout is None:
             timeout = self.options.statement_timeout
-        elif (
-            isinstance(timeout, bool)
-            or not isinstance(timeout, int | float)
-            or not 0 < timeout <= STATEMENT_TIMEOUT_MAX_S
-        ):
-            most = f"{STATEMENT_TIMEOUT_MAX_S:g}"
-            raise UsageError(f"timeout is a number of seconds above 0, at most {most}, not {timeout!r}")
+        timeout = arguments.seconds(timeout, "timeout", STATEMENT_TIMEOUT_MAX_S)
         started = clock.now()
         limit = CURRENT.get()
         deadline = started + timeout if limit is None else min(limit, started + timeout)
@@ -219,7 +215,7 @@ class Conversation:
         if blocking.pod is None:
             return None
         if clock.now() > self.trial.deadline + SLACK_S:
-            return LostError("did not answer in time", sent=True)
+            return LostError(LATE, sent=True)
         if not self._statements.pods.answers(blocking.pod):
             return LostError(f"was silent for {waited_s:.3g} s", sent=True)
         return None
@@ -251,7 +247,7 @@ def _checked(statement_id: str | None) -> str | None:
         or not (statement_id.isascii() and statement_id.isprintable())
     ):
         raise UsageError(
-            f"a statement id is a text of 1 to {STATEMENT_ID_CHARS_MAX} printable ASCII characters, not {statement_id!r}",
+            f"a statement id is a text of 1 to {STATEMENT_ID_CHARS_MAX} printable ASCII characters, not {shown(statement_id)}",
             "Take something that names this piece of work and nothing else, or str(uuid.uuid4()).",
         )
     return statement_id

@@ -19,6 +19,7 @@ import msgspec
 
 from kubegrid.client.connection import LostError
 from kubegrid.client.errors import AccessError, ClosedError
+from kubegrid.client.trial import LATE
 from kubegrid.sql.errors import Cancelled, SqlError
 from kubegrid.wire import sql_tickets
 
@@ -142,7 +143,7 @@ class Attempt:
         if isinstance(error, flight.FlightUnauthenticatedError | flight.FlightUnauthorizedError):
             return AccessError(f"the data pod did not let this client in: {reason}")
         if isinstance(error, flight.FlightTimedOutError):
-            return LostError("did not answer in time", sent=True)
+            return LostError(LATE, sent=True)
         if any(words in lower for words in _NOT_SENT):
             return LostError("connection refused", sent=False)
         if isinstance(error, flight.FlightUnavailableError | flight.FlightCancelledError) or any(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from kubegrid.base.tables import TableDefinition
-from kubegrid.client import clock, table_steps
+from kubegrid.client import arguments, clock, table_steps
 from kubegrid.client.backups import read_on_backup
 from kubegrid.client.batch import run_batch
 from kubegrid.client.caller import Caller
@@ -125,6 +125,7 @@ class Table(Generic[R]):
 
         First in, first out per value of the index that serves the predicate. At most once: a record whose taker dies is gone.
         """
+        timeout = arguments.seconds(timeout, "timeout", least=0)
         deadline = take_deadline(self._caller, timeout)
         taken: R | None = run(self._caller, table_steps.take(self, predicate, timeout), deadline)
         return taken
@@ -165,7 +166,7 @@ class Table(Generic[R]):
         self, keys: Iterable[Any], *, with_version: bool = False
     ) -> list[R | None] | list[Versioned[R] | None]:
         """The records at several keys, None where there is none, in the order of the keys."""
-        found = run(self._caller, table_steps.read_many(self, list(keys)))
+        found = run(self._caller, table_steps.read_many(self, keys))
         return found if with_version else [None if one is None else one.record for one in found]
 
     def find(self, predicate: str = ANYTHING, *, limit: int | None = None) -> list[R]:

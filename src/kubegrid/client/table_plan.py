@@ -7,14 +7,16 @@ What is wrong with a value is found here, before anything is sent, by the same c
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from kubegrid.base.errors import KubegridError
-from kubegrid.base.table_errors import shown
+from kubegrid.base.columns import parse_type
+from kubegrid.base.errors import KubegridError, UsageError
+from kubegrid.base.table_errors import BadValue, DefinitionError, shown
 from kubegrid.base.tables import TableDefinition
-from kubegrid.client import refusals
+from kubegrid.client import arguments, refusals
 from kubegrid.client.batch import Request
 from kubegrid.client.errors import BadValueError, ClientError, DoneError, UnknownTableError
 from kubegrid.client.record_shapes import Shape
@@ -30,6 +32,7 @@ WRITE_ROWS_MAX = 500
 WRITE_BYTES_MAX = 256 * 1024
 """Rows in one KG.WRITE, which is one entry of the log."""
 MODES = {"replace": b"REPLACE", "keep": b"KEEP", "fail": b"FAIL"}
+_OF_JSON = (str, int, float, type(None))
 
 _json = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -153,19 +156,37 @@ class TablePlan(Generic[R]):
         """What KG.CHANGE is told, as JSON."""
         document: dict[str, Any] = {}
         try:
-            if set:
-                document["set"] = {name: self._json_value(name, value) for name, value in set.items()}
-            if increment:
-                for name in increment:
-                    self.definition.position(name)
-                document["increment"] = dict(increment)
+            if set is not None:
+                changed = arguments.mapping(set, "set", "column → new value").items()
+                document["set"] = {name: self._json_value(name, value) for name, value in changed}
+            if increment is not None:
+                added = arguments.mapping(increment, "increment", "column → what to add").items()
+                document["increment"] = {name: self._addend(name, value) for name, value in added}
         except KubegridError as error:
             raise client_error(error) from error
         if if_version is not None:
-            document["if_version"] = if_version
+            document["if_version"] = _version(if_version)
         if condition is not None:
-            document["if"] = condition
+            document["if"] = arguments.text(condition, "condition")
         return _json(document)
+
+    def column_document(self, name: str, type: str, nullable: bool, default: Any) -> bytes:
+        """What KG.ALTER … ADD COLUMN is told, as JSON. What is wrong with it the members say, with the table's name."""
+        document = {"name": arguments.text(name, "name"), "type": arguments.text(type, "type")}
+        if not isinstance(default, _OF_JSON):
+            default = self._settled(name, type, default)
+        return _json({**document, "nullable": arguments.truth(nullable, "nullable"), "default": default})
+
+    def _settled(self, name: str, type: str, default: Any) -> Any:
+        """A default of another type than JSON has, as JSON has it."""
+        try:
+            kind = parse_type(type)
+            return kind.to_json(kind.from_python(default))
+        except BadValue as error:
+            why = f"table {self.definition.name}: column {name}: default: {error.reason}"
+        except ValueError as error:
+            why = f"table {self.definition.name}: column {name}: {error}"
+        raise client_error(DefinitionError([why]))
 
     def _json_value(self, name: str, value: Any) -> Any:
         column = self.definition.column(name)
@@ -176,11 +197,20 @@ class TablePlan(Generic[R]):
         except KubegridError as error:
             raise error.at(self.definition.name, name) if hasattr(error, "at") else error from None
 
+    def _addend(self, name: str, value: Any) -> Any:
+        self.definition.position(name)
+        if isinstance(value, Decimal):
+            return value
+        try:
+            return arguments.number(value, "an increment")
+        except UsageError:
+            raise BadValue(f"{shown(value)} cannot be added", self.definition.name, name) from None
+
     def remove(self, key: Any, if_version: int | None) -> Request:
         raw = self.key(key)
         args: tuple[Any, ...] = (b"KG.REMOVE", raw)
         if if_version is not None:
-            args += (b"IF", if_version)
+            args += (b"IF", _version(if_version))
         return Request(args, slot_of(raw), True)
 
     def find_words(self, predicate: str, limit: int | None) -> tuple[Any, ...]:
@@ -241,9 +271,13 @@ def client_error(error: KubegridError) -> KubegridError:
     return made
 
 
+def _version(given: Any) -> int:
+    return arguments.whole(given, "if_version", 0)
+
+
 def mode(on_duplicate: str) -> bytes:
     """The word of KG.WRITE for it. Raises BadValueError."""
-    found = MODES.get(on_duplicate)
+    found = MODES.get(on_duplicate) if isinstance(on_duplicate, str) else None
     if found is None:
-        raise BadValueError(f"on_duplicate is 'replace', 'keep' or 'fail', not {on_duplicate!r}")
+        raise BadValueError(f"on_duplicate is 'replace', 'keep' or 'fail', not {shown(on_duplicate)}")
     return found

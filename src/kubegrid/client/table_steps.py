@@ -5,7 +5,7 @@ of `Request` and gets the list of their replies, a ClientError standing for one 
 Next on the path of the data: `table`, `async_table`.
 """
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from kubegrid.base.errors import UsageError
 from kubegrid.base.table_definitions import parse_definition
 from kubegrid.base.tables import TableDefinition, difference
-from kubegrid.client import clock
+from kubegrid.client import arguments, clock
 from kubegrid.client.batch import Request
 from kubegrid.client.errors import (
     ClientError,
@@ -89,7 +89,7 @@ def write_many(handle: Handle, records: Iterable[R], on_duplicate: str) -> Steps
     written = 0
     failures: list[tuple[int, Exception]] = []
     tries = 0
-    numbered: Iterable[tuple[int, R]] = enumerate(records)
+    numbered: Iterable[tuple[int, R]] = enumerate(arguments.several(records, "records", "records"))
     while True:
         again: list[tuple[int, R]] = []
         round_: list[tuple[list[tuple[int, R]], Request]] = []
@@ -130,9 +130,10 @@ def write_many(handle: Handle, records: Iterable[R], on_duplicate: str) -> Steps
     return written
 
 
-def read_many(handle: Handle, keys: Sequence[Any]) -> Steps[list[Versioned[Any] | None]]:
+def read_many(handle: Handle, given: Iterable[Any]) -> Steps[list[Versioned[Any] | None]]:
     """Records at keys, in the order of the keys."""
     plan = handle.plan
+    keys = list(arguments.several(given, "keys", "keys of records"))
     found: list[Versioned[Any] | None] = [None] * len(keys)
     batches = plan.read_batches(keys, handle.routes.of_slot)
     replies = yield [request for _, request in batches]
@@ -156,14 +157,14 @@ def everywhere(handle: Handle, args: tuple[Any, ...], write: bool = False) -> St
 def _predicate(given: str) -> str:
     if not isinstance(given, str):
         raise UsageError(f'a predicate is a str, as in "price > 1", not {type(given).__name__}')
-    return given
+    return arguments.text(given, "a predicate")
 
 
 def find(handle: Handle, predicate: str, limit: int | None) -> Steps[list[Any]]:
     """Records that fit the predicate, at most `limit`."""
     plan = handle.plan
-    if limit is not None and (not isinstance(limit, int) or limit < 0):
-        raise UsageError(f"limit is a number of records, or None for all, not {limit!r}")
+    if limit is not None:
+        limit = arguments.count(limit, "limit")
     if limit == 0:
         return []
     replies = yield from everywhere(handle, plan.find_words(_predicate(predicate), limit))
@@ -174,17 +175,18 @@ def find(handle: Handle, predicate: str, limit: int | None) -> Steps[list[Any]]:
 def take(handle: Handle, predicate: str, timeout: float) -> Steps[Any]:
     """One record that fits, removed; waits up to `timeout` seconds for one. None when there was none."""
     plan = handle.plan
+    words = (b"KG.TAKE", plan.name, _predicate(predicate))
     until = clock.now() + timeout
     first = True
     while True:
         routes = list(handle.routes.all)
         for route in routes:
-            args: tuple[Any, ...] = (b"KG.TAKE", plan.name, _predicate(predicate))
+            args: tuple[Any, ...] = words
             if not first:
-                left_ms = int((until - clock.now()) * 1000)
-                if left_ms <= 0:
+                left_ms = min((until - clock.now()) * 1000, TAKE_ALONE_MS if len(routes) == 1 else TAKE_SLICE_MS)
+                if left_ms < 1:
                     return None
-                args += (b"BLOCK", min(left_ms, TAKE_ALONE_MS if len(routes) == 1 else TAKE_SLICE_MS))
+                args += (b"BLOCK", int(left_ms))
             (reply,) = yield [Request(args, route.first_slot, True, long=True)]
             if isinstance(reply, ClientError):
                 raise reply
@@ -226,7 +228,7 @@ def open_table(wanted: TableDefinition, routes: Routes) -> Steps[TableDefinition
 
 def remove_many(handle: Handle, keys: Iterable[Any]) -> Steps[int]:
     """Remove records, each for itself; how many there were."""
-    requests = [handle.plan.remove(key, None) for key in keys]
+    requests = [handle.plan.remove(key, None) for key in arguments.several(keys, "keys", "keys of records")]
     replies = yield requests
     failures: list[tuple[int, Exception]] = [(n, e) for n, e in enumerate(replies) if isinstance(e, ClientError)]
     if failures:
@@ -246,7 +248,7 @@ def count(handle: Handle, predicate: str) -> Steps[int]:
 
 def add_column(handle: Handle, name: str, type: str, nullable: bool, default: Any) -> Steps[None]:
     """KG.ALTER, and the new schema for this handle."""
-    document = msgspec.json.encode({"name": name, "type": type, "nullable": nullable, "default": default})
+    document = handle.plan.column_document(name, type, nullable, default)
     yield from _alter(handle, (b"KG.ALTER", handle.plan.name, b"ADD", b"COLUMN", document))
     yield from renew(handle)
 

@@ -10,14 +10,15 @@ Prior art: optimistic concurrency control (Kung and Robinson, 1981). Shared by b
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
 
 from kubegrid.base.errors import UsageError
-from kubegrid.client import commands, table_steps
+from kubegrid.base.table_errors import shown
+from kubegrid.client import arguments, commands, table_steps
 from kubegrid.client.async_caller import AsyncCaller
 from kubegrid.client.async_table import AsyncTable
 from kubegrid.client.async_table import run as run_async
@@ -26,6 +27,7 @@ from kubegrid.client.caller import Caller
 from kubegrid.client.errors import BadValueError, ClientError, ConflictError, SchemaChangedError
 from kubegrid.client.slots import slot_of
 from kubegrid.client.table import Table, run
+from kubegrid.client.table_plan import TablePlan
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -41,7 +43,9 @@ class Collected:
     """What a transaction has read and wants to do. Invariant: every key is in the transaction's slot."""
 
     def __init__(self, tag: str | bytes) -> None:
-        raw = tag.encode() if isinstance(tag, str) else tag
+        if not isinstance(tag, str | bytes):
+            raise UsageError(f"tag is str or bytes, not {type(tag).__name__}")
+        raw = tag if isinstance(tag, bytes) else arguments.text(tag, "tag").encode()
         if not raw or b"}" in raw:
             raise UsageError(
                 f"a transaction's tag is what stands between the braces of its keys; {tag!r} cannot stand there"
@@ -74,7 +78,7 @@ class Collected:
         self.operations.append(operation)
 
     def write(self, table: "Table[R] | AsyncTable[R]", record: R) -> None:
-        self.open_key(table.plan.row(record)[0])
+        self.open_key(plan_of(table).row(record)[0])
         self.tables[id(table)] = table
 
         def operation() -> list[Any]:
@@ -90,12 +94,12 @@ class Collected:
         set: Mapping[str, Any] | None,
         increment: Mapping[str, Any] | None,
     ) -> None:
-        raw = self.open_key(table.plan.key(key))
+        raw = self.open_key(plan_of(table).key(key))
         document = table.plan.change_document(set, increment)
         self.add(lambda: ["change", raw, document])
 
     def remove(self, table: "Table[Any] | AsyncTable[Any]", key: Any) -> None:
-        raw = self.open_key(table.plan.key(key))
+        raw = self.open_key(plan_of(table).key(key))
         self.add(lambda: ["remove", raw])
 
     def execute(self, words: tuple[Any, ...]) -> None:
@@ -124,6 +128,13 @@ class Collected:
         raise reply
 
 
+def plan_of(table: Any) -> TablePlan[Any]:
+    """Raises UsageError for what is no table."""
+    if not isinstance(table, Table | AsyncTable):
+        raise UsageError(f"table is what grid.table(…) gave, not {shown(table)}")
+    return table.plan
+
+
 class Transaction:
     """Made by `grid.transaction(tag=…)`; commits at the end of its `with` block, unless that ended with an exception."""
 
@@ -135,7 +146,7 @@ class Transaction:
 
     def read(self, table: Table[R], key: Any) -> R | None:
         """A record as it is now. The commit succeeds only if it is still that one, or still missing, then."""
-        request = table.plan.read(key)
+        request = plan_of(table).read(key)
         raw = self._collected.open_key(request.args[2])
         found = table.plan.record(self._caller.call(request.args, request.slot, False)[0])
         self._collected.saw(raw, 0 if found is None else found.version)
@@ -189,7 +200,7 @@ class AsyncTransaction:
 
     async def read(self, table: AsyncTable[R], key: Any) -> R | None:
         """A record as it is now. The commit succeeds only if it is still that one, or still missing, then."""
-        request = table.plan.read(key)
+        request = plan_of(table).read(key)
         raw = self._collected.open_key(request.args[2])
         reply = await self._caller.submit(request.args, request.slot, False)
         found = table.plan.record(reply[0])
@@ -233,11 +244,12 @@ class AsyncTransaction:
         self._collected.finished = True
 
 
-def _pauses(attempts: int) -> "list[float]":
+def _pauses(attempts: int) -> Iterator[float]:
     """Random waits between attempts: those who collided should not meet again."""
-    if attempts < 1:
-        raise UsageError(f"attempts must be at least 1, not {attempts!r}")
-    return [random.uniform(0, min(RETRY_FIRST_S * 2**number, RETRY_MAX_S)) for number in range(attempts - 1)]
+    longest = RETRY_FIRST_S
+    for _ in range(arguments.count(attempts, "attempts", 1) - 1):
+        yield random.uniform(0, longest)
+        longest = min(2 * longest, RETRY_MAX_S)
 
 
 def retry_on_conflict(work: Callable[[], T], *, attempts: int = 100) -> T:

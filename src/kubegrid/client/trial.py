@@ -12,12 +12,22 @@ import random
 from dataclasses import dataclass
 
 from kubegrid.client import refusals
-from kubegrid.client.errors import ClientError, GridNotReachableError, OutcomeUnknownError, UnavailableError
+from kubegrid.client.errors import (
+    ClientError,
+    GridNotReachableError,
+    NoManagerError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
 from kubegrid.client.options import RETRY_PERIOD_MAX_S, ClientOptions
 
 REDIRECTIONS_MAX = 5
 """Redirections followed without a wait; more of them mean that two members disagree, which takes a moment to pass."""
 ATTEMPTS_SHOWN = 8
+LATE = "did not answer in time"
+"""Of an attempt that was under way when the deadline passed. Why there had to be another attempt says more."""
+MANAGER_S = 5.0
+"""How long a change of tables is asked for while no manager answers: one that died is started again in less."""
 
 
 class ForgottenError(Exception):
@@ -37,6 +47,7 @@ class Trial:
 
     __slots__ = (
         "_delay",
+        "_no_manager_since",
         "_options",
         "_redirections",
         "deadline",
@@ -55,6 +66,7 @@ class Trial:
         self._options = options
         self._delay = options.retry_first
         self._redirections = 0
+        self._no_manager_since: float | None = None
         self.what = what
         self.write = write
         self.identified = identified
@@ -83,6 +95,10 @@ class Trial:
                 return Again(0.0, target)
             self.reasons[address] = f"says that {target or 'nobody known'} has the slot"
             return self._later(now, target)
+        if code == refusals.NO_MANAGER:
+            since = self._no_manager_since = self._no_manager_since or now
+            if now - since >= MANAGER_S and not self.doubtful:
+                raise self._no_manager(text)
         if code in refusals.LATER:
             self.reasons[address] = text
             return self._later(now)
@@ -97,7 +113,8 @@ class Trial:
 
         `since`: when it was sent, which may be long ago by now if the machine was suspended; None: just now.
         """
-        self.reasons[address] = reason
+        if reason != LATE or address not in self.reasons:
+            self.reasons[address] = reason
         if sent and self.write:
             self.doubtful = True
             self.deadline = min(self.deadline, (now if since is None else since) + RETRY_PERIOD_MAX_S)
@@ -117,10 +134,19 @@ class Trial:
             return self._unknown(tried)
         if self.unreachable:
             return GridNotReachableError(self.unreachable)
+        told = next((why for why in self.reasons.values() if refusals.code_of(why) == refusals.NO_MANAGER), None)
+        if told is not None:
+            return self._no_manager(told)
         took = self.deadline - self.started
         return UnavailableError(
             f"{self.what} was not served within {took:.3g} s ({tried or 'no answer'})",
             "`kubegrid status` shows which partition has no primary, and why.",
+        )
+
+    def _no_manager(self, text: str) -> NoManagerError:
+        return NoManagerError(
+            f"{self.what}: the manager, which makes and changes tables, does not answer ({text.partition(' ')[2] or text})",
+            "`kubegrid status` shows what runs, and what to do; records are read and written meanwhile.",
         )
 
     def _later(self, now: float, target: str | None = None) -> Again:

@@ -17,6 +17,8 @@ import msgspec
 from kubegrid.coordination.database import sync_directory
 
 REVISION_DIGITS = 20
+UNREADABLE = ""
+"""Instead of the grid's id, where `issued.json` does not tell it."""
 
 
 class Issued(msgspec.Struct, frozen=True):
@@ -45,7 +47,7 @@ class Found(msgspec.Struct, frozen=True):
 def judge(found: Found) -> str:
     """`new` (may begin), `whole`, or why the data count as lost."""
     issued = found.issued
-    if issued is not None and issued.grid != found.grid:
+    if issued is not None and issued.grid not in (found.grid, UNREADABLE):
         return f"this folder belongs to the grid {issued.grid}"
     if issued is not None and issued.lost:
         return issued.lost
@@ -85,8 +87,10 @@ class Marker:
             return None
         try:
             return msgspec.json.decode(path.read_bytes(), type=Issued)
-        except msgspec.MsgspecError:
-            return Issued(grid="?", database="?", lost=f"{path} is damaged")
+        except msgspec.MsgspecError as error:
+            return Issued(
+                UNREADABLE, UNREADABLE, lost=f"{path} is damaged ({error}), which says what this grid's data are"
+            )
 
     def write(self, issued: Issued) -> None:
         fresh = self.directory / "issued.json.new"

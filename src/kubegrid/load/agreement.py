@@ -4,7 +4,6 @@ Columns are matched by name. A column that only one of both has is a difference,
 loading would silently write NULL over what records have there. (NDJSON leaves columns out row by row; it is spared this.)
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +13,11 @@ from kubegrid.base.nearest import hint
 from kubegrid.base.table_definitions import NAME_RULE, parse_definition
 from kubegrid.base.table_errors import BadValue
 from kubegrid.base.tables import TableDefinition
+from kubegrid.load import renaming
 from kubegrid.load.blocks import Source
 from kubegrid.load.errors import FileError, SchemaConflict
 from kubegrid.wire.arrow_types import converts, converts_from_json, sql_type
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 SAMPLE_VALUES = 20
 FIRST_LINE = "The first line of a CSV file names its columns."
 
@@ -39,8 +38,11 @@ def new_table(name: str, source: Source, key: Sequence[str], partition_by: Seque
     source.refuse_encoding()
     columns: list[dict[str, Any]] = []
     for field in source.schema:
-        if not _NAME.fullmatch(field.name):
-            raise FileError(f"{source.path}: {field.name!r} cannot be a column: {NAME_RULE}", "Rename it in the file.")
+        if not renaming.COLUMN.fullmatch(field.name):
+            raise FileError(
+                f"{source.path}: {field.name!r} cannot be a column: {NAME_RULE}",
+                f"Say what it shall be called: {renaming.suggestion(names)}",
+            )
         kind = sql_type(field.type)
         if kind is None:
             raise FileError(f"{source.path}: column {field.name} is {field.type}, for which there is no SQL type")
@@ -77,7 +79,10 @@ def refuse_difference(table: TableDefinition, source: Source, key: Sequence[str]
     """Raises SchemaConflict with every difference."""
     found = differences(table, source, key, partition_by)
     if found:
-        remedy = "Change the file, load into another table, or say --replace-table to drop this one with its records."
+        remedy = (
+            "Change the file (or the names of its columns, with --rename OLD=NEW), load into another table, "
+            "or say --replace-table to drop this one with its records."
+        )
         if source.values_are_text and not table.positions.keys() & set(source.schema.names):
             remedy = f"{FIRST_LINE}\n{remedy}"
         raise SchemaConflict(

@@ -1,5 +1,7 @@
 """CSV with a header line, `.csv`, `.tsv`, or packed (`.csv.gz`). Fields are separated by commas, in `.tsv` by tabs, or as told.
 
+A column whose digits begin with zeros (postal codes, `00123`) is text, as DuckDB takes it: as numbers they would lose them.
+
 An empty field is NULL, in every column. In columns that are not text, the usual spellings of a missing value (`NA`, `N/A`,
 `NULL` …) are NULL as well; `nulls` names more, for all columns. `NaN` is a number of DOUBLE, not a missing value.
 """
@@ -28,6 +30,7 @@ _FAULT = re.compile(r"In CSV column #(\d+): .*invalid value '(.*)'", re.DOTALL)
 _NOT_UTF8 = re.compile(r"In CSV column #(\d+): .*invalid UTF8 data", re.DOTALL)
 _COUNT = re.compile(r"Expected (\d+) columns, got (\d+)")
 _WHOLE = r"^[+-]?[0-9]+$"
+_LEADING_ZERO = r"^[+-]?0[0-9]"
 _NEVER_CLOSED = "begins with a quote that is never closed"
 _GZIP = b"\x1f\x8b"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -57,6 +60,8 @@ class CsvSource(Source):
         self.inferred = (
             f"inferred from the first {SAMPLE_BYTES // 2**20} MiB" if self.total > SAMPLE_BYTES else "inferred"
         )
+        if not self._sample.strip():
+            self.inferred = "VARCHAR throughout, for the file has no rows; make the table first to choose others"
 
     def _beginning(self) -> bytes:
         """At least half of SAMPLE_BYTES, or the whole file: the first piece ends before a quote that is never closed."""
@@ -134,7 +139,7 @@ class CsvSource(Source):
             pa.ArrowException
         ):  # bad rows in the sample: what the first good rows say counts, the rest is sifted later
             schema = self._infer_in_spite_of_bad_rows(data)
-        exact = self._large_whole_numbers(data, [f.name for f in schema if pa.types.is_floating(f.type)])
+        exact = self._exact(data, [f for f in schema if pa.types.is_floating(f.type) or pa.types.is_integer(f.type)])
         return pa.schema(
             [(f.name, pa.string() if pa.types.is_null(f.type) else exact.get(f.name, f.type)) for f in schema]
         )
@@ -145,19 +150,25 @@ class CsvSource(Source):
         except pa.ArrowException as error:
             raise FileError(f"{self.path} cannot be read as CSV: {error}") from error
 
-    def _large_whole_numbers(self, data: bytes, names: list[str]) -> dict[str, pa.DataType]:
-        """Types of those columns whose values are whole numbers, one too large for int64: pyarrow would round them."""
-        if not names:
+    def _exact(self, data: bytes, numbers: Sequence[pa.Field]) -> dict[str, pa.DataType]:
+        """Types of those columns whose values are not the numbers that pyarrow would make of them: text where one has leading
+        zeros, and whole numbers of which one is too large for an int64, as a floating number of which it would be rounded."""
+        if not numbers:
             return {}
         found: dict[str, pa.DataType] = {}
-        texts = self.read(data, dict.fromkeys(names, pa.string()), self._parsing_good_rows())
+        as_text = {field.name: pa.string() for field in numbers}
+        texts = self.read(data, as_text, self._parsing_good_rows())
         missing = pa.array(NULLS + self.extra_nulls)
-        for name in names:
-            column = texts.column(name)
+        for field in numbers:
+            column = texts.column(field.name)
             values = column.filter(compute.invert(compute.is_in(column, missing))).drop_null()
-            if compute.all(compute.match_substring_regex(values, _WHOLE)).as_py():
+            if compute.any(compute.match_substring_regex(values, _LEADING_ZERO)).as_py():
+                found[field.name] = pa.string()
+            elif (
+                pa.types.is_floating(field.type) and compute.all(compute.match_substring_regex(values, _WHOLE)).as_py()
+            ):
                 digits = compute.max(compute.utf8_length(compute.utf8_ltrim(values, "+-0"))).as_py()
-                found[name] = LARGE_WHOLE if digits <= LARGE_WHOLE.precision else pa.string()
+                found[field.name] = LARGE_WHOLE if digits <= LARGE_WHOLE.precision else pa.string()
         return found
 
     def sample_texts(self, column: str) -> list[str]:

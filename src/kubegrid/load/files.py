@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kubegrid.base.errors import UsageError
 from kubegrid.base.nearest import nearest
+from kubegrid.load import renaming
 from kubegrid.load.blocks import Source
 from kubegrid.load.csv_source import CsvSource
 from kubegrid.load.errors import FileError
@@ -20,12 +21,25 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9]+):/", re.IGNORECASE)
 
 
 def open_source(
-    path: Path, nulls: Sequence[str] = (), nested: frozenset[str] = frozenset(), delimiter: str = ""
+    path: Path,
+    nulls: Sequence[str] = (),
+    nested: frozenset[str] = frozenset(),
+    delimiter: str = "",
+    rename: Sequence[str] = (),
 ) -> Source:
-    """`nulls`, `delimiter`: of CSV, see there; `nested`: columns that the table declares as JSON.
+    """`nulls`, `delimiter`: of CSV, see there; `nested`: columns that the table declares as JSON; `rename`: see `renaming`.
 
     Raises FileError, UsageError.
     """
+    names = renaming.parse(rename)
+    if not names:
+        return _open(path, nulls, nested, delimiter)
+    old = {new: old for old, new in names.items()}
+    source = _open(path, nulls, frozenset(old.get(name, name) for name in nested), delimiter)
+    return renaming.Renamed(source, names)
+
+
+def _open(path: Path, nulls: Sequence[str], nested: frozenset[str], delimiter: str) -> Source:
     if not path.exists():
         address = _ADDRESS.match(str(path))
         if address is not None or str(path) == "-":

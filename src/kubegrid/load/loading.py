@@ -57,10 +57,13 @@ class Outcome:
     resumed_at: int | None
     bad_rows_file: str | None
     failure: BaseException | None = None
+    read_before: int = 0
+    """Of `counts.read`, the rows of the runs that this one went on with."""
 
     @property
     def rate(self) -> float:
-        return self.counts.read / self.seconds if self.seconds else 0.0
+        """Rows a second of this run."""
+        return (self.counts.read - self.read_before) / self.seconds if self.seconds else 0.0
 
 
 class Load:
@@ -90,6 +93,11 @@ class Load:
         self._encoder = ArrowRows(plan.table)
         self._bad_rows = BadRows(source.path, source.where, self.resumed_at)
 
+    @property
+    def read_before(self) -> int:
+        """Rows that earlier runs read, and this one does not."""
+        return self._before.read
+
     def run(self, advance: Advance = nothing) -> Outcome:
         """Load; never raises for what a load can meet: that is in the outcome's `failure`."""
         plan = self.plan
@@ -107,8 +115,15 @@ class Load:
         if failure is None:
             self.file.remove()
         bad = str(self._bad_rows.path) if self._bad_rows.path.exists() else None
-        seconds = time.monotonic() - started
-        return Outcome(self.state.counts, self.state.position.line, seconds, self.resumed_at, bad, failure)
+        return Outcome(
+            self.state.counts,
+            self.state.position.line,
+            time.monotonic() - started,
+            self.resumed_at,
+            bad,
+            failure,
+            self.read_before,
+        )
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

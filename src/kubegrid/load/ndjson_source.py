@@ -9,6 +9,7 @@ import base64
 import binascii
 import contextlib
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +23,11 @@ from kubegrid.load.blocks import BLOCK_BYTES, LARGE_WHOLE, Block, Source
 from kubegrid.load.errors import FileError
 from kubegrid.load.sifting import sift
 from kubegrid.load.text_blocks import BOM, Lines, Piece, Record, TextFile, lines
+from kubegrid.wire.arrow_types import article
 
 SAMPLE_BYTES = 2 * BLOCK_BYTES
-_FAULT = re.compile(r"Column\(/(\w+)\) changed from (\w+) to (\w+)")
+_FAULT = re.compile(r"Column\(/([^)]+)\) changed from (\w+) to (\w+)")
+_NO_OBJECT = re.compile(r"Column\(\) changed from object to (\w+)")
 
 _IN_ROW = re.compile(r" in row \d+$")
 _WHOLE = re.compile(rb"-?[0-9]{1,38}|null")
@@ -59,12 +62,17 @@ class NdjsonSource(Source):
         """From the sample; when rows of it are bad, from the largest parts without them."""
         try:
             return _read(data, None).schema
-        except pa.ArrowException as error:
-            problem = error
-        rows = [record.text for record in lines(data, 1)]
-        parts, _ = sift(len(rows), lambda start, stop: (stop - start, _read(b"".join(rows[start:stop]), None).schema))
+        except pa.ArrowException:
+            records = lines(data, 1)
+        rows = [record.text for record in records]
+        parts, bad = sift(len(rows), lambda start, stop: (stop - start, _read(b"".join(rows[start:stop]), None).schema))
         if not parts:
-            raise FileError(f"{self.path} cannot be read as one JSON object a line: {problem}") from problem
+            row, problem = bad[0]
+            reason = _told(problem) if isinstance(problem, pa.ArrowInvalid) else problem
+            raise FileError(
+                f"{self.path} cannot be read as one JSON object a line; line {records[row].line}: {reason}",
+                f"`jq -c . {shlex.quote(str(self.path))}` puts each value on one line, if that is what it lacks.",
+            ) from problem
         parts.sort(key=lambda part: -part[0])
         schema = parts[0][1]
         for _, other in parts[1:]:
@@ -165,6 +173,9 @@ def _told(error: pa.ArrowInvalid) -> Exception:
     kinds = _FAULT.search(str(error))
     if kinds is not None:
         return BadValue(f"a {kinds[3]} where a {kinds[2]} is expected", column=kinds[1])
+    no_object = _NO_OBJECT.search(str(error))
+    if no_object is not None:
+        return BadValue(f"it is no object, but {article(no_object[1])}")
     if "unexpected field" in str(error):
         return BadValue("it has a field that the table does not have")
     return BadValue(_shortened(error)) if _IN_ROW.search(str(error)) else error

@@ -39,6 +39,7 @@ class Request:
     resume: bool = False
     nulls: Sequence[str] = ()
     delimiter: str = ""
+    rename: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def prepare(caller: Caller, grid_id: str, request: Request) -> Prepared:
     _check(request)
     there = describe(caller, request.table)
     nested = frozenset(column.name for column in there.columns if column.type.name == "JSON") if there else frozenset()
-    source = open_source(request.path, request.nulls, nested, request.delimiter)
+    source = open_source(request.path, request.nulls, nested, request.delimiter, request.rename)
     notes: list[str] = []
     key = request.key
     if there is not None and request.replace_table and not _goes_on(caller, request, source, there, grid_id):

@@ -15,6 +15,7 @@ import logging
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
+from kubegrid.node import keepalive
 from kubegrid.node.dispatch import dispatch
 from kubegrid.node.plain_batch import HEADER_BYTES, READ_BYTES_MAX
 from kubegrid.node.turn import ENTRY_BYTES_MAX
@@ -99,6 +100,7 @@ class Connection(asyncio.Protocol):
         self.peer = f"{peer[0]}:{peer[1]}" if peer else "?:0"
         self.laddr = f"{here[0]}:{here[1]}" if here else "?:0"
         self.transport.set_write_buffer_limits(high=self.node.client_settings.output_bytes_pause)
+        keepalive.keep(self.transport.get_extra_info("socket"), self.node.client_settings.tcp_keepalive_s)
         self.node.sessions[self.id] = self
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -80,6 +80,11 @@ def _change_clients_max(node: NodeContext, text: bytes) -> None:
     node.client_settings = msgspec.structs.replace(node.client_settings, clients_max=int(text))
 
 
+def _change_keepalive(node: NodeContext, text: bytes) -> None:
+    """Of clients that connect from now on."""
+    node.client_settings = msgspec.structs.replace(node.client_settings, tcp_keepalive_s=int(text))
+
+
 def _stays(valid: Callable[[bytes], str], value: bytes) -> Callable[[bytes], str]:
     """For what Redis can change and this server cannot: the value it has is accepted, as tools that make sure expect."""
 
@@ -150,6 +155,9 @@ _PARAMETERS: dict[str, Parameter] = {
     "replica-read-only": Parameter(lambda node: "yes"),
     "replica-serve-stale-data": Parameter(lambda node: "yes"),
     "save": Parameter(lambda node: "", _stays(_anything, b"")),
+    "tcp-keepalive": Parameter(
+        lambda node: node.client_settings.tcp_keepalive_s, _number_between(0, (1 << 31) - 1), _change_keepalive
+    ),
     "timeout": Parameter(lambda node: 0, _stays(_number_between(0, (1 << 31) - 1), b"0")),
 }
 

@@ -14,6 +14,7 @@ _KINDS: tuple[tuple[type[errors.ClientError], type[SqlError]], ...] = (
     (errors.UnknownTableError, UnknownName),
     (errors.UnknownColumnError, UnknownName),
     (errors.RejectedError, WriteRefused),
+    (errors.NoManagerError, SqlError),  # it was waited for, and another member knows of no other manager
 )
 RUN_AGAIN = "Run the statement again with the same statement id: what was done is not done twice."
 NOT_KEPT = "Its answer is not kept any more: look at what is there. A statement that is new needs an id of its own."

@@ -24,8 +24,10 @@ from typing import Any
 
 import msgspec
 
-from kubegrid.runtime.errors import BusyError, NoGridError, reading_error, told_as_disk_error
+from kubegrid.runtime.errors import BusyError, DiskError, NoGridError, reading_error, told_as_disk_error
 
+ROOM_BYTES = 64 * 1024
+"""A process that begins writes about as much beside its log."""
 TAKE_ATTEMPTS = 5
 TAKE_PAUSE_S = 0.01
 
@@ -98,6 +100,16 @@ class Folder:
 
     def write_json(self, path: Path, value: Any) -> None:
         self.write(path, msgspec.json.format(msgspec.json.encode(value), indent=1))
+
+    def lack_of_room(self) -> DiskError | None:
+        """Why processes cannot write here: a full disk, above all, which leaves no line in their logs."""
+        trial = self.root / "run" / "room"
+        try:
+            self.write(trial, bytes(ROOM_BYTES))
+            trial.unlink()
+        except DiskError as error:
+            return error
+        return None
 
     def discard(self) -> None:
         """Throw everything away except the supervisor's lock, which the caller holds."""

@@ -290,10 +290,9 @@ class Supervisor:
         if self._person_is_needed():
             self._fail("; ".join(missing), f"The grid runs on. {self._view.waiting_for_person}", stays=True)
         elif crashing is not None:
-            why = (
-                f"{crashing.name} ended {crashing.failures} times in a row. Its log ends with:\n{self._tail(crashing)}"
-            )
-            self._give_up(why)
+            tail = self._tail(crashing)
+            log = f"Its log ends with:\n{tail}" if tail else "Its log is empty."
+            self._give_up(f"{crashing.name} ended {crashing.failures} times in a row. {log}")
         elif elapsed_ms >= limit_ms:
             self._give_up(f"not there after {limit_ms // 1000} s: {'; '.join(missing)}")
 
@@ -315,7 +314,11 @@ class Supervisor:
         if self._adopted:
             self._fail(why, "The processes that ran before were taken over and run on.", stays=True)
             return
-        self._fail(why, f"Everything that was started is being stopped; see {self._folder.logs}.")
+        stopping = f"Everything that was started is being stopped; see {self._folder.logs}."
+        lack = self._folder.lack_of_room()
+        if lack is not None:
+            why, stopping = f"{lack.message}\n{why}", f"{lack.remedy}\n{stopping}"
+        self._fail(why, stopping)
         self.stop()
 
     def _tail(self, process: Process) -> str:

@@ -106,4 +106,4 @@ def _is_bytes(column: pa.DataType) -> bool:
 
 def article(name: str) -> str:
     """A type's name as it stands in a sentence: an INTEGER, a UBIGINT."""
-    return f"{'an' if name[0] in 'AEIO' else 'a'} {name}"
+    return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"

@@ -28,6 +28,8 @@ NOTE = b"kubegrid"
 """Key of the schema's metadata under which a `Note` is, as JSON."""
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
 """What every JSON reader of ours takes as an integer; larger ones travel as decimals."""
+NUMBER_BITS_MAX = 10_000
+"""Of a whole number: Python spells none that is much longer."""
 STATEMENT_ID_CHARS_MAX = 200
 ERROR_BYTES_MAX = 2500
 """Of an error's bytes. With its text and Base64 that stays below the 8 KiB of headers that gRPC takes from a peer."""
@@ -153,6 +155,8 @@ def _told(number: int, value: Any) -> Any:
         case None | bool() | str():
             return value
         case int():
+            if value.bit_length() > NUMBER_BITS_MAX:
+                raise TicketError(f"parameter {number} has {value.bit_length()} bits; {NUMBER_BITS_MAX} are the most")
             return int(value) if INTEGER_MIN <= value <= INTEGER_MAX else {"decimal": str(int(value))}
         case float():
             return float(value) if math.isfinite(value) else {"float": str(float(value))}

@@ -8,6 +8,7 @@ from kubegrid.client.errors import (
     AccessError,
     ConflictError,
     GridNotReachableError,
+    NoManagerError,
     Outcome,
     OutcomeUnknownError,
     OutOfMemoryError,
@@ -16,7 +17,7 @@ from kubegrid.client.errors import (
 )
 from kubegrid.client.options import ClientOptions
 from kubegrid.client.refusals import moved_to, to_error
-from kubegrid.client.trial import REDIRECTIONS_MAX, ForgottenError, Trial
+from kubegrid.client.trial import LATE, MANAGER_S, REDIRECTIONS_MAX, ForgottenError, Trial
 
 HERE = "127.0.0.1:7000"
 
@@ -56,6 +57,30 @@ def test_at_the_deadline_a_request_that_was_never_executed_is_not_done() -> None
 
 def test_no_wait_goes_past_the_deadline() -> None:
     assert trial().refused("CLUSTERDOWN x", HERE, 9.999).delay <= 0.001 + 1e-9
+
+
+def test_a_change_of_tables_waits_for_a_manager_for_a_while_and_then_says_that_none_answers() -> None:
+    one = trial(write=False)
+    text = "NOMANAGER nothing was changed: no manager can be reached: refused"
+    assert one.refused(text, HERE, 1.0).delay > 0
+    assert one.refused(text, HERE, 0.9 + MANAGER_S).delay > 0
+    with pytest.raises(
+        NoManagerError, match=r"the manager, .* does not answer \(nothing was changed: no manager"
+    ) as raised:
+        one.refused(text, HERE, 1.0 + MANAGER_S)
+    assert raised.value.outcome is Outcome.NOT_DONE
+    near = Trial(ClientOptions(), "KG.CREATE", write=False, identified=False, started=0.0, deadline=2.0)
+    with pytest.raises(NoManagerError):
+        near.refused(text, HERE, 2.0)
+
+
+def test_an_attempt_that_the_deadline_ended_does_not_hide_why_it_was_made() -> None:
+    one = trial(write=False)
+    one.refused("CLUSTERDOWN no lease", HERE, 1.0)
+    with pytest.raises(UnavailableError, match="CLUSTERDOWN no lease"):
+        one.lost(LATE, HERE, 10.0, sent=True)
+    with pytest.raises(UnavailableError, match=LATE):
+        trial(write=False).lost(LATE, HERE, 10.0, sent=True)
 
 
 def test_a_write_with_an_id_whose_reply_was_lost_is_asked_again() -> None:

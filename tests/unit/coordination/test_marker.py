@@ -45,7 +45,9 @@ def test_only_what_belongs_together_is_whole_and_only_a_new_grid_is_new(found, c
 def test_a_damaged_marker_counts_as_a_loss_not_as_a_new_grid(tmp_path):
     (tmp_path / "issued.json").write_bytes(b"\0\0\0")
     issued = Marker(tmp_path).issued()
-    assert issued is not None and issued.lost
+    assert issued is not None
+    found = Found("grid", None, issued, True, "database", "grid", 5, 5)
+    assert judge(found).startswith(f"{tmp_path / 'issued.json'} is damaged (")
 
 
 def test_a_damaged_revision_counts_as_unknown(tmp_path):

@@ -75,6 +75,32 @@ def test_whole_numbers_too_large_for_64_bits_are_not_rounded(tmp_path: Path) -> 
     ]
 
 
+def test_digits_with_leading_zeros_are_text(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "a.csv",
+        'zip,n,half,minus,quoted,zero\n12345,1,0.5,-5,7,0\n00123,10,00.5,-05,"007",-0\n,NA,,,,0.0\n',
+    )
+    source = open_source(path)
+    kinds = {field.name: str(field.type) for field in source.schema}
+    assert kinds == {
+        "zip": "string",
+        "n": "int64",
+        "half": "string",
+        "minus": "string",
+        "quoted": "string",
+        "zero": "double",
+    }
+    (block,) = source.blocks(source.schema, source.beginning())
+    assert block.table().column("zip").to_pylist() == ["12345", "00123", None]
+
+
+def test_a_csv_of_a_header_only_says_what_becomes_of_its_types(tmp_path: Path) -> None:
+    for content in ("id,name\n", "id,name", "id,name\n\n"):
+        source = open_source(written(tmp_path / "a.csv", content))
+        assert source.inferred.startswith("VARCHAR throughout, for the file has no rows")
+        assert source.schema.types == [pa.string(), pa.string()]
+
+
 def test_csv_null_spellings_can_be_added(tmp_path: Path) -> None:
     source = open_source(written(tmp_path / "a.csv", "id,name,n\n1,NA,-\n2,-,5\n"), nulls=["NA", "-"])
     assert rows_of(source) == [{"id": 1, "name": None, "n": None}, {"id": 2, "name": None, "n": 5}]
@@ -232,7 +258,9 @@ def test_an_index_of_pandas_without_a_name_is_no_column(tmp_path: Path) -> None:
         ("a.csv", "id,id\n1,2\n", "names the column 'id' more than once"),
         ("a.parquet", "no parquet", "cannot be read as Parquet"),
         ("a.ndjson", '[{"id": 1}]', "is a JSON array"),
-        ("a.ndjson", "no json\n", "cannot be read as one JSON object a line"),
+        ("a.ndjson", "\n\nno json\n", r"as one JSON object a line; line 3: it is not JSON: Invalid value\n.*jq -c"),
+        ("a.ndjson", '{"a" 2}\n', r"line 1: it is not JSON: Missing a colon after a name of object member\n"),
+        ("a.ndjson", "5\n", r"line 1: it is no object, but a number\n"),
         ("a.ndjson", "\n", "is empty"),
     ],
 )

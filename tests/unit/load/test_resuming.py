@@ -6,11 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kubegrid.client.bulk.progress import Position
+from kubegrid.client.bulk.progress import Counts, Position
 from kubegrid.load import checkpoint
 from kubegrid.load.bad_rows import BadRow, BadRows
 from kubegrid.load.checkpoint import Checkpoint, CheckpointFile
 from kubegrid.load.errors import ResumeConflict
+from kubegrid.load.loading import Outcome
 from kubegrid.load.sifting import sift
 
 
@@ -81,6 +82,11 @@ def test_a_file_of_the_same_size_and_time_with_other_content_is_refused(source: 
     os.utime(source, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     with pytest.raises(ResumeConflict, match="was changed"):
         checkpoint.refuse_another(found, begun(source))
+
+
+def test_the_rate_of_a_load_that_went_on_is_of_what_it_read_itself() -> None:
+    outcome = Outcome(Counts(read=1_000_100), 1_000_102, 2.0, 1_000_002, None, read_before=1_000_000)
+    assert outcome.rate == 50
 
 
 def test_bad_rows_before_the_place_where_a_load_goes_on_are_kept(source: Path) -> None:

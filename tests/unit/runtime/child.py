@@ -1,7 +1,8 @@
 """A stand-in for the grid's processes, so that the supervisor is tested alone: `child.py node|manager --config FILE`.
 
 A node writes down its incarnation and waits. A manager answers `/v1/status` that all is well and keeps what it is told
-in `told.json`. A file `misbehave` in the state folder makes a process end at once (`crash`) or ignore SIGTERM (`stubborn`).
+in `told.json`. A file `misbehave` in the state folder makes a process end at once (`crash`, or `crash silently`) or ignore
+SIGTERM (`stubborn`).
 """
 
 import json
@@ -21,6 +22,8 @@ def main() -> None:
     misbehaviour = (state / "misbehave").read_text() if (state / "misbehave").exists() else ""
     if misbehaviour == "crash":
         sys.exit("this child was told to crash")
+    if misbehaviour == "crash silently":
+        sys.exit(1)
     signal.signal(signal.SIGTERM, signal.SIG_IGN if misbehaviour == "stubborn" else lambda *_: sys.exit(0))
     if word == "node":
         _write(state / "incarnation", str(uuid.uuid4()))

@@ -17,7 +17,8 @@ from rich.console import Console
 
 import kubegrid
 from kubegrid import cli
-from kubegrid.cli import line_client, program, show, up
+from kubegrid.base.errors import UsageError
+from kubegrid.cli import line_client, program, show, sql, target, up
 from kubegrid.cli.line_client import LineClient, shown
 
 
@@ -153,6 +154,31 @@ def test_a_closed_output_is_no_traceback() -> None:
 def test_a_statement_without_quotes_is_told_that_it_wants_them(capfd: pytest.CaptureFixture[str]) -> None:
     assert program.run(["sql", "SELECT", "1", "--json"]) == 2
     assert "put it in quotes" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("statement", ["-- what is it?\nSELECT 1", "--a = b\nSELECT 1", "-- only a comment"])
+@pytest.mark.parametrize("after", [["--format", "csv"], ["--timeout=5", "--format", "csv"]])
+def test_a_statement_may_begin_with_a_comment(
+    statement: str, after: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[sql.Asked] = []
+    monkeypatch.setattr(target, "find", lambda *_: None)
+    monkeypatch.setattr(sql, "sql", lambda _grid, given: asked.append(given) or 0)
+    assert program.run(["sql", statement, *after]) == program.run(["sql", *after, statement]) == 0
+    assert [(one.statement, one.format) for one in asked] == [(statement, "csv")] * 2
+
+
+def test_an_option_of_sql_that_there_is_not_is_still_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    for words in (["--frmat", "csv", "SELECT 1"], ["--output-file=my file", "SELECT 1"]):
+        assert program.run(["sql", *words]) == 2
+        assert "No such option" in capfd.readouterr().err
+
+
+def test_formats_that_there_are_are_listed_once() -> None:
+    asked = sql.Asked("SELECT 1", None, "xml", None, None, None)
+    with pytest.raises(UsageError) as raised:
+        sql.format_of(asked)
+    assert str(raised.value).count("ndjson") == 1
 
 
 def test_a_manifest_without_anything_in_it_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

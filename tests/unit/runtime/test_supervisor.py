@@ -199,6 +199,19 @@ async def test_a_start_that_cannot_succeed_fails_with_the_log_and_stops_what_it_
     assert set(pids(folder, prepared).values()) == {None}
 
 
+async def test_a_start_that_fails_on_a_full_disk_says_that_it_is_full(folder: Folder) -> None:
+    """/dev/full answers every write as a full disk does."""
+    prepared = prepare(folder)
+    (folder.data("m0") / "misbehave").write_text("crash silently")
+    (folder.root / "run" / "room.partial").symlink_to("/dev/full")
+    async with supervised(folder, prepared) as running:
+        await asyncio.wait_for(running.task, PATIENCE_S)
+        failure = next(event for event in running.events if event.kind == "failed")
+        assert failure.text.startswith("the disk is full: ")
+        assert failure.text.endswith("m0 ended 4 times in a row. Its log is empty.")
+        assert "Free some space" in failure.remedy
+
+
 async def test_everything_stopped_and_continued_starts_nothing_twice_and_kills_nobody(folder: Folder) -> None:
     prepared = prepare(folder)
     async with supervised(folder, prepared) as running:
