@@ -58,6 +58,7 @@ bench: setup
 	@$(BIN)/python -m bench.turns
 	@$(BIN)/python -m bench.bare
 	@$(BIN)/python -m bench.floor
+	@$(BIN)/python -m bench.cuts
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

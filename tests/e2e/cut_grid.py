@@ -4,6 +4,7 @@ Namespaces hang on one bridge, and so does this process. What is cut is lost in 
 sender is told a hardware address that nobody has. Nothing but iproute2 and root is needed for that.
 """
 
+import itertools
 import os
 import random
 import shutil
@@ -15,6 +16,7 @@ from tests.integration.member_processes import GridProcesses
 
 NOBODY = "02:00:00:00:00:01"
 SECRET = "cut"
+_numbers = itertools.count()
 
 
 def cannot() -> str:
@@ -28,9 +30,13 @@ def cannot() -> str:
     return tried.stderr.strip()
 
 
+def run(*words: str) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
+
+
 def ip(*words: str) -> None:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr}"
+    run("ip", *words)
 
 
 class CutGrid(GridProcesses):
@@ -38,7 +44,7 @@ class CutGrid(GridProcesses):
 
     def __init__(self, folder: Path, **options: Any) -> None:
         super().__init__(folder, secret=SECRET, **options)
-        self._tag = f"kg{os.getpid()}"
+        self._tag = f"kg{os.getpid()}-{next(_numbers)}"  # what is deleted goes a moment later
         net = f"198.18.{random.randrange(1, 255)}"  # of the range that is for tests of networks
         self.addresses = {name: f"{net}.{number}" for number, name in enumerate(["here", "m0", *self.names], 1)}
         self._cuts: list[tuple[str, str]] = []
@@ -90,6 +96,12 @@ class CutGrid(GridProcesses):
             if other not in (name, "here"):
                 self.cut(name, other)
                 self.cut(other, name)
+
+    def slow_down(self, name: str, megabits: float) -> None:
+        """What `name` sends leaves at this rate, megabits a second."""
+        device = f"{self._tag}e"
+        shape = ["tbf", "rate", f"{megabits:g}mbit", "burst", "16kb", "latency", "400ms"]
+        run("ip", "netns", "exec", self._namespace(name), "tc", "qdisc", "replace", "dev", device, "root", *shape)
 
     def heal(self) -> None:
         for sender, receiver in self._cuts:

@@ -1,5 +1,8 @@
 """Cuts of the network: in one direction, where connections stay up and say nothing, and for longer than connections bear."""
 
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,3 +83,25 @@ def test_whoever_is_cut_off_somebody_serves_and_all_are_back_when_it_has_healed(
     grid.wait_whole()
     answers = counter.finish()
     assert answers == list(range(1, len(answers) + 1))
+
+
+def test_what_a_cut_costs_is_measured() -> None:
+    words = [
+        "bench.cuts",
+        "--rounds",
+        "1",
+        "--only",
+        "primary and all others",
+        "--megabits",
+        "20",
+        "--megabytes",
+        "0.1",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
+    assert re.search(r"^\| primary and all others \| [1-9]\d*, \d+ \| \d+, \d+ \|", done.stdout, re.MULTILINE), (
+        done.stderr
+    )
+    assert re.search(r"^0.1 MB over 20 Mbit/s: in sync after \d+ s$", done.stdout, re.MULTILINE)

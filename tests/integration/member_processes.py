@@ -188,9 +188,10 @@ class GridProcesses:
     def describe(self, name: str) -> dict[str, Any] | None:
         """What the member says of itself; None when it does not answer."""
         try:
-            return json.loads(self.get(name, "/v1/member", timeout_s=2.0)[1])
+            described: dict[str, Any] = json.loads(self.get(name, "/v1/member", timeout_s=2.0)[1])
         except (OSError, ValueError):
             return None
+        return described
 
     def members(self, partition: int = 0) -> list[str]:
         return [member_name(partition, ordinal) for ordinal in range(self.copies)]
@@ -216,15 +217,17 @@ class GridProcesses:
 
     def wait_whole(self, partition: int = 0, copies: int | None = None, timeout_s: float = 90.0) -> str:
         try:
-            return wait_until(lambda: self.whole(partition, copies), timeout_s, f"partition {partition} whole")
+            return str(wait_until(lambda: self.whole(partition, copies), timeout_s, f"partition {partition} whole"))
         except AssertionError:
             for name in [*self.members(partition), "m0"]:
                 print(f"--- {name}\n{self.log(name)[-4000:]}", self.describe(name) if name != "m0" else "")
             raise
 
     def wait_primary(self, partition: int = 0, timeout_s: float = 60.0, other_than: str | None = None) -> str:
-        return wait_until(
-            lambda: (found := self.primary(partition)) and found != other_than and found, timeout_s, "a primary"
+        return str(
+            wait_until(
+                lambda: (found := self.primary(partition)) and found != other_than and found, timeout_s, "a primary"
+            )
         )
 
     def hand_over(self, name: str) -> str:
@@ -239,17 +242,10 @@ class GridProcesses:
 
         return str(wait_until(asked, what=f"another primary than {name}"))
 
-    def client(self, name: str, **options: Any) -> "redis.Redis[bytes]":
+    def client(self, name: str, **options: Any) -> redis.Redis:
         """A connection to one member, which does not retry."""
-        options.setdefault("socket_timeout", 10)
-        return redis.Redis(
-            host=self.host(name),
-            port=self.ports[name][0],
-            password=self.secret,
-            retry=None,
-            single_connection_client=True,
-            **options,
-        )
+        options = {"socket_timeout": 10, "retry": None, "single_connection_client": True} | options
+        return redis.Redis(host=self.host(name), port=self.ports[name][0], password=self.secret, **options)
 
 
 @contextlib.contextmanager

@@ -1,22 +1,26 @@
 """Every Python example of the pages about the client is executed, page by page, and what it shows is compared.
 
 An example shows a result by a comment: `grid.get("greeting")     # → b'hello'`. The code of one page runs as one program,
-on a grid of its own inside this process; `await` may stand anywhere.
+on a grid with several partitions and backups, as a reader has it, of which nothing is left for the next page; `await` may
+stand anywhere.
 """
 
 import ast
 import asyncio
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.member_processes import PATIENT, GridProcesses, grid_processes, wait_until
 
 import kubegrid
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ["connect", "tables", "transactions", "errors", "consistency", "sql"]
+PAGES = {"connect": 12, "tables": 16, "transactions": 5, "errors": 2, "consistency": 3, "sql": 25, "flight": 8}
+"""And how many results each shows at least."""
 SHOWN = re.compile(r"#\s*→\s*(.+?)\s*$")
 
 
@@ -66,7 +70,32 @@ async def execute(page: str, address: str) -> int:
     return compared
 
 
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridProcesses]:
+    with grid_processes(tmp_path_factory.mktemp("grid"), partitions=2, replication=PATIENT) as grid:
+        grid.start()
+        with kubegrid.connect(address(grid)) as client:
+            wait_until(
+                lambda: client.execute("KG.ENDPOINTS").count(b'"flight":"127') == 4, what="all listen for Flight"
+            )
+        yield grid
+
+
+@pytest.fixture
+def grid(processes: GridProcesses) -> Iterator[GridProcesses]:
+    yield processes
+    with kubegrid.connect(address(processes)) as client:
+        for table in client.tables():
+            client.table(table).drop()
+    for partition in range(processes.partitions):
+        processes.client(processes.wait_primary(partition)).flushall()
+
+
+def address(grid: GridProcesses) -> str:
+    return f"127.0.0.1:{grid.ports['p0-0'][0]}"
+
+
+@pytest.mark.filterwarnings("ignore:Cannot disable autocommit")
 @pytest.mark.parametrize("page", PAGES)
-def test_the_examples_of_the_page_do_what_it_shows(page: str) -> None:
-    with kubegrid.local() as grid:
-        assert asyncio.run(execute(page, grid.members[0])) >= 2
+def test_the_examples_of_the_page_do_what_it_shows(grid: GridProcesses, page: str) -> None:
+    assert asyncio.run(execute(page, address(grid))) >= PAGES[page]

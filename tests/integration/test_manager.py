@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import html
 import json
 import os
 import signal
@@ -319,6 +320,19 @@ async def test_what_rest_does_not_have_or_cannot_read_is_an_error_as_any(stage):
     for content, said in (("{bad", "JSON decode error"), ("[]", "Input should be a valid dictionary")):
         answer = await manager.http.post("/v1/tables", content=content, headers={"Content-Type": "application/json"})
         assert (answer.status_code, answer.json()) == (422, {"error": f"the request does not hold: {said}"})
+
+
+async def test_the_list_of_all_paths_needs_nothing_from_elsewhere(stage):
+    manager = await stage.make()
+    answer = await manager.http.get("/docs")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    described = await manager.get("/openapi.json")
+    for path, methods in described["paths"].items():
+        assert f"<code>{path}</code>" in answer.text
+        for operation in methods.values():
+            assert html.escape(operation["description"]) in answer.text
+    assert "<code>vouched_by</code>" in answer.text and "<code>?extend</code>" in answer.text
+    assert not any(word in answer.text for word in ("://", "<script", "src="))
 
 
 async def test_of_two_proposals_one_applies_and_the_other_learns_it(stage):

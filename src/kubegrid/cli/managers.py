@@ -16,5 +16,6 @@ def rebuild(grid: Grid, force: bool, as_json: bool) -> int:
             print(f"partition {number}: epoch {made.get('epoch')}, from {made.get('from')}")
         tables = (answer or {}).get("tables") or {}
         if tables.get("count"):
-            print(f"{tables['count']} tables (catalog version {tables.get('version')}), from {tables.get('from')}")
+            word = "table" if tables["count"] == 1 else "tables"
+            print(f"{tables['count']} {word} (catalog version {tables.get('version')}), from {tables.get('from')}")
     return 0

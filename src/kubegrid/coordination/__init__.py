@@ -1,4 +1,4 @@
-"""Who is where, and who may be primary: the coordinator and the lookup service (DESIGN section 6).
+"""Who is where, and who may be primary: the coordinator and the lookup service.
 
 `coordinator` states the three calls; `embedded` keeps them in a single manager (on `database`, watched over by
 `marker`); `remote` is a member's way to the managers, and also registers it with the `lookup` service. `memory` stands

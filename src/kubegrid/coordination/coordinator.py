@@ -1,4 +1,4 @@
-"""The coordinator: three calls on small versioned values, and nothing else (DESIGN section 6).
+"""The coordinator: three calls on small versioned values, and nothing else.
 
 Read a value, replace it if it is still the one that was read, and be told that it may have changed. What the values mean
 is the business of those who call. Implementations: `embedded` (in the single manager) and, seen from a member, `remote`.

@@ -1,7 +1,8 @@
 """The manager's HTTP port: REST for people and programs, probes, metrics.
 
 Every path but the probes and the metrics wants `Authorization: Bearer <secret>` when the grid has a secret. Errors are
-`{"error": "…"}` with what else there is to know. FastAPI describes it all under `/docs`.
+`{"error": "…"}` with what else there is to know. `/docs` lists all paths, with what their functions here say of themselves
+(`listing`).
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import msgspec
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
@@ -20,6 +21,7 @@ from starlette.exceptions import HTTPException
 from kubegrid.base import bearer
 from kubegrid.base.ids import Member
 from kubegrid.coordination.catalog import ADD_COLUMN, CREATE, DECLARE, DROP, Change
+from kubegrid.manager import listing
 from kubegrid.manager.metrics import metrics
 from kubegrid.manager.operations import HAND_OVER_TIMEOUT_S, OperationError, Operations
 
@@ -63,7 +65,7 @@ class RebuildBody(Body):
 
 def application(operations: Operations, secret: bytes | None) -> FastAPI:
     """The routes."""
-    app = FastAPI(title="KubeGrid manager", version="1")
+    app = FastAPI(title="KubeGrid manager", version="1", docs_url=None, redoc_url=None)
     grid = operations.grid
 
     @app.middleware("http")
@@ -95,51 +97,61 @@ def application(operations: Operations, secret: bytes | None) -> FastAPI:
 
     @app.get("/livez", response_class=PlainTextResponse)
     async def livez() -> str:
+        """The manager runs."""
         return "ok\n"
 
     @app.get("/readyz", response_class=PlainTextResponse)
     async def readyz() -> Response:
+        """Whether its coordinator has its data; if not, why."""
         state, reason = grid.coordinator.state, grid.coordinator.reason
         return PlainTextResponse(f"{state}: {reason}\n", 200 if state == "ok" else 503)
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def prometheus() -> Response:
+        """For Prometheus."""
         return Response(generate_latest(metrics(operations)), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/v1/status")
     async def status() -> Any:
+        """Partitions, members and managers, as `kubegrid status` shows them."""
         return JSONResponse(operations.status())
 
     @app.get("/v1/members")
     async def members() -> Any:
+        """What the members tell of themselves."""
         return Response(msgspec.json.encode(grid.lookup.find()), media_type="application/json")
 
     @app.get("/v1/partitions")
     async def partitions() -> Any:
+        """Slots, epoch, primary and in-sync set of each partition."""
         return JSONResponse(operations.partitions())
 
     @app.post("/v1/partitions/{number}/hand-over")
     async def hand_over(number: int, body: HandOverBody | None = None) -> Any:
+        """Make a backup the primary without failing a request."""
         body = body or HandOverBody()
         return await operations.hand_over(number, body.to, body.timeout_s)
 
     @app.post("/v1/partitions/{number}/accept-loss")
     async def accept_loss(number: int, body: AcceptLossBody | None = None) -> Any:
+        """Let a partition serve again that lost all its copies."""
         body = body or AcceptLossBody()
         dead = [Member(member.name, member.incarnation) for member in body.dead]
         return await operations.accept_loss(number, dead, body.vouched_by)
 
     @app.get("/v1/tables")
     async def tables() -> Any:
+        """The definitions of all tables, and their version."""
         return JSONResponse(operations.tables())
 
     @app.get("/v1/tables/{name}")
     async def table(name: str) -> Any:
+        """The definition of a table."""
         return JSONResponse(operations.table(name))
 
     @app.post("/v1/tables")
     async def create_table(definition: dict[str, Any], extend: bool = False) -> Any:
-        """The table of this definition; with `extend`, columns that a table of that name lacks are added to it."""
+        """Make a table; with `extend`, one of that name gets the columns that it lacks."""
         name = definition.get("name")
         change = Change(DECLARE if extend else CREATE, "", msgspec.json.encode(definition))
         changed = await operations.change_tables(change)
@@ -147,26 +159,35 @@ def application(operations: Operations, secret: bytes | None) -> FastAPI:
 
     @app.post("/v1/tables/{name}/columns")
     async def add_column(name: str, column: dict[str, Any]) -> Any:
+        """Add this column at the end of a table."""
         changed = await operations.change_tables(Change(ADD_COLUMN, name, msgspec.json.encode(column)))
         return JSONResponse(changed.by_name[name].to_json())
 
     @app.delete("/v1/tables/{name}")
     async def drop_table(name: str) -> Any:
+        """Drop a table with all its records."""
         changed = await operations.change_tables(Change(DROP, name))
         return JSONResponse({"dropped": name, "version": changed.version})
 
     @app.post("/v1/members/dead")
     async def dead(body: DeathBody) -> Any:
+        """A process of this incarnation has ended; the supervisor says so."""
         return await operations.note_death(Member(body.name, body.incarnation), body.how)
 
     @app.post("/v1/grid/closing")
     async def closing(body: ClosingBody | None = None) -> Any:
+        """The grid is being taken down in order; the supervisor says so."""
         return await operations.close_in_order((body or ClosingBody()).cancel)
 
     @app.post("/v1/rebuild")
     async def rebuild(body: RebuildBody | None = None) -> Any:
+        """Make the coordinator's data anew from the members; refused while it has its own."""
         body = body or RebuildBody()
         return await operations.rebuild(body.force, body.confirm)
+
+    @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    async def docs() -> str:
+        return listing.page(app.openapi())
 
     return app
 

@@ -213,6 +213,12 @@ class Stage:
     def write(self, letter: str, key: str, value: str) -> Reply:
         return self[letter].execute(key, value, True)
 
+    def fill(self, letter: str, count: int, *, keys: int = 0, pause_ms: int = 0) -> None:
+        """Write the numbers below `count`, each to a key of its own, or to so many keys in turn."""
+        for n in range(count):
+            self.write(letter, f"k{n % (keys or count)}", str(n))
+            self.run(pause_ms)
+
     def read(self, letter: str, key: str) -> Reply:
         return self[letter].execute(key, None, False)
 

@@ -176,8 +176,7 @@ def test_a_survivor_of_an_accepted_loss_takes_nothing_over_that_was_lost() -> No
 
 def test_an_unfinished_copy_reports_nothing_to_choose_it_by() -> None:
     stage = Stage("A")
-    for n in range(60):
-        stage.write("A", f"k{n}", str(n))
+    stage.fill("A", 60)
     stage["A"].replica._state.log.trim(60, 0, 16)
     stage.restart("B")
     stage.until(lambda: stage["B"].replica._following.loading)
@@ -186,8 +185,7 @@ def test_an_unfinished_copy_reports_nothing_to_choose_it_by() -> None:
 
 def test_an_unfinished_copy_that_is_chosen_all_the_same_starts_empty() -> None:
     stage = Stage("A")
-    for n in range(60):
-        stage.write("A", f"k{n}", str(n))
+    stage.fill("A", 60)
     stage["A"].replica._state.log.trim(60, 0, 16)
     stage.restart("B")
     stage.until(lambda: stage["B"].store)

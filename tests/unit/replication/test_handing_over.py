@@ -145,8 +145,7 @@ def test_r16_nothing_is_handed_to_a_member_that_is_not_in_sync() -> None:
 
 def test_r16_joining_survives_as_far_as_the_new_primary_takes_it_up() -> None:
     stage = Stage("A", "B")
-    for n in range(30):
-        stage.write("A", f"k{n}", str(n))
+    stage.fill("A", 30)
     stage.keep_back("C", "A", BeaconAck)  # so it stays a joiner
     stage.restart("C")
     stage.until(lambda: stage.role("C") is Role.JOINING)

@@ -18,8 +18,7 @@ SHORT_LOG = ReplicationSettings(copies=3, log_entries_max=20)
 
 def test_a_snapshot_that_is_cut_while_writes_go_on_becomes_exact() -> None:
     stage = Stage("A", settings=SHORT_LOG)
-    for n in range(100):
-        stage.write("A", f"k{n % 30}", str(n))
+    stage.fill("A", 100, keys=30)
     stage.restart("B")
     n = 100
     while not stage.whole("AB"):
@@ -33,8 +32,7 @@ def test_a_snapshot_that_is_cut_while_writes_go_on_becomes_exact() -> None:
 
 def test_lost_slices_and_beginnings_are_sent_again() -> None:
     stage = Stage("A", settings=SHORT_LOG)
-    for n in range(100):
-        stage.write("A", f"k{n}", str(n))
+    stage.fill("A", 100)
     stage.keep_back("A", "B", SnapshotBegin)
     stage.restart("B")
     stage.until(lambda: stage.heard("A", "B", SnapshotBegin))
@@ -52,8 +50,7 @@ def test_lost_slices_and_beginnings_are_sent_again() -> None:
 
 def test_slices_that_come_twice_or_in_another_order_are_loaded_once_and_in_order() -> None:
     stage = Stage("A", settings=SHORT_LOG)
-    for n in range(30):
-        stage.write("A", f"k{n}", str(n))
+    stage.fill("A", 30)
     stage.restart("B")
     stage.until(lambda: stage.whole("AB"))
     stage.write("A", "k0", "newer")
@@ -67,9 +64,7 @@ def test_slices_that_come_twice_or_in_another_order_are_loaded_once_and_in_order
 def lose_the_primary_behind_a_snapshot(rules: Rules) -> Stage:
     """C takes a snapshot from A that holds w, which B never gets; A dies; B goes on without w, and takes C up."""
     stage = Stage("A", "B", rules=rules, settings=SHORT_LOG)
-    for n in range(40):
-        stage.write("A", f"k{n}", str(n))
-        stage.run(2)
+    stage.fill("A", 40, pause_ms=2)
     stage.run(100)
     stage.keep_back("A", "C", SnapshotSlice)
     stage.restart("C")
@@ -102,8 +97,7 @@ def test_r18_kept_it_shows_a_write_that_never_was() -> None:
 def test_r18_an_in_sync_member_keeps_the_snapshot_it_came_by() -> None:
     """C has just been added, and has not heard a commit point since, when A dies: in sync means that all was committed."""
     stage = Stage("A", settings=SHORT_LOG, holds_adding="C")
-    for n in range(60):
-        stage.write("A", f"k{n}", str(n))
+    stage.fill("A", 60)
     stage.restart("C")
     stage.until(lambda: stage.coordinator.held)
     stage.keep_back("A", "C", Beacon)
@@ -144,9 +138,7 @@ def test_r19_an_in_sync_member_refuses_a_snapshot() -> None:
 def test_r19_no_log_is_forgotten_above_the_lowest_acknowledgement_in_sync() -> None:
     stage = Stage("A", "B", "C", settings=SHORT_LOG)
     stage.keep_back("A", "C", Append)
-    for n in range(100):
-        stage.write("A", f"k{n}", str(n))
-        stage.run(1)
+    stage.fill("A", 100, pause_ms=1)
     assert stage["A"].replica._state.log.base.seq == 0
     stage.let_through("A", "C", Append, lose=True)
     stage.run(1000)
@@ -159,8 +151,7 @@ def test_r19_no_log_is_forgotten_above_the_lowest_acknowledgement_in_sync() -> N
 
 def test_r19_the_log_under_a_snapshot_is_kept_while_it_streams() -> None:
     stage = Stage("A", settings=SHORT_LOG)
-    for n in range(60):
-        stage.write("A", f"k{n % 30}", str(n))
+    stage.fill("A", 60, keys=30)
     stage.keep_back("A", "B", SnapshotSlice)
     stage.restart("B")
     stage.until(lambda: stage.heard("A", "B", SnapshotSlice))
@@ -176,9 +167,7 @@ def test_r19_the_log_under_a_snapshot_is_kept_while_it_streams() -> None:
 
 def test_a_joiner_behind_a_slow_link_is_not_begun_again() -> None:
     stage = Stage("A", "B", settings=SHORT_LOG)
-    for n in range(60):
-        stage.write("A", f"k{n}", str(n))
-        stage.run(1)
+    stage.fill("A", 60, pause_ms=1)
     stage.keep_back("A", "C", SnapshotSlice)
     stage.busy.add(("A", "C"))
     stage.restart("C")
@@ -195,9 +184,7 @@ def test_a_joiner_behind_a_slow_link_is_not_begun_again() -> None:
 
 def test_a_joiner_that_stalls_is_dropped_and_may_try_again() -> None:
     stage = Stage("A", "B", settings=SHORT_LOG)
-    for n in range(60):
-        stage.write("A", f"k{n}", str(n))
-        stage.run(1)
+    stage.fill("A", 60, pause_ms=1)
     stage.keep_back("A", "C", SnapshotSlice)
     stage.restart("C")
     stage.until(lambda: stage.role("C") is Role.JOINING)
@@ -210,9 +197,7 @@ def test_a_joiner_that_stalls_is_dropped_and_may_try_again() -> None:
 
 def test_several_members_join_at_once() -> None:
     stage = Stage("A", spare="BCD")
-    for n in range(200):
-        stage.write("A", f"k{n % 50}", str(n))
-        stage.run(2)
+    stage.fill("A", 200, keys=50, pause_ms=2)
     stage.until(lambda: stage.whole("ABCD"))
     stage.run(100)
     assert stage.equal("ABCD")
@@ -239,8 +224,7 @@ def test_a_joiner_too_slow_for_the_writes_does_not_fill_the_primarys_memory() ->
     limits = ReplicationSettings(copies=2, log_entries_max=16, log_bytes_max=400, join_log_bytes_max=800)
     limits.check()
     stage = Stage("A", settings=limits)
-    for n in range(60):
-        stage.write("A", f"k{n % 30}", str(n))
+    stage.fill("A", 60, keys=30)
     stage.keep_back("A", "B", SnapshotSlice)
     stage.restart("B")
     stage.until(lambda: stage.heard("A", "B", SnapshotSlice))
@@ -262,9 +246,7 @@ def test_a_member_in_sync_is_not_made_to_begin_again_however_far_it_is_behind() 
     limits = ReplicationSettings(copies=2, log_entries_max=16, log_bytes_max=400, join_log_bytes_max=400)
     stage = Stage("A", "B", settings=limits)
     stage.keep_back("A", "B", Append)
-    for n in range(100):
-        stage.write("A", f"k{n}", str(n))
-        stage.run(1)
+    stage.fill("A", 100, pause_ms=1)
     stage.let_through("A", "B", Append)
     stage.until(lambda: stage["B"].replica.last_seq == 100)
     assert "join_too_slow" not in stage["A"].notes and not stage.heard("A", "B", SnapshotBegin)

@@ -1,4 +1,4 @@
-"""The known ways in which systems like this one lose data (DESIGN, section 5), as far as they concern the core.
+"""The known ways in which systems like this one lose data, as far as they concern the core.
 
 Several are told elsewhere, under the rule that prevents them:
 acknowledging before all have it: test_confirming (R6); promoting a copy that is not in sync: test_taking_over (R11); two

@@ -83,8 +83,7 @@ def test_r14_a_member_whose_log_does_not_overlap_takes_a_snapshot() -> None:
     stage.cut("A", "B")
     stage.coordinator.deaf_to = {"B"}
     stage.until(lambda: stage.in_sync() == "A")
-    for n in range(200):
-        stage.write("A", f"k{n % 20}", str(n))
+    stage.fill("A", 200, keys=20)
     stage.heal()
     stage.coordinator.deaf_to = set()
     stage.until(lambda: stage.whole("AB"))

@@ -17,8 +17,7 @@ def test_a_write_is_confirmed_by_all_and_applied_by_all() -> None:
 
 def test_a_killed_primary_is_replaced_and_comes_back_empty() -> None:
     stage = Stage("A", "B", "C")
-    for n in range(10):
-        stage.write("A", f"k{n}", str(n))
+    stage.fill("A", 10)
     stage.run(20)
     stage.crash("A")
     took = stage.until(lambda: stage.primary == "B")
@@ -70,9 +69,7 @@ def test_sigterm_of_the_primary_hands_over_and_leaves() -> None:
 
 def test_a_member_joins_by_snapshot_while_writes_go_on() -> None:
     stage = Stage("A", spare="B")
-    for n in range(300):
-        stage.write("A", f"k{n % 40}", str(n))
-        stage.run(3)
+    stage.fill("A", 300, keys=40, pause_ms=3)
     stage.until(lambda: stage.whole("AB"))
     stage.run(200)
     assert stage.equal("AB")
