@@ -266,7 +266,7 @@ class Statements:
             f"coalesce({same}, {self._constant(kind)})",
             f"CASE WHEN {self._condition(scope, asks=False)} THEN {same} ELSE {self._constant(kind)} END",
         ]
-        if kind != "JSON":  # of which the grid keeps the value, and refuses inf
+        if kind not in ("JSON", "DATE", "TIMESTAMP"):  # a text may be an infinite one, which a grid does not take
             forms.append(f"CAST({text} AS {kind})")
         if kind in NUMBERS:
             forms += [f"{same} + 1", f"{same} * 2", f"{any_number} / 3", any_number, f"length({text})", f"-{same}"]
