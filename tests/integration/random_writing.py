@@ -265,8 +265,9 @@ class Statements:
         forms = [
             f"coalesce({same}, {self._constant(kind)})",
             f"CASE WHEN {self._condition(scope, asks=False)} THEN {same} ELSE {self._constant(kind)} END",
-            f"CAST({text} AS {kind})",
         ]
+        if kind not in ("JSON", "DATE", "TIMESTAMP"):  # a text may be an infinite one, which a grid does not take
+            forms.append(f"CAST({text} AS {kind})")
         if kind in NUMBERS:
             forms += [f"{same} + 1", f"{same} * 2", f"{any_number} / 3", any_number, f"length({text})", f"-{same}"]
             forms += [f"{number} % 5", f"round({any_number}, 1)", f"greatest({same}, {number})", f"year({day})"]
