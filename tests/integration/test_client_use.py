@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -453,6 +453,56 @@ def test_an_async_client_in_another_thread_says_the_same(grid: Grid) -> None:
             assert await client.get("n") is None
 
     asyncio.run(used())
+
+
+TAKE = (b"KG.TAKE", b"trades", b"TRUE")
+
+
+@pytest.mark.parametrize(
+    ("ask", "kind", "outcome"),
+    [
+        (lambda grid: grid.get("a"), kubegrid.ClosedError, kubegrid.Outcome.NOT_DONE),
+        (lambda grid: grid.get_many(["a", "b"]), kubegrid.ClosedError, kubegrid.Outcome.NOT_DONE),
+        (lambda grid: grid.incr("a"), kubegrid.OutcomeUnknownError, kubegrid.Outcome.UNKNOWN),
+        (lambda grid: grid.set_many({"a": 1, "b": 2}), kubegrid.PartlyDoneError, kubegrid.Outcome.UNKNOWN),
+        (
+            lambda grid: grid.caller.call_long(TAKE, 0, True, clock.now() + 3600),
+            kubegrid.OutcomeUnknownError,
+            kubegrid.Outcome.UNKNOWN,
+        ),
+    ],
+)
+def test_what_other_threads_have_under_way_ends_when_the_client_is_closed(
+    silent: Silent, ask: Callable[[Grid], object], kind: type[Exception], outcome: kubegrid.Outcome
+) -> None:
+    grid = kubegrid.connect(f"127.0.0.1:{silent.port}", silence=0.05, timeout=300)
+    ended: list[kubegrid.ClientError] = []
+
+    def work() -> None:
+        try:
+            ask(grid)
+        except kubegrid.ClientError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    silent.wait_for(1)
+    grid.close()
+    thread.join(60)
+    assert [(type(error), error.outcome) for error in ended] == [(kind, outcome)]
+
+
+async def test_a_take_of_the_async_client_ends_when_it_is_closed(grid: Grid) -> None:
+    other = await kubegrid.connect_async(grid.members[0])
+    table = await other.table(Trade, key=["book", "id"])
+    taking = asyncio.create_task(table.take("book = 'none'", timeout=3600))
+    while b"blocked_clients:1" not in grid.execute("INFO", "clients"):
+        await asyncio.sleep(0.01)
+    await other.close()
+    with pytest.raises(kubegrid.OutcomeUnknownError, match="was closed"):
+        await taking
+    while b"blocked_clients:0" not in grid.execute("INFO", "clients"):
+        await asyncio.sleep(0.01)
 
 
 async def test_closing_the_async_client_ends_what_is_on_its_way(silent: Silent) -> None:

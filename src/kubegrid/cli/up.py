@@ -12,7 +12,7 @@ from kubegrid.base.manifest import Manifest
 from kubegrid.cli import INTERRUPTED, progress, show
 from kubegrid.cli.options import NAME_DEFAULT
 from kubegrid.cli.target import LocalGrid
-from kubegrid.runtime import detached, preparation, secret, state
+from kubegrid.runtime import detached, layout, preparation, secret, state
 from kubegrid.runtime.folder import Folder, default_folder
 from kubegrid.runtime.preparation import Prepared, Request
 from kubegrid.runtime.state import GridState
@@ -53,6 +53,8 @@ def up(start: Start, detach: bool, as_json: bool) -> int:
         secret=secret.given(declared, start.secret_file, start.grid_yaml.parent if start.grid_yaml else Path()),
         fresh=start.fresh,
     )
+    if start.advertise is not None:
+        layout.check_advertised(start.advertise)
     secret.check_bind(start.bind or preparation.BIND_DEFAULT, request.secret or secret.stored(folder))
     lock = preparation.lock_folder(folder)
     with progress.Teller() as teller:

@@ -63,6 +63,7 @@ class AsyncCaller:
         self._loop = asyncio.get_running_loop()
         self._sweeper: asyncio.TimerHandle | None = None
         self._apart: list[AsyncCaller] = []
+        self._apart_at_work: set[AsyncCaller] = set()
         self._identities: list[Routes] = []
         """Of callers apart that were given up: members remember an identity for minutes, and not many of them, so that the
         next caller goes on under it. At most as many as there may be callers apart."""
@@ -142,6 +143,7 @@ class AsyncCaller:
         self.members.check_here()
         async with self._apart_limit:
             caller = self._apart.pop() if self._apart else self._another()
+            self._apart_at_work.add(caller)
             try:
                 if not caller._of_slot:
                     await caller.begin()
@@ -150,6 +152,8 @@ class AsyncCaller:
                 self._identities.append(caller.routes)
                 await caller.close()
                 raise
+            finally:
+                self._apart_at_work.discard(caller)
             if self.closed:
                 await caller.close()
             else:
@@ -479,8 +483,9 @@ class AsyncCaller:
                     self.trial(unit).doubtful = True
                     self._give_up(unit, self._ended(unit))
             link.lose("the client was closed")
-        while self._apart:
-            await self._apart.pop().close()
+        for caller in (*self._apart, *self._apart_at_work):
+            await caller.close()
+        self._apart.clear()
         await asyncio.sleep(0)
 
     def _ended(self, unit: Unit) -> ClientError:

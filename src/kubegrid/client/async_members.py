@@ -4,6 +4,7 @@ A link is opened when it is first wanted; several that want it wait for the same
 """
 
 import asyncio
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -91,8 +92,13 @@ class AsyncMembers:
         task = self._opening.get(key)
         if task is None:
             task = self._opening[key] = self._loop.create_task(self._open(address, readonly))
-            task.add_done_callback(lambda _: self._opening.pop(key, None))
+            task.add_done_callback(functools.partial(self._opened, key))
         return await asyncio.shield(task)
+
+    def _opened(self, key: tuple[str, bool], task: "asyncio.Task[Link]") -> None:
+        self._opening.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # who waited for it may be gone, and then asyncio would print it
 
     async def _open(self, address: str, readonly: bool) -> Link:
         password = self.options.password

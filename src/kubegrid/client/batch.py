@@ -14,7 +14,7 @@ from hiredis import ReplyError
 from kubegrid.client import clock, parcel, refusals
 from kubegrid.client.caller import Arguments, Caller
 from kubegrid.client.connection import Connection, LostError, SilentError, pack_command
-from kubegrid.client.errors import ClientError
+from kubegrid.client.errors import ClientError, ClosedError
 from kubegrid.client.pool import Pool
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.routes import Route
@@ -116,17 +116,30 @@ class _Batch:
         """Writes that were refused together with others: each has an id of its own from then on."""
 
     def run(self) -> None:
+        try:
+            while self.todo:
+                self.caller.check_open()
+                waits = self._round()
+                if waits:
+                    self._prepare_again(waits)
+        except ClosedError as error:
+            self._closed(error)
+
+    def _prepare_again(self, waits: list[tuple[Unit, Again]]) -> None:
         caller = self.caller
-        while self.todo:
-            caller.check_open()
-            waits = self._round()
-            if not waits:
-                continue
-            unit, wait = max(waits, key=lambda one: (one[1].moved_to is None, one[1].delay))
-            caller.prepare_again(wait, self.requests[_first(unit)].slot, self.trial_of(unit))
-            for unit, wait in waits:
-                if wait.moved_to is not None:
-                    caller.of_slot[self.requests[_first(unit)].slot].address = wait.moved_to
+        unit, wait = max(waits, key=lambda one: (one[1].moved_to is None, one[1].delay))
+        caller.prepare_again(wait, self.requests[_first(unit)].slot, self.trial_of(unit))
+        for unit, wait in waits:
+            if wait.moved_to is not None:
+                caller.of_slot[self.requests[_first(unit)].slot].address = wait.moved_to
+
+    def _closed(self, error: ClosedError) -> None:
+        """The client was closed between two rounds: what was done before is told. Raised when nothing was."""
+        ended = [(unit, self.trial_of(unit).ended(error)) for unit in self.todo]
+        if all(reply is None for reply in self.replies) and all(one is error for _, one in ended):
+            raise error
+        for unit, one in ended:
+            self._settle(unit, one)
 
     def end(self) -> None:
         """Numbers that are still in use (after Ctrl-C, or an error of the whole batch) are given up."""

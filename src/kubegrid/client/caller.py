@@ -16,6 +16,7 @@ from hiredis import ReplyError
 from kubegrid.client import clock, parcel
 from kubegrid.client.connection import Connection, LostError, SilentError, pack_command
 from kubegrid.client.deadline import CURRENT
+from kubegrid.client.errors import ClientError
 from kubegrid.client.members import Members
 from kubegrid.client.request_ids import RequestIds
 from kubegrid.client.trial import LATE, Again, ForgottenError, Trial
@@ -134,18 +135,20 @@ class Caller(Members):
         elif problem is not None:
             again = trial.refused(str(problem), address, clock.now())
         while True:
-            if again is not None:
-                self.prepare_again(again, slot, trial)
-            self.check_open()
-            seen = self.of_slot[slot].address
-            if seen is None:
-                again = trial.nobody(str(self.of_slot[slot]), clock.now())
-                continue
-            pool = self.pool(seen)
             try:
-                connection = self.acquire(pool, trial.deadline)
+                if again is not None:
+                    self.prepare_again(again, slot, trial)
+                self.check_open()
+                seen = self.of_slot[slot].address
+                pool = None if seen is None else self.pool(seen)
+                connection = None if pool is None else self.acquire(pool, trial.deadline)
             except LostError as error:
-                again = trial.lost(error.reason, seen, clock.now(), sent=False)
+                again = trial.lost(error.reason, str(seen), clock.now(), sent=False)
+                continue
+            except ClientError as error:
+                raise trial.ended(error) from error
+            if seen is None or pool is None or connection is None:
+                again = trial.nobody(str(self.of_slot[slot]), clock.now())
                 continue
             since = clock.now()
             try:
@@ -183,6 +186,8 @@ class Caller(Members):
                     continue
                 if not long:
                     raise LostError(f"was silent for {silence:g} s", sent=True) from None
+                if self.closed:
+                    raise LostError("was waited for until this client was closed", sent=True) from None
                 self.read_map(self.of_slot[slot], trial.deadline)
                 if self.of_slot[slot].address != connection.address:
                     raise LostError("is not the primary any more, and was silent", sent=True) from None

@@ -127,6 +127,10 @@ class Trial:
         self.reasons[partition] = "has no primary"
         return self._later(now)
 
+    def ended(self, error: ClientError) -> ClientError:
+        """What is said when the client cannot ask any more: it was closed, or the password is another one now."""
+        return self._unknown(error.message) if self.doubtful else error
+
     def give_up(self) -> ClientError:
         """The deadline has passed."""
         tried = "; ".join(f"{where}: {why}" for where, why in list(self.reasons.items())[-ATTEMPTS_SHOWN:])

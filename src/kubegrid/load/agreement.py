@@ -71,7 +71,8 @@ def differences(table: TableDefinition, source: Source, key: Sequence[str], part
     if key and tuple(key) != table.key:
         lines.append(f"its key is ({', '.join(table.key)}), not ({', '.join(key)})")
     if partition_by and tuple(partition_by) != table.partition_by:
-        lines.append(f"it is partitioned by ({', '.join(table.partition_by)}), not ({', '.join(partition_by)})")
+        by = f"({', '.join(table.partition_by)})" if table.partition_by else "its whole key"
+        lines.append(f"it is partitioned by {by}, not ({', '.join(partition_by)})")
     return lines
 
 

@@ -24,6 +24,7 @@ from kubegrid.wire.arrow_types import article, sql_type
 
 SAMPLE_BYTES = 2 * BLOCK_BYTES
 """What the types of columns are inferred from."""
+NO_ROWS = "VARCHAR throughout, for the file has no rows"
 SAMPLE_TEXT_BYTES = 2**18
 SAMPLE_LINES = 100
 _FAULT = re.compile(r"In CSV column #(\d+): .*invalid value '(.*)'", re.DOTALL)
@@ -56,12 +57,10 @@ class CsvSource(Source):
             raise FileError(f"{path} is empty: a CSV file begins with a line of column names")
         self.names, self._header_bytes, self._header_lines = self._header(sample)
         self._sample = sample[self._header_bytes :]
-        self.schema = self._infer(self._sample)
         self.inferred = (
             f"inferred from the first {SAMPLE_BYTES // 2**20} MiB" if self.total > SAMPLE_BYTES else "inferred"
         )
-        if not self._sample.strip():
-            self.inferred = "VARCHAR throughout, for the file has no rows; make the table first to choose others"
+        self.schema = self._infer(self._sample)
 
     def _beginning(self) -> bytes:
         """At least half of SAMPLE_BYTES, or the whole file: the first piece ends before a quote that is never closed."""
@@ -132,6 +131,8 @@ class CsvSource(Source):
         if not self.records.paired(data):
             data = b"".join(record.text for record in self.records.split(data, 1) if record.closed)
         if not data.strip():
+            what = "that can be read" if self._sample.strip() else ""
+            self.inferred = f"{NO_ROWS} {what}".rstrip() + "; make the table first to choose others"
             return pa.schema([(name, pa.string()) for name in self.names])
         try:
             schema = self.read(data, {}).schema

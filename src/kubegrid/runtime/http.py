@@ -42,8 +42,12 @@ def _request(method: str, address: str, path: str, body: Any, secret: str | None
     try:
         target = urlsplit(address if "//" in address else f"//{address}")
         port = target.port or 80
+        if not target.hostname:
+            raise ValueError("it names no host")
+        if target.scheme not in ("", "http"):
+            raise ValueError(f"{target.scheme} is not spoken here")
     except ValueError as error:
-        raise UsageError(f"{address} is not an address such as 127.0.0.1:8000: {error}") from None
+        raise UsageError(f"{address!r} is not an address such as 127.0.0.1:8000: {error}") from None
     headers: dict[str, str | bytes] = {"Accept": "application/json"}
     if secret is not None:
         headers["Authorization"] = f"Bearer {secret}".encode()
@@ -51,7 +55,7 @@ def _request(method: str, address: str, path: str, body: Any, secret: str | None
     if method == "POST":
         content = msgspec.json.encode(body)
         headers["Content-Type"] = "application/json"
-    connection = http.client.HTTPConnection(target.hostname or "", port, timeout=timeout_s)
+    connection = http.client.HTTPConnection(target.hostname, port, timeout=timeout_s)
     try:
         connection.request(method, path, content, headers)
         response = connection.getresponse()

@@ -60,6 +60,19 @@ def _members(spec: GridSpec, port: int, free: Iterator[int]) -> Iterator[MemberP
             )
 
 
+def check_advertised(address: str) -> None:
+    """Raises UsageError for what nobody can connect to: the members and managers find each other by it, too."""
+    if not address or not address.isprintable() or any(sign in address for sign in ":/ "):
+        raise UsageError(f"--advertise {address!r} is not the name or IPv4 address of a machine")
+    try:
+        socket.getaddrinfo(address, None, socket.AF_INET)
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(
+            f"--advertise {address} cannot be found: {why}", "The processes of the grid find each other by it, too."
+        ) from error
+
+
 def reachable_address(bind: str) -> str:
     """What others are told to connect to: the bound address, or for all of them the one that leads outside."""
     if bind != "0.0.0.0":

@@ -99,6 +99,8 @@ def test_a_csv_of_a_header_only_says_what_becomes_of_its_types(tmp_path: Path) -
         source = open_source(written(tmp_path / "a.csv", content))
         assert source.inferred.startswith("VARCHAR throughout, for the file has no rows")
         assert source.schema.types == [pa.string(), pa.string()]
+    source = open_source(written(tmp_path / "a.csv", 'id,name\n1,"x\n'))
+    assert source.inferred.startswith("VARCHAR throughout, for the file has no rows that can be read;")
 
 
 def test_csv_null_spellings_can_be_added(tmp_path: Path) -> None:

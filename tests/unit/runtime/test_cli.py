@@ -45,6 +45,8 @@ def test_version() -> None:
         (["status", "--manager", "http://127.0.0.1:1"], 3),
         (["status", "--manager", "http://127.0.0.1:1", "--name", "x"], 2),
         (["status", "--manager", "127.0.0.1:port"], 2),
+        (["status", "--manager", ""], 2),
+        (["status", "--manager", "ftp://127.0.0.1:8000"], 2),
         (["node", "--config", "/no/such/file"], 2),
         (["down", "--name", ""], 2),
         (["up", "/no/such/file"], 2),
