@@ -7,6 +7,7 @@ inside is `node.main`'s and `manager.main`'s own.
 
 import asyncio
 import logging
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -18,6 +19,7 @@ import uvloop
 from kubegrid.base.errors import KubegridError, UsageError
 from kubegrid.transport import TransportError
 
+HTTP_BACKLOG = 128
 LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s"
 LOG_TIME = "%Y-%m-%dT%H:%M:%S"
 
@@ -76,3 +78,17 @@ def read_secret(config: ProcessConfig) -> bytes | None:
     if not secret:
         raise UsageError(f"the secret in {config.secret_file} is empty")
     return secret
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket for HTTP that listens already: a port that is taken is known before anything else is done. Raises OSError."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(HTTP_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener

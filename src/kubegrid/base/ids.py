@@ -11,6 +11,8 @@ PartitionId = NewType("PartitionId", int)
 Slot = NewType("Slot", int)
 
 SLOT_COUNT = 16384
+GRID_NAME_DEFAULT = "local"
+"""Of a grid that nobody named."""
 
 
 class Member(NamedTuple):

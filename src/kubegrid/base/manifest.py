@@ -17,7 +17,7 @@ import msgspec
 from kubegrid.base import document, manifest_tables
 from kubegrid.base import manifest_rules as rules
 from kubegrid.base.document import ManifestError, Node
-from kubegrid.base.ids import member_name
+from kubegrid.base.ids import GRID_NAME_DEFAULT, member_name
 from kubegrid.base.tables import TableDefinition
 
 API_VERSION = "kubegrid.io/v1alpha1"
@@ -77,7 +77,7 @@ def parse(text: str, *, options: Mapping[str, Any] | None = None, name: str | No
         if isinstance(root.value, dict) and key not in root.value:
             check.problem(key, root, f"is missing; it must be {expected}")
     _check_misplaced(check, root)
-    declared_name = (top.get("metadata") or {}).get("name") or "local"
+    declared_name = (top.get("metadata") or {}).get("name") or GRID_NAME_DEFAULT
     grid = declared_name if name is None else check.text_of_name(Node(name), "--name")
     spec_node = root.value.get("spec") if isinstance(root.value, dict) else None
     given = dict(spec_node.value) if spec_node is not None and isinstance(spec_node.value, dict) else {}

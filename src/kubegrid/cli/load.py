@@ -12,11 +12,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from kubegrid.base.errors import KubegridError
 from kubegrid.cli import INTERRUPTED
 from kubegrid.cli.show import print_json
-from kubegrid.cli.target import Grid
+from kubegrid.cli.target import Grid, places
 from kubegrid.client.caller import Caller
 from kubegrid.client.options import ClientOptions
 from kubegrid.load import SKIP, BadRowError, DuplicateError, Outcome, Prepared, Request, prepare
-from kubegrid.runtime.errors import NoGridError
 
 SILENCE_S = 10.0
 """A member that writes a batch beside other work may be silent for longer than a single operation takes."""
@@ -36,7 +35,7 @@ def load(grid: Grid, asked: Asked) -> int:
     """Exit status. Raises KubegridError for everything that stops it before it begins."""
     hear_every_interrupt()
     told = grid.read_status()
-    caller = connect(told, grid.secret)
+    caller = Caller(places(grid, told), ClientOptions(password=grid.secret, silence=SILENCE_S))
     try:
         prepared = prepare(caller, str(told["id"]), asked.request)
         for note in prepared.notes:
@@ -52,16 +51,6 @@ def load(grid: Grid, asked: Asked) -> int:
 def hear_every_interrupt() -> None:
     """While Arrow reads CSV it answers SIGINT itself, and forgets one that comes when it has nothing left to stop."""
     pa.enable_signal_handlers(False)
-
-
-def connect(told: dict[str, Any], secret: str | None) -> Caller:
-    """A client of the grid whose status this is. Raises NoGridError, GridNotReachableError."""
-    members = [member for partition in told["partitions"] for member in partition["members"] if member["resp"]]
-    if not members:
-        raise NoGridError(f"no member of {told['grid']} runs", "`kubegrid up` starts them.")
-    members.sort(key=lambda member: member["role"] != "primary")
-    options = ClientOptions(password=secret, silence=SILENCE_S)
-    return Caller([member["resp"] for member in members], options)
 
 
 def run(prepared: Prepared, console: Console) -> Outcome:

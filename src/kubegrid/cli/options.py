@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-NAME_DEFAULT = "local"
+from kubegrid.base.ids import GRID_NAME_DEFAULT
 
 
 def _not_empty(name: str | None) -> str | None:
@@ -16,7 +16,7 @@ def _not_empty(name: str | None) -> str | None:
 
 
 Name = Annotated[
-    str | None, typer.Option("--name", help="Name of the grid.", show_default=NAME_DEFAULT, callback=_not_empty)
+    str | None, typer.Option("--name", help="Name of the grid.", show_default=GRID_NAME_DEFAULT, callback=_not_empty)
 ]
 Folder = Annotated[Path | None, typer.Option("--dir", help="Folder of the grid, if not the usual one.")]
 Manager = Annotated[str | None, typer.Option("--manager", metavar="URL", help="Ask this manager instead.")]

@@ -3,17 +3,11 @@
 import os
 import shutil
 
-from kubegrid.cli.target import Grid
-from kubegrid.runtime.errors import NoGridError
+from kubegrid.cli.target import Grid, places
 
 
 def cli(grid: Grid, command: list[str]) -> int:
-    told = grid.read_status()
-    members = [member for partition in told["partitions"] for member in partition["members"] if member["resp"]]
-    if not members:
-        raise NoGridError(f"no member of {told['grid']} runs", "`kubegrid up` starts them.")
-    first = min(members, key=lambda member: member["role"] != "primary")
-    host, _, port = first["resp"].rpartition(":")
+    host, _, port = places(grid, grid.read_status())[0].rpartition(":")
     program = shutil.which("redis-cli")
     if program is not None:
         if grid.secret is not None:

@@ -23,9 +23,9 @@ COLOURS = {"serving": "green", "degraded": "yellow", "recovering": "yellow", "do
 
 def status(grid: Grid, as_json: bool) -> int:
     told = grid.read_status()
-    print_status(told, as_json)
+    print_status(grid, told, as_json)
     if not _anything_runs(told):
-        print("kubegrid: none of its processes runs; `kubegrid up` starts them", file=sys.stderr)
+        print(f"kubegrid: none of its processes runs\n{grid.how_to_start()}", file=sys.stderr)
         return NOT_REACHABLE
     unwatched = grid.unwatched()
     if unwatched:
@@ -48,13 +48,14 @@ def members(grid: Grid, as_json: bool) -> int:
     return 0 if _anything_runs(told) else NOT_REACHABLE
 
 
-def print_status(told: Status, as_json: bool) -> None:
+def print_status(grid: Grid, told: Status, as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
     terminal = console()
     flight = (told.get("sql") or {}).get("flight")
-    sql = [f"SQL: `kubegrid sql STATEMENT`, or Arrow Flight at {plain(flight)}"] if flight else []
+    ask = grid.command("sql STATEMENT")
+    sql = [f"SQL: {plain(f'`{ask}`, or Arrow Flight at {flight}')}"] if flight else []
     tables: list[Any] = [_heading(told), *sql, *_members_tables(told, terminal), _managers_table(told)]
     for partition in told["partitions"]:
         texts = [partition.get("explanation"), partition.get("note")]

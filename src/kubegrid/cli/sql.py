@@ -19,10 +19,9 @@ from kubegrid.base.errors import KubegridError, UsageError
 from kubegrid.base.nearest import hint
 from kubegrid.cli import INTERRUPTED
 from kubegrid.cli.sql_output import FORMATS, counted_rows, write
-from kubegrid.cli.target import Grid
+from kubegrid.cli.target import Grid, places
 from kubegrid.client import ClientOptions
 from kubegrid.client.sql import SqlStream
-from kubegrid.runtime.errors import NoGridError
 
 NOT_REACHABLE = 3
 STATEMENT_BYTES_MAX = 16 * 1024 * 1024
@@ -63,12 +62,7 @@ def sql(grid: Grid, asked: Asked) -> int:
 
 def connect(grid: Grid) -> "kubegrid.Grid":
     """A client of the grid. Raises NoGridError, GridNotReachableError."""
-    told = grid.read_status()
-    members = [member for partition in told["partitions"] for member in partition["members"] if member["resp"]]
-    if not members:
-        raise NoGridError(f"no member of {told['grid']} runs", "`kubegrid up` starts them.")
-    members.sort(key=lambda member: member["role"] != "primary")
-    return kubegrid.Grid(",".join(member["resp"] for member in members), ClientOptions(password=grid.secret))
+    return kubegrid.Grid(",".join(places(grid, grid.read_status())), ClientOptions(password=grid.secret))
 
 
 def format_of(asked: Asked) -> str:

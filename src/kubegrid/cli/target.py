@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from kubegrid.base.errors import KubegridError, NotReachableError, RefusedError, UsageError
-from kubegrid.cli.options import NAME_DEFAULT
+from kubegrid.base.ids import GRID_NAME_DEFAULT
 from kubegrid.runtime import folder, http, secret, state, status
+from kubegrid.runtime.errors import NoGridError
 from kubegrid.runtime.folder import Folder
 from kubegrid.runtime.http import HttpError
 from kubegrid.runtime.state import GridState
@@ -23,12 +24,18 @@ class LocalGrid:
     def read_status(self) -> status.Status:
         return status.read(self.folder, self.state, self.secret)
 
+    def command(self, words: str) -> str:
+        """A command line about this grid."""
+        return self.folder.command(words)
+
+    def how_to_start(self) -> str:
+        return f"`{self.command('up')}` starts them."
+
     def unwatched(self) -> str:
         """That no supervisor starts again what ends, and what to do; empty when there is one."""
         if folder.is_held(self.folder.supervisor_lock):
             return ""
-        up = f"kubegrid up {self.folder.option(self.state.name)} --detach"
-        return f"nobody watches over it: what ends is not started again; `{up}` takes it over"
+        return f"nobody watches over it: what ends is not started again; `{self.command('up --detach')}` takes it over"
 
     def ask(self, method: str, path: str, body: Any = None, timeout_s: float = http.TIMEOUT_S) -> Any:
         return _ask(self.state.manager_addresses(), self.secret, method, path, body, timeout_s)
@@ -47,6 +54,13 @@ class RemoteGrid:
             raise NotReachableError(f"what answers at {self.url} is not a manager of KubeGrid")
         return answer
 
+    def command(self, words: str) -> str:
+        """A command line about this grid."""
+        return f"kubegrid {words} --manager {self.url}"
+
+    def how_to_start(self) -> str:
+        return "`kubegrid up` starts them, on the machine that they are of."
+
     def unwatched(self) -> str:
         """Nothing is known of its supervisor."""
         return ""
@@ -56,6 +70,14 @@ class RemoteGrid:
 
 
 Grid = LocalGrid | RemoteGrid
+
+
+def places(grid: Grid, told: status.Status) -> list[str]:
+    """Where its members listen for commands, by its status, primaries first. Raises NoGridError when none runs."""
+    members = [member for partition in told["partitions"] for member in partition["members"] if member["resp"]]
+    if not members:
+        raise NoGridError(f"no member of {told['grid']} runs", grid.how_to_start())
+    return [member["resp"] for member in sorted(members, key=lambda member: member["role"] != "primary")]
 
 
 def find(name: str | None, directory: Path | None, manager: str | None = None) -> Grid:
@@ -68,7 +90,7 @@ def find(name: str | None, directory: Path | None, manager: str | None = None) -
 
 
 def local(name: str | None, directory: Path | None) -> LocalGrid:
-    wanted = name or NAME_DEFAULT
+    wanted = name or GRID_NAME_DEFAULT
     place = folder.existing(directory or folder.default_folder(wanted), wanted)
     grid = state.load(place)
     if name is not None and name != grid.name:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from kubegrid.base import document, manifest
 from kubegrid.base.errors import UsageError
+from kubegrid.base.ids import GRID_NAME_DEFAULT
 from kubegrid.base.manifest import Manifest
 from kubegrid.cli import INTERRUPTED, progress, show
-from kubegrid.cli.options import NAME_DEFAULT
 from kubegrid.cli.target import LocalGrid
 from kubegrid.runtime import detached, layout, preparation, secret, state
 from kubegrid.runtime.folder import Folder, default_folder
@@ -66,16 +66,18 @@ def up(start: Start, detach: bool, as_json: bool) -> int:
         _tell_beginning(teller, prepared, folder)
         if detach:
             detached.start(folder, lock, teller.tell)
-            told = settled(_grid(folder).read_status)
+            grid = _grid(folder)
+            told = settled(grid.read_status)
             teller.clear()
-            show.print_status(told, as_json)
+            show.print_status(grid, told, as_json)
             return 0
 
         def tell(event: Event) -> None:
             teller.tell(event)
             if event.kind == "ready":
                 teller.clear()
-                show.print_status(_grid(folder).read_status(), as_json)
+                grid = _grid(folder)
+                show.print_status(grid, grid.read_status(), as_json)
                 sys.stdout.flush()
                 teller.note("Ctrl-C stops the grid.")
 
@@ -104,7 +106,7 @@ def _read(path: Path | None, options: dict[str, int], name: str | None, old: Gri
 
 
 def _existing(name: str | None, directory: Path | None) -> GridState | None:
-    folder = Folder(directory or default_folder(name or NAME_DEFAULT))
+    folder = Folder(directory or default_folder(name or GRID_NAME_DEFAULT))
     return state.load(folder) if folder.has_grid() else None
 
 

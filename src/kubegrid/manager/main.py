@@ -9,7 +9,6 @@ import ipaddress
 import logging
 import os
 import signal
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from kubegrid.manager.http import Server
 
 log = logging.getLogger("kubegrid.manager")
-
-SOCKET_BACKLOG = 128
 
 
 def run(config_path: str) -> int:
@@ -54,7 +51,7 @@ async def _serve(config: ManagerConfig, secret: bytes | None) -> int:
 
 async def serve(config: ManagerConfig, secret: bytes | None, ended: asyncio.Event) -> None:
     """Be the manager until `ended`. Raises OSError or TransportError when an address cannot be had."""
-    web_socket = _bind(config.bind, config.http_port)
+    web_socket = process.listening(config.bind, config.http_port)
     config = msgspec.structs.replace(config, http_port=web_socket.getsockname()[1])
     grid = Grid(config, EmbeddedCoordinator(Path(config.state_dir), config.grid_id))
     await grid.start()
@@ -86,20 +83,6 @@ def _web_server(grid: Grid, secret: bytes | None) -> "Server":
     from kubegrid.manager.operations import Operations
 
     return Server(application(Operations(grid), secret))
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """Listen now, so that a port that is taken is known before anything else is done. Raises OSError."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(SOCKET_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    listener.setblocking(False)
-    return listener
 
 
 class _exclusive:

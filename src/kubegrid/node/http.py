@@ -15,7 +15,6 @@ A plain ASGI application, because five routes need no framework in a process who
 import asyncio
 import contextlib
 import logging
-import socket
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -23,6 +22,7 @@ from urllib.parse import parse_qs
 import msgspec
 import uvicorn
 
+from kubegrid import process
 from kubegrid.base.bearer import admits
 
 ASGI_REQUEST = Callable[[], Awaitable[dict[str, Any]]]
@@ -32,7 +32,6 @@ JSON = b"application/json"
 CONNECTIONS_MAX = 64
 """Requests served at once; more get 503."""
 KEEP_ALIVE_S = 5
-SOCKET_BACKLOG = 64
 
 
 class Answers(Protocol):
@@ -63,16 +62,7 @@ class HttpPort:
 
     async def listen(self, host: str, port: int) -> int:
         """Listen on `host:port`; the port, chosen by the kernel when 0 was asked. Raises OSError when it is taken."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((host, port))
-            listener.listen(SOCKET_BACKLOG)
-        except OSError:
-            listener.close()
-            raise
-        listener.setblocking(False)
+        listener = process.listening(host, port)
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         config = uvicorn.Config(
             self._application,

@@ -54,11 +54,11 @@ def _ask(
             raise KubegridError(
                 f"the supervisor (process {pid}) did not take the grid down within {patience_s:g} s"
                 + (": it is stopped (SIGSTOP)" if stopped else ""),
-                f"See {folder.log('supervisor')}; `kill -9 {pid}` and another `kubegrid down` stop the processes.",
+                f"See {folder.log('supervisor')}; `kill -9 {pid}` and another `{folder.command('down')}` stop the processes.",
             )
         time.sleep(POLL_S)
     for event in says.news():
         report(event)
     left = running_names(folder)
     if left:
-        raise KubegridError(f"still running: {', '.join(left)}", "Another `kubegrid down` tries again.")
+        raise KubegridError(f"still running: {', '.join(left)}", f"Another `{folder.command('down')}` tries again.")

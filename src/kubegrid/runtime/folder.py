@@ -24,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from kubegrid.base.ids import GRID_NAME_DEFAULT
 from kubegrid.runtime.errors import BusyError, DiskError, NoGridError, reading_error, told_as_disk_error
 
 ROOM_BYTES = 64 * 1024
@@ -73,9 +74,12 @@ class Folder:
         except OSError as error:
             raise reading_error(error, self.root) from error
 
-    def option(self, name: str) -> str:
-        """How a command line says which grid is meant."""
-        return f"--name {name}" if self.root == default_folder(name) else f"--dir {shlex.quote(str(self.root))}"
+    def command(self, words: str) -> str:
+        """A command line about this grid; that the usual one is meant need not be said."""
+        name = self.root.name
+        if self.root != default_folder(name):
+            return f"kubegrid {words} --dir {shlex.quote(str(self.root))}"
+        return f"kubegrid {words}" if name == GRID_NAME_DEFAULT else f"kubegrid {words} --name {name}"
 
     def make(self) -> None:
         with told_as_disk_error(self.root):

@@ -39,15 +39,13 @@ class GridView:
         """What a person has to decide before the grid can be whole; empty when nothing."""
         managers = self._status["managers"] if self._status else ()
         if any(manager.get("coordinator_state") == "lost" for manager in managers):
-            return (
-                f"`kubegrid manager rebuild {self._folder.option(self._grid.name)}` makes the coordinator's data anew."
-            )
+            return f"`{self._folder.command('manager rebuild')}` makes the coordinator's data anew."
         partitions = self._status["partitions"] if self._status else ()
         waiting = [p["id"] for p in partitions if p["state"] != "serving" and p.get("waiting_for") == "accept-loss"]
         if not waiting:
             return ""
         which = str(waiting[0]) if len(waiting) == 1 else "--all"
-        return f"`kubegrid partition accept-loss {which} {self._folder.option(self._grid.name)}` lets it start empty."
+        return f"`{self._folder.command(f'partition accept-loss {which}')}` lets it start empty."
 
     def announce_closing(self) -> None:
         """Ask the manager to record that the members' memory ends because somebody wants it so."""

@@ -53,7 +53,8 @@ def lock_folder(folder: Folder) -> Lock:
         holder = supervisor_of(folder)
         raise BusyError(
             f"{folder.root} is in use: a grid runs there" + (f", supervised by process {holder.pid}" if holder else ""),
-            "`kubegrid status` shows it, `kubegrid down` stops it; another --name or --dir starts a second one.",
+            f"`{folder.command('status')}` shows it, `{folder.command('down')}` stops it; another --name or --dir starts a "
+            "second one.",
         )
     return lock
 
@@ -70,7 +71,7 @@ def prepare(folder: Folder, request: Request) -> Prepared:
     if request.fresh and running:
         raise BusyError(
             f"--fresh would throw away a grid that still runs in {folder.root}: {', '.join(running)}",
-            "`kubegrid down` stops it.",
+            f"`{folder.command('down')}` stops it.",
         )
     old = state.load(folder) if folder.has_grid() and not request.fresh else None
     if old is None and running:

@@ -6,7 +6,7 @@ no effect, no undo and no version of its own, so members may differ in what is c
 part of what a key holds thaws it first and goes on as with any record; to remove or replace a row, it need not be made.
 A cold row never expires.
 
-Everything here keeps the books of `Keyspace`. Next: `row_blocks`.
+Everything here keeps the books (`books`). Next: `row_blocks`.
 """
 
 from bisect import bisect_left
@@ -22,6 +22,7 @@ from kubegrid.store.slots import slot_of
 
 if TYPE_CHECKING:
     from kubegrid.store.blocks import Block
+    from kubegrid.store.books import Books
     from kubegrid.store.keyspace import Keyspace
 
 
@@ -153,10 +154,10 @@ def bring_back(
     keyspace.key_count += len(keys)
 
 
-def leave(keyspace: "Keyspace", block: "Block", keys: list[bytes], versions: Sequence[int]) -> int:
+def leave(books: "Books", block: "Block", keys: list[bytes], versions: Sequence[int]) -> int:
     """Cold rows of one block are removed or replaced; how many bytes go beside those of the keys."""
-    keyspace.tables.leave_block(block.number, versions)
-    return COLD_ROW_BYTES * len(versions) + keyspace.blocks.take(block, versions, keys)
+    books.tables.leave_block(block.number, versions)
+    return COLD_ROW_BYTES * len(versions) + books.blocks.take(block, versions, keys)
 
 
 def _by_block(keyspace: "Keyspace", versions: Iterable[int]) -> "Iterator[tuple[Block, list[int]]]":

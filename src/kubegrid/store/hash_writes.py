@@ -1,4 +1,4 @@
-"""Changes of hashes, each one effect: the books of `Keyspace`, kept for fields instead of whole values.
+"""Changes of hashes, each one effect: the books (`books`), kept for fields instead of whole values.
 
 **Hot path** of HSET and its like. Next: `hashes`.
 """

@@ -1,9 +1,7 @@
-"""The keys of one member: a dictionary per slot, their expiry, and what each turn changed.
+"""The keys of one member, as commands find and change them: what is there (`books`), and what each turn changed of it.
 
-A dictionary per slot, because one dictionary of all keys would stall the loop whenever it grows. A string is a plain
-`bytes`, a hash a `Hash`, a record of a table a `Record`, or while it is still a row of a block an integer, which nobody but
-`cold_rows` looks into. **Hot path**: `node.plain_batch` works on `plain`, `effects` and
-`undo` directly for GET and SET; everything that is written here must keep the same books.
+**Hot path**: `node.plain_batch` works on `plain`, `effects` and `undo` directly for GET and SET; everything that is written
+here must keep the same books.
 
 Only a primary decides that a key has expired, and then the deletion is an effect like any other; a backup merely treats
 the key as missing when it is read. No clock: `now_ms` is set by whoever drives the turn. What it does not do: parse
@@ -12,7 +10,6 @@ commands (`commands`), change fields of a hash or a piece of a string (`hash_wri
 """
 
 from binascii import crc_hqx
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,7 +17,7 @@ from kubegrid.base.ids import SLOT_COUNT
 from kubegrid.base.settings import StoreSettings
 from kubegrid.base.tables import Catalog
 from kubegrid.store import cold_rows, expiry, invariant, reclaim, replay, snapshot
-from kubegrid.store.blocks import Blocks
+from kubegrid.store.books import Books, Value
 from kubegrid.store.effects import (
     CLEAR,
     DELETE,
@@ -34,35 +31,17 @@ from kubegrid.store.effects import (
     TABLES,
     size_of,
 )
-from kubegrid.store.encodings import Encodings
 from kubegrid.store.hashes import Hash
-from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES, LARGE_BYTES
+from kubegrid.store.memory import KEY_OVERHEAD_BYTES
 from kubegrid.store.records import Record
-from kubegrid.store.requests import Requests
-from kubegrid.store.slot_sizes import SlotSizes
-from kubegrid.store.slots import slot_dictionary, slot_of
-from kubegrid.store.tables import Tables
-
-Value = bytes | Hash
-"""A `Record` is bytes, too, but of a type of its own."""
+from kubegrid.store.slots import slot_of
 
 
-class NotPlain(dict[bytes, Any]):
-    """Stands in `Keyspace.plain` for a slot that the hot path must not touch: what it finds there is no value."""
-
-    def get(self, key: bytes, default: Any = None) -> Any:
-        return self
-
-
-NOT_PLAIN = NotPlain()
-
-
-class Keyspace:
+class Keyspace(Books):
     """All keys of the slots that this member's partition owns.
 
-    Invariant (`validate`): `key_count` and `used_bytes` are what counting all keys again would give; each key that
-    expires exists; a slot's `expires` is None rather than empty; every change since `take_turn` is in `effects` and
-    `undo` if `recording`, and `revert(undo)` would bring back the state of then.
+    Invariant (`validate`): that of the books; every change since `take_turn` is in `effects` and `undo` if `recording`, and
+    `revert(undo)` would bring back the state of then.
     """
 
     def __init__(
@@ -75,86 +54,33 @@ class Keyspace:
         limit_bytes: int = 1 << 62,
     ) -> None:
         """`random(n)` gives a number in 0 … n-1; the slots `first_slot` to `last_slot` (inclusive) are owned."""
+        super().__init__(range(first_slot, last_slot + 1), limit_bytes, self._record_request)
         self.settings = settings
         self.random = random
-        self.owned = range(first_slot, last_slot + 1)
-        self.slots: list[dict[bytes, Any] | None] = [None] * SLOT_COUNT
-        for slot in self.owned:
-            self.slots[slot] = slot_dictionary()
-        self.expires: list[dict[bytes, int] | None] = [None] * SLOT_COUNT
-        self.plain: list[dict[bytes, Any]] = []
-        """For the hot path: `slots`, with NOT_PLAIN in the places of slots that are not owned or where something expires."""
-        self._list_plain()
         self.used_ms: list[int] = [0] * SLOT_COUNT
         """When a key of the slot was last looked for or written; 0: not since this member started. For OBJECT IDLETIME."""
         self.effects: list[Any] = []
         self.undo: list[Any] = []
         self.recording = True
-        self.used_bytes = 0
-        self.limit_bytes = limit_bytes
-        """At this many counted bytes writes are refused: the lower of what the member can hold and what was chosen."""
-        self.member_limit_bytes = limit_bytes
-        self.chosen_limit_bytes: int | None = None
-        self.key_count = 0
         self.now_ms = 0
         self.primary = False
-        self.watched: dict[bytes, set[Any]] = {}
         self.dirty = 0
         self.expired = 0
         """Keys that this member has expired, since its start."""
         self.keeps_expired = False
         """Keys whose time is over are missing, but nobody deletes them (CLIENT PAUSE). Changed between turns, and only
         when nothing can write until it is changed back: who writes relies on `find` having deleted what it did not find."""
-        self.garbage: deque[Any] = deque()
-        self.expiry_queue: list[bytes] = []
         self.expiry_slot = first_slot
-        self.parts: list[bytes] = []
-        self.scan_indexes: dict[int, Any] = {}
-        self.tables = Tables()
         self.units = 0
         """Of work since the start, as turns count it, beyond what a command's arguments tell: rows written or made records."""
         self.made_bytes = 0
         """Of values since the start that came into effects whole, however little of them came with a request."""
         self.answer_bytes = 0
         """Of replies that are being put together in slices."""
-        self.blocks = Blocks()
-        self.prefixes: frozenset[bytes] = frozenset()
-        """The names of all tables: what stands before the first `:` of a record's key, and of no other new key."""
-        self.record_version = 0
-        """The last version that was given to a record. Never taken back."""
-        self.requests = Requests(self._record_request)
-        self.requests_bytes = 0
-        """What `requests` has in `used_bytes`."""
         self.waited_tables: set[int] = set()
         """Numbers of tables whose next written records somebody waits for (KG.TAKE … BLOCK)."""
         self.written: list[tuple[int, bytes]] = []
         """Table and key of records of these that were written since it was last emptied, by whoever waits."""
-        self.encodings = Encodings()
-        self.slot_sizes = SlotSizes()
-
-    def _list_plain(self) -> None:
-        """Make `plain` anew from `slots` and `expires`."""
-        self.plain[:] = [
-            NOT_PLAIN if values is None or expires is not None else values
-            for values, expires in zip(self.slots, self.expires, strict=True)
-        ]
-
-    def _mark_plain(self, slot: int) -> None:
-        """Something in the slot began or ceased to expire."""
-        values = self.slots[slot]
-        self.plain[slot] = NOT_PLAIN if values is None or self.expires[slot] is not None else values
-
-    def set_limit(self, member_bytes: int, chosen_bytes: int | None) -> None:
-        """What the member can hold, and what a person chose (CONFIG SET maxmemory; None: nothing)."""
-        self.member_limit_bytes = member_bytes
-        self.chosen_limit_bytes = chosen_bytes
-        self.limit_bytes = member_bytes if chosen_bytes is None else min(member_bytes, chosen_bytes)
-
-    def has_room(self, size: int) -> bool:
-        """For a request of so many bytes. As in Redis there is some for anything that is not large as long as the member is not
-        full; a large one may be more than all that is left for what nobody counts, so it has to fit."""
-        left = self.limit_bytes - self.used_bytes
-        return left > 0 and (size <= LARGE_BYTES or size <= left)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -246,7 +172,7 @@ class Keyspace:
                 self.discard(old)
         values[key] = value
         if old_at != at_ms:
-            self._set_at(slot, key, at_ms)
+            self.set_at(slot, key, at_ms)
         self.dirty += 1
         if self.encodings.remembered:
             self.encodings.remembered.pop(key, None)
@@ -287,7 +213,7 @@ class Keyspace:
             expires = self.expires[slot]
             self.effects += (EXPIRE, [key, at_ms])
             self.undo += (RESTORE_EXPIRY, [key, None if expires is None else expires.get(key)])
-        self._set_at(slot, key, at_ms)
+        self.set_at(slot, key, at_ms)
         self.dirty += 1
         if self.watched:
             self.touch(key)
@@ -345,119 +271,12 @@ class Keyspace:
     def catalog(self) -> Catalog:
         return self.tables.catalog
 
-    def set_tables(self, catalog: Catalog, by_id: dict[int, Any] | None) -> None:
-        """Adopt a catalog, or with `by_id` go back to it, unrecorded."""
-        self.used_bytes -= self.tables.index_bytes
-        if by_id is None:
-            self.garbage.extend(self.tables.adopt(catalog))
-        else:
-            back = self.tables.restore(by_id, catalog)
-            self.garbage = deque(thing for thing in self.garbage if id(thing) not in back)
-        self.used_bytes += self.tables.index_bytes
-        self.prefixes = frozenset(self.tables.by_name)
-
     def _record_request(self, code: int, args: list[Any], undo_code: int, undo_args: list[Any]) -> None:
         """A numbered request was answered or forgotten."""
         if self.recording:
             self.effects += (code, args)
             self.undo += (undo_code, undo_args)
         self.dirty += 1
-        self.count_requests()
-
-    def count_requests(self) -> None:
-        """Enter in the books what `requests` holds now."""
-        self.used_bytes += self.requests.used_bytes - self.requests_bytes
-        self.requests_bytes = self.requests.used_bytes
-
-    # -- the books -----------------------------------------------------------------------------------------------
-
-    def place(self, slot: int, key: bytes, value: Value | None, at_ms: int | None, *, keep: bool = False) -> None:
-        """Put (or with None: delete) a key without recording it. `keep`: the old value lives on somewhere else."""
-        values: dict[bytes, Any] = self.slots[slot]  # type: ignore[assignment]
-        old = values.get(key)
-        if old is not None:
-            if type(old) is bytes:
-                self.used_bytes -= len(old)
-            elif type(old) is int:
-                self.used_bytes -= cold_rows.leave(self, self.blocks.of(old), [key], [old])
-            else:
-                self.used_bytes -= old.cost
-                if type(old) is Record:
-                    self.used_bytes -= self.tables.leave(old)
-                elif not keep:
-                    self.discard(old)
-        if value is None:
-            if old is not None:
-                del values[key]
-                self.key_count -= 1
-                self.used_bytes -= KEY_OVERHEAD_BYTES + len(key)
-            at_ms = None
-        else:
-            values[key] = value
-            if old is None:
-                self.key_count += 1
-                self.used_bytes += KEY_OVERHEAD_BYTES + len(key)
-            self.used_bytes += len(value) if type(value) is bytes else value.cost  # type: ignore[union-attr]
-            if type(value) is Record:
-                self.used_bytes += self.tables.enter(value)
-        if at_ms is not None or self.expires[slot] is not None:
-            self._set_at(slot, key, at_ms)
-
-    def _set_at(self, slot: int, key: bytes, at_ms: int | None) -> None:
-        expires = self.expires[slot]
-        if at_ms is not None:
-            if expires is None:
-                expires = self.expires[slot] = {}
-                self._mark_plain(slot)
-            if key not in expires:
-                self.used_bytes += EXPIRY_OVERHEAD_BYTES + len(key)
-            expires[key] = at_ms
-        elif expires is not None and expires.pop(key, None) is not None:
-            self.used_bytes -= EXPIRY_OVERHEAD_BYTES + len(key)
-            if not expires:
-                self.expires[slot] = None
-                self._mark_plain(slot)
-
-    def discard(self, value: Value) -> None:
-        """Let a large value that was taken out be freed in slices."""
-        if type(value) is Hash and len(value) > reclaim.SMALL_UNITS:
-            self.garbage.append(value)
-
-    def touch(self, key: bytes) -> None:
-        """Mark those who WATCH `key`."""
-        for watcher in self.watched.get(key, ()):
-            watcher.dirty = True
-
-    def clear(self) -> None:
-        """Forget every key at once, unrecorded; what they held is freed in slices. Tables and requests stay."""
-        for key in self.watched:
-            if key in (self.slots[slot_of(key)] or ()):
-                self.touch(key)
-        for slot in self.owned:
-            values = self.slots[slot]
-            if values:
-                self.garbage.append(values)
-                self.slots[slot] = slot_dictionary()
-                expires = self.expires[slot]
-                if expires is not None:
-                    self.garbage.append(expires)
-                    self.expires[slot] = None
-        self._list_plain()
-        self.tables.clear(self.garbage)
-        self.blocks.clear(self.garbage)
-        self.used_bytes = self.requests_bytes
-        self.key_count = 0
-        self.parts.clear()
-        self.scan_indexes.clear()
-        self.encodings.clear()
-        self.expiry_queue = []
-
-    def reset(self) -> None:
-        """Forget everything, unrecorded: another member's snapshot is about to come."""
-        self.clear()
-        self.set_tables(Catalog(), None)
-        self.record_version = 0
-        self.requests.clear()
         self.count_requests()
 
     def take_turn(self) -> tuple[list[Any], list[Any], int]:

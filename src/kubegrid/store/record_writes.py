@@ -120,7 +120,7 @@ def _put(
     undo: list[Any] | None,
     there: Held | None,
 ) -> None:
-    """The books of `Keyspace.place`, for many records of one table at once."""
+    """What `Books.place` does, for many records of one table at once."""
     first = keyspace.record_version + 1
     keyspace.record_version += len(keys)
     records = list(map(Record, map(add, map(HEADER.pack, repeat(table.id), count(first)), rows)))
@@ -220,7 +220,7 @@ def _put_one_by_one(
             grown += len(key) + len(record)
         values[key] = record
         if at_ms is not None or (expires is not None and key in expires):
-            keyspace._set_at(slot, key, at_ms)
+            keyspace.set_at(slot, key, at_ms)
     keyspace.key_count += created
     if created:
         counts = keyspace.tables.counts

@@ -85,7 +85,7 @@ def _apply_coded(keyspace: "Keyspace", code: int, args: list[Any]) -> None:
         if old is not None:
             if type(old) is int:
                 cold_rows.thaw(keyspace, slot, key, old)
-            keyspace._set_at(slot, key, args[1])
+            keyspace.set_at(slot, key, args[1])
     elif code == op.HASH_DELETE:
         if type(old) is Hash:
             keyspace.used_bytes += old.remove(args, 1, None)[1]
@@ -142,13 +142,13 @@ def revert(keyspace: "Keyspace", undo: list[Any]) -> None:
             keyspace.garbage = deque(thing for thing in keyspace.garbage if id(thing) not in back)
             keyspace.slots[:] = slots
             keyspace.expires[:] = expires
-            keyspace._list_plain()
+            keyspace.list_plain()
         elif code == op.RESTORE:
             if type(args[1]) is Hash and keyspace.garbage:
                 keyspace.garbage = deque(thing for thing in keyspace.garbage if thing is not args[1])
             keyspace.place(slot_of(args[0]), args[0], args[1], args[2])
         elif code == op.RESTORE_EXPIRY:
-            keyspace._set_at(slot_of(args[0]), args[0], args[1])
+            keyspace.set_at(slot_of(args[0]), args[0], args[1])
         elif code == op.RESTORE_NOTHING:
             for key in args:
                 keyspace.place(slot_of(key), key, None, None)

@@ -163,11 +163,17 @@ def test_a_lock_is_seen_by_who_asks_and_ends_with_its_holder(tmp_path: Path) -> 
 def test_a_grid_that_nobody_watches_over_is_said_with_the_command_that_does(folder: Folder) -> None:
     prepared = preparation.prepare(folder, request())
     grid = LocalGrid(folder, prepared.grid, None)
-    assert f"`kubegrid up --dir {folder.root} --detach` takes it over" in grid.unwatched()
+    assert f"`kubegrid up --detach --dir {folder.root}` takes it over" in grid.unwatched()
     lock = Lock.take(folder.supervisor_lock)
     assert lock is not None
     assert grid.unwatched() == ""
     lock.release()
+
+
+def test_a_command_line_says_which_grid_is_meant_where_it_is_not_the_usual_one(tmp_path: Path) -> None:
+    assert Folder(default_folder("local")).command("down") == "kubegrid down"
+    assert Folder(default_folder("demo")).command("down") == "kubegrid down --name demo"
+    assert Folder(tmp_path / "a grid").command("down") == f"kubegrid down --dir '{tmp_path}/a grid'"
 
 
 def test_the_default_folder_follows_xdg_only_if_absolute(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,7 @@ def test_a_row_of_another_partition_is_moved_and_nothing_is_written(call: Any, k
 
     slot = slot_of(b"trades:{b}:1")
     keyspace.slots[slot] = None
-    keyspace._list_plain()
+    keyspace.list_plain()
     assert write(call, ["a", 1, 1.0, None], ["b", 1, 1.0, None]) == b"-MOVED %d\r\n" % slot
     assert call(b"KG.READ", b"trades", b"trades:{b}:1") == b"-MOVED %d\r\n" % slot
     assert document(call) is None

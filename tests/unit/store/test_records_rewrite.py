@@ -168,7 +168,7 @@ def rewrite_slot(call: Any, keyspace: Keyspace) -> int:
     """Give the slot of book EQ away."""
     slot = slot_of(key(1, "EQ").encode())
     keyspace.slots[slot] = None
-    keyspace._list_plain()
+    keyspace.list_plain()
     return slot
 
 
