@@ -6,6 +6,7 @@ looks for something new runs `pytest --hypothesis-profile=searching tests/fuzz`,
 
 import gc
 import os
+import signal
 
 import hypothesis
 import pytest
@@ -16,6 +17,10 @@ hypothesis.settings.register_profile("searching", derandomize=False, **_untimed)
 hypothesis.settings.load_profile("steady")
 
 _skipped: list[str] = []
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job, and so every process that it starts, is deaf to Ctrl-C, which tests send.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
