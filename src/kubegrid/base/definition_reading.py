@@ -25,8 +25,12 @@ from kubegrid.base.tables import (
     TableDefinition,
 )
 
-_NAME = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]{0,62}")
-NAME_RULE = "a name has letters, digits and '_', begins with no digit and not with '__', and is 63 characters at most"
+NAME_CHARS_MAX = 63
+NAME = re.compile(rf"(?!__)[A-Za-z_][A-Za-z0-9_]{{0,{NAME_CHARS_MAX - 1}}}")
+NAME_RULE = (
+    "a name has letters, digits and '_', begins with no digit and not with '__', "
+    f"and is {NAME_CHARS_MAX} characters at most"
+)
 WHOLE_SUFFIX = "__all"
 """SQL calls the rows of all partitions of a broadcast table so, and other things of its own begin with `__`."""
 _TABLE_KEYS = ("name", "columns", "key", "partition_by", "indexes", "broadcast", "ttl", "id", "schema")
@@ -46,7 +50,7 @@ class Reading:
         self.problems.append((place, text))
 
     def error(self) -> DefinitionError:
-        prefix = f"table {self.table}: " if self.table and _NAME.fullmatch(self.table) else ""
+        prefix = f"table {self.table}: " if self.table and NAME.fullmatch(self.table) else ""
         return DefinitionError([prefix + text for _, text in self.problems], self.problems)
 
     def definition(self, document: Any) -> TableDefinition:
@@ -96,7 +100,7 @@ class Reading:
         if self.table is not None and declared != self.table:
             self.note(("name",), f"name is {shown(declared)}, but the table is to be {shown(self.table)}")
         name = self.table if self.table is not None else declared
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
             self.note(("name",), "name is missing" if name is None else f"name is {shown(name)}; {NAME_RULE}")
         elif name.lower().endswith(WHOLE_SUFFIX):
             self.note(
@@ -134,7 +138,7 @@ class Reading:
             self.note(place, f"{_spelt(place)} must be an object with name and type, not {shown(entry)}")
             return None
         name = entry.get("name")
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
             what = "has no name" if name is None else f"is called {shown(name)}"
             self.note((*place, "name"), f"{_spelt(place)} {what}; {NAME_RULE}")
             return None

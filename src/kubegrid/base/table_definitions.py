@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from kubegrid.base.definition_reading import NAME as NAME
+from kubegrid.base.definition_reading import NAME_CHARS_MAX as NAME_CHARS_MAX
 from kubegrid.base.definition_reading import NAME_RULE as NAME_RULE
 from kubegrid.base.definition_reading import Reading
 from kubegrid.base.table_errors import DefinitionError

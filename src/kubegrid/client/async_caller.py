@@ -10,12 +10,13 @@ Not for several threads or loops: a client belongs to the loop that made it. Nex
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hiredis import ReplyError
 
 from kubegrid.client import clock, parcel, refusals
+from kubegrid.client.async_apart import CallersApart
 from kubegrid.client.async_members import AsyncMembers, closed_error
 from kubegrid.client.batch import Request
 from kubegrid.client.connection import pack_command, reason_of
@@ -62,12 +63,7 @@ class AsyncCaller:
         self.members = AsyncMembers(self.routes, options, self, self._learned)
         self._loop = asyncio.get_running_loop()
         self._sweeper: asyncio.TimerHandle | None = None
-        self._apart: list[AsyncCaller] = []
-        self._apart_at_work: set[AsyncCaller] = set()
-        self._identities: list[Routes] = []
-        """Of callers apart that were given up: members remember an identity for minutes, and not many of them, so that the
-        next caller goes on under it. At most as many as there may be callers apart."""
-        self._apart_limit = asyncio.Semaphore(options.connections)
+        self._apart = CallersApart(self, lambda routes: AsyncCaller(routes, options))
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -134,35 +130,13 @@ class AsyncCaller:
                 replies += [refused] * (len(requests) - len(replies))
         return replies
 
-    @contextlib.asynccontextmanager
-    async def apart(self) -> "AsyncIterator[AsyncCaller]":
+    def apart(self) -> "contextlib.AbstractAsyncContextManager[AsyncCaller]":
         """A caller of its own for what may wait at the member: it would hold up everything behind it on its connection.
 
         When it is given up before its end its connections are closed, so that the member forgets it, too.
         """
         self.members.check_here()
-        async with self._apart_limit:
-            caller = self._apart.pop() if self._apart else self._another()
-            self._apart_at_work.add(caller)
-            try:
-                if not caller._of_slot:
-                    await caller.begin()
-                yield caller
-            except BaseException:
-                self._identities.append(caller.routes)
-                await caller.close()
-                raise
-            finally:
-                self._apart_at_work.discard(caller)
-            if self.closed:
-                await caller.close()
-            else:
-                self._apart.append(caller)
-
-    def _another(self) -> "AsyncCaller":
-        routes = self._identities.pop() if self._identities else Routes([])
-        routes.seeds = self.routes.addresses()
-        return AsyncCaller(routes, self.options)
+        return self._apart.one()
 
     def backups_of(self, slot: int) -> tuple[str, ...]:
         return self._of_slot[slot].route.backups
@@ -483,9 +457,7 @@ class AsyncCaller:
                     self.trial(unit).doubtful = True
                     self._give_up(unit, self._ended(unit))
             link.lose("the client was closed")
-        for caller in (*self._apart, *self._apart_at_work):
-            await caller.close()
-        self._apart.clear()
+        await self._apart.close()
         await asyncio.sleep(0)
 
     def _ended(self, unit: Unit) -> ClientError:

@@ -39,12 +39,7 @@ class AsyncGrid(AsyncPlainCommands):
     def _do(
         self, args: tuple[Any, ...], key: Key, write: bool, read: Callable[[Any], Any] | None = None
     ) -> Awaitable[Any]:
-        if type(key) is bytes:
-            slot = slot_of(key)
-        elif type(key) is str:
-            slot = slot_of(key.encode())
-        else:
-            args, slot = commands.with_key(args, key)
+        args, slot = commands.with_key(args, key)
         return self._submit(args, slot, write, read)
 
     # -- anything ----------------------------------------------------------------------------------------------------

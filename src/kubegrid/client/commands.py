@@ -53,7 +53,11 @@ def _bytes(given: Any, name: str) -> bytes:
 
 
 def with_key(args: tuple[Any, ...], key: Any) -> tuple[tuple[Any, ...], int]:
-    """Words about a key, which is the second of them, as they can be sent, and the key's slot."""
+    """Words about a key, which is the second of them, as they can be sent, and the key's slot. **Hot path.**"""
+    if type(key) is str and key.isascii():
+        return args, slot_of(key.encode())
+    if type(key) is bytes:
+        return args, slot_of(key)
     raw = key_bytes(key)
     return (args[0], raw, *args[2:]), slot_of(raw)
 

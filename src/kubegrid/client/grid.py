@@ -36,12 +36,7 @@ class Grid(PlainCommands):
         self._sql = SqlCaller(pods, options)
 
     def _do(self, args: tuple[Any, ...], key: Key, write: bool, read: Callable[[Any], Any] | None = None) -> Any:
-        if type(key) is bytes:
-            slot = slot_of(key)
-        elif type(key) is str:
-            slot = slot_of(key.encode())
-        else:
-            args, slot = commands.with_key(args, key)
+        args, slot = commands.with_key(args, key)
         reply = self.caller.call(args, slot, write)
         return reply if read is None else read(reply)
 

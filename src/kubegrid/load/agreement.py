@@ -10,7 +10,7 @@ from typing import Any
 from kubegrid.base.columns import parse_type
 from kubegrid.base.errors import UsageError
 from kubegrid.base.nearest import hint
-from kubegrid.base.table_definitions import NAME_RULE, parse_definition
+from kubegrid.base.table_definitions import NAME, NAME_RULE, parse_definition
 from kubegrid.base.table_errors import BadValue
 from kubegrid.base.tables import TableDefinition
 from kubegrid.load import renaming
@@ -38,7 +38,7 @@ def new_table(name: str, source: Source, key: Sequence[str], partition_by: Seque
     source.refuse_encoding()
     columns: list[dict[str, Any]] = []
     for field in source.schema:
-        if not renaming.COLUMN.fullmatch(field.name):
+        if not NAME.fullmatch(field.name):
             raise FileError(
                 f"{source.path}: {field.name!r} cannot be a column: {NAME_RULE}",
                 f"Say what it shall be called: {renaming.suggestion(names)}",

@@ -12,12 +12,10 @@ import pyarrow as pa
 
 from kubegrid.base.errors import UsageError
 from kubegrid.base.nearest import hint
+from kubegrid.base.table_definitions import NAME, NAME_CHARS_MAX
 from kubegrid.client.bulk.progress import Position
 from kubegrid.load.blocks import Block, Source, named_once
 
-COLUMN = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]{0,62}")
-"""What a column can be called."""
-NAME_CHARS_MAX = 63
 SUGGESTED_MAX = 20
 
 
@@ -26,7 +24,7 @@ def parse(options: Sequence[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for option in options:
         old, equals, new = option.rpartition("=")
-        if not equals or not COLUMN.fullmatch(new):
+        if not equals or not NAME.fullmatch(new):
             raise UsageError(f"--rename is OLD=NEW, a name in the file and one of a column, not {option!r}")
         if names.setdefault(old, new) != new:
             raise UsageError(f"--rename gives {old!r} two names, {names[old]} and {new}")
@@ -35,10 +33,10 @@ def parse(options: Sequence[str]) -> dict[str, str]:
 
 def suggestion(names: Sequence[str]) -> str:
     """What to say on the command line for those names of a file that no column can have."""
-    taken = {name.lower() for name in names if COLUMN.fullmatch(name)}
+    taken = {name.lower() for name in names if NAME.fullmatch(name)}
     words = []
     for number, name in enumerate(names, 1):
-        if COLUMN.fullmatch(name):
+        if NAME.fullmatch(name):
             continue
         plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[: NAME_CHARS_MAX - 8].lower()
         plain = f"column_{number}" if not plain else f"c_{plain}" if plain[0].isdigit() else plain

@@ -18,7 +18,7 @@ from kubegrid.store import cold_rows, reclaim
 from kubegrid.store.blocks import Blocks
 from kubegrid.store.encodings import Encodings
 from kubegrid.store.hashes import Hash
-from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES, LARGE_BYTES
+from kubegrid.store.memory import EXPIRY_OVERHEAD_BYTES, KEY_OVERHEAD_BYTES
 from kubegrid.store.records import Record
 from kubegrid.store.requests import Recorder, Requests
 from kubegrid.store.slot_sizes import SlotSizes
@@ -27,6 +27,8 @@ from kubegrid.store.tables import Tables
 
 Value = bytes | Hash
 """A `Record` is bytes, too, but of a type of its own."""
+LARGE_BYTES = 1 << 20
+"""A request of more has to fit before it is executed."""
 
 
 class NotPlain(dict[bytes, Any]):

@@ -31,5 +31,3 @@ REQUEST_OVERHEAD_BYTES: Final = 180
 """A reply that is kept for a client that may ask again."""
 REQUESTS_CLIENT_BYTES: Final = 600
 """A client with numbered requests: its identity, times and the dictionary of its replies."""
-LARGE_BYTES: Final = 1 << 20
-"""A request of more has to fit before it is executed."""
