@@ -252,9 +252,15 @@ def test_the_data_go_on_while_the_manager_is_dead(patient_pair: GridProcesses) -
     assert pair.wait_whole() == primary
 
 
+def in_sync_by_record(grid: GridProcesses, name: str) -> bool:
+    described = grid.describe(name)
+    return bool(described and described["role"] == "backup" and described["configuration_version"] is not None)
+
+
 def test_a_member_that_does_not_hear_the_manager_changes_nothing_there(tmp_path: Path) -> None:
-    """What it sends gets there: a swap would apply, and the partition would have a primary that never learns of it."""
-    with grid_processes(tmp_path, copies=2) as grid:
+    """What it sends gets there: a swap would apply, and the partition would have a primary that never learns of it.
+    Without the version of the record, which only the manager tells, it would not even try."""
+    with grid_processes(tmp_path, copies=2, replication=PATIENT) as grid:
         wire = HalfWire(grid.manager_port)
         try:
             grid.start_manager()
@@ -262,6 +268,7 @@ def test_a_member_that_does_not_hear_the_manager_changes_nothing_there(tmp_path:
             grid.start_member("p0-1", managers=[f"127.0.0.1:{wire.port}"])
             assert grid.wait_whole() == "p0-0"
             grid.client("p0-0").set("a", "1")
+            wait_until(lambda: in_sync_by_record(grid, "p0-1"), what="the backup's look at the record")
             wire.mute = True
             grid.kill("p0-0")
             wait_until(lambda: "outcome=UNKNOWN" in grid.log("p0-1"), what="a swap without an answer")

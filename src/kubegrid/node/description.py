@@ -62,6 +62,7 @@ def described(pod: "DataPod") -> dict[str, Any]:
         "not_ready_because": reason or None,
         "open": pod.member.open(),
         "configuration": None if configuration is None else _as_object(configuration),
+        "configuration_version": pod.replica.token,
         "managers_connected": pod.client.connected,
         "coordinator_complaint": pod.coordinator.complaint or pod.catalog.complaint or None,
         "limit_bytes": pod.keyspace.limit_bytes,

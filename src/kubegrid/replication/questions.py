@@ -65,6 +65,12 @@ class Questions:
         return self._state.epoch
 
     @property
+    def token(self) -> int | None:
+        """Version of the managers' record that holds the configuration. None: told by a member and not read yet; until it
+        is, this member proposes nothing."""
+        return self._state.token
+
+    @property
     def serving(self) -> bool:
         """Primary that has finished R12 and R13 (leases are asked with `gate`)."""
         return self._epochs.tenure is not None and self._epochs.tenure.serving
