@@ -45,6 +45,11 @@ def slots_of_partition(partition: int, partitions: int) -> tuple[int, int]:
     return first, last
 
 
+def command_line(words: str, grid: str) -> str:
+    """What to type to do `words` to the grid of that name; that the usual one is meant need not be said."""
+    return f"kubegrid {words}" if grid == GRID_NAME_DEFAULT else f"kubegrid {words} --name {grid}"
+
+
 def member_name(partition: int, ordinal: int) -> str:
     """`p<partition>-<ordinal>`, the name of a member everywhere."""
     return f"p{partition}-{ordinal}"

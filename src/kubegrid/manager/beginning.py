@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from kubegrid.base.configuration import Configuration
-from kubegrid.base.ids import Member
+from kubegrid.base.ids import Member, command_line
 from kubegrid.coordination import Death, MemberRecord
 
 START_EMPTY = "startEmpty"
@@ -26,6 +26,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is known about one partition."""
 
     grid: str
+    name: str
+    """The grid's."""
     partition: int
     stored: Configuration | None
     """What the coordinator has; None when the partition has not begun."""
@@ -86,7 +88,7 @@ def decide(view: View) -> Propose | Wait:
         return _begin_again_when_settled(view, note)
     if view.on_loss == START_EMPTY:
         return _begin_again_when_settled(view, f"{_loss(view)}; started again by itself, as onLoss: startEmpty says")
-    advice = f"run `kubegrid partition accept-loss {view.partition}`"
+    advice = f"run `{command_line(f'partition accept-loss {view.partition}', view.name)}`"
     survivor = _survivor(view)
     if survivor is not None:
         advice = f"{survivor.name} has what there was up to {_position(survivor)}, and goes on with that; {advice}"

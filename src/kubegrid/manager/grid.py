@@ -318,6 +318,7 @@ class Grid:
         closed = self.closing is not None and stored is not None and set(stored.in_sync) <= set(self.closing.members)
         return beginning.View(
             grid=self.config.grid_id,
+            name=self.config.grid,
             partition=partition,
             stored=stored,
             records=members,

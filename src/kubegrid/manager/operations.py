@@ -10,7 +10,7 @@ from typing import Any
 
 from kubegrid.base.configuration import Configuration
 from kubegrid.base.errors import KubegridError
-from kubegrid.base.ids import Member
+from kubegrid.base.ids import Member, command_line
 from kubegrid.base.table_errors import DefinitionError, UnknownTable
 from kubegrid.base.tables import Catalog
 from kubegrid.coordination import (
@@ -59,7 +59,8 @@ class Operations:
         config, coordinator = self.grid.config, self.grid.coordinator
         states = {"ok": "ok", "lost": "lost", "new": "storage-failing", "failing": "storage-failing"}
         advice = {
-            "lost": f"{coordinator.reason}; members go on serving; `kubegrid manager rebuild` makes the data anew from them",
+            "lost": f"{coordinator.reason}; members go on serving; "
+            f"`{command_line('manager rebuild', config.grid)}` makes the data anew from them",
             "storage-failing": f"{coordinator.reason}; members go on serving; it recovers when the disk takes writes",
         }
         state = states[coordinator.state]

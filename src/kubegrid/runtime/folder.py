@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from kubegrid.base.ids import GRID_NAME_DEFAULT
+from kubegrid.base.ids import command_line
 from kubegrid.runtime.errors import BusyError, DiskError, NoGridError, reading_error, told_as_disk_error
 
 ROOM_BYTES = 64 * 1024
@@ -79,7 +79,7 @@ class Folder:
         name = self.root.name
         if self.root != default_folder(name):
             return f"kubegrid {words} --dir {shlex.quote(str(self.root))}"
-        return f"kubegrid {words}" if name == GRID_NAME_DEFAULT else f"kubegrid {words} --name {name}"
+        return command_line(words, name)
 
     def make(self) -> None:
         with told_as_disk_error(self.root):

@@ -34,7 +34,17 @@ def deaths(*members: Member) -> dict[Member, Death]:
 
 
 STORED = Configuration("g", 0, 7, A, (A, B))
-VIEW = View(grid="g", partition=0, stored=STORED, records=[], dead={}, on_loss="wait", first_primary="p0-0", now=2000.0)
+VIEW = View(
+    grid="g",
+    name="local",
+    partition=0,
+    stored=STORED,
+    records=[],
+    dead={},
+    on_loss="wait",
+    first_primary="p0-0",
+    now=2000.0,
+)
 
 
 def view(**changes) -> View:
@@ -74,6 +84,8 @@ def test_with_wait_a_person_is_told_what_happened_and_what_to_do():
     assert "p0-0/a died at 1970-01-01T00:16:40Z" in decision.explanation
     assert "p0-1/b died at" in decision.explanation
     assert decision.explanation.endswith("run `kubegrid partition accept-loss 0`")
+    of_another_grid = decide(view(name="demo", dead=deaths(A, B), records=[record(NEW_A)])).explanation
+    assert of_another_grid.endswith("run `kubegrid partition accept-loss 0 --name demo`")
 
 
 def test_a_person_who_has_to_decide_is_told_of_a_survivor_and_what_it_has():
