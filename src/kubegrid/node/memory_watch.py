@@ -37,6 +37,8 @@ NEAR_PEAK_PART = 0.9
 """Of the peak: with so many counted bytes, a smaller ratio than at the peak is true again."""
 SQL_BYTES = 48 * MIB
 """What SQL takes before it has any data: Python's share of DuckDB, Arrow and the parser, which stays."""
+LIBRARIES_BYTES = 56 * MIB
+"""What Arrow and its Flight server take, which are imported a moment after the start."""
 RECORDS_PART_MIN = 0.1
 """Records get at least this part of `memory_bytes`, however small that is: a grid that refuses its first key is of no use."""
 LAST_PART = 0.01
@@ -47,6 +49,8 @@ CLIENTS_PART = 4
 """Of the reserve: what clients may hold however full the member is."""
 FREED_PART = 0.05
 """Of `memory_bytes`: so much must have been freed since the peak before the allocator is asked to give back."""
+FREED_PART_OF_PEAK = 0.25
+"""Enough, too, and all that can be freed of a small member, in which the libraries take more than the records."""
 GIVE_BACK_PAUSE_S = 1.0
 GIVE_BACK_PAUSE_MAX_S = 60.0
 """The pause doubles while it is of no use: walking a large heap takes milliseconds."""
@@ -77,6 +81,8 @@ class MemoryWatch:
         """Done at each look at which the process is past the full mark while SQL is at work."""
         self.when_sparse: Callable[[], None] = nothing
         """Done when the process is past the full mark with much freed, and the allocator could not give it back."""
+        self.libraries_to_come: Callable[[], bool] = _never
+        """Whether the process is still without `LIBRARIES_BYTES` that it will have in a moment."""
         self._beside_sql = False
         """At the last look."""
         self._sql_came = False
@@ -129,7 +135,10 @@ class MemoryWatch:
         return seen.own_bytes + min(seen.file_bytes, self._file_bytes)
 
     def _derive(self) -> int:
-        room = self.full_bytes - self.baseline_bytes - self.reserve_bytes
+        baseline = self.baseline_bytes
+        if self.libraries_to_come():
+            baseline = max(baseline, self._start_bytes + LIBRARIES_BYTES)
+        room = self.full_bytes - baseline - self.reserve_bytes
         return int(min(max(room / self.ratio, self.memory_bytes * RECORDS_PART_MIN), self._ceiling_bytes))
 
     def look(self, used_bytes: int) -> int:
@@ -158,7 +167,8 @@ class MemoryWatch:
 
     def _freed(self, used_bytes: int) -> bool:
         """Whether the allocator has room that was records' before."""
-        return self._high_used_bytes - used_bytes >= self.memory_bytes * FREED_PART
+        enough = max(STEP_BYTES, self._high_used_bytes * FREED_PART_OF_PEAK)
+        return self._high_used_bytes - used_bytes >= min(enough, self.memory_bytes * FREED_PART)
 
     def _step(self, size: int) -> int:
         """By how much records may grow until the next look, though the process is past its mark.
