@@ -277,6 +277,7 @@ async def test_changes_are_pushed(stage):
 async def test_a_member_disappears_with_its_lease_not_before(stage):
     manager = await stage.make()
     first, second = await begun(stage, manager)
+    await until(lambda: [record.name for record in first.client.topology.members] == ["p0-0", "p0-1"])
     await second.die()
     assert {m["name"] for m in await manager.get("/v1/members")} == {"p0-0", "p0-1"}
     await until(lambda: [record.name for record in first.client.topology.members] == ["p0-0"])

@@ -15,7 +15,7 @@ from kubegrid.node.applying import UNITS_PER_TURN, Applying
 from kubegrid.node.handover_hold import HandoverHold
 from kubegrid.node.housekeeping import LoopWatch
 from kubegrid.node.http import HttpPort
-from kubegrid.node.memory_watch import FULL_MARK, HARD_MARK, LIBRARIES_BYTES, SQL_BYTES, STEP_BYTES, MemoryWatch
+from kubegrid.node.memory_watch import FULL_MARK, HARD_MARK, SQL_BYTES, STEP_BYTES, MemoryWatch
 from kubegrid.node.snapshots import SnapshotStreams
 from kubegrid.store import Keyspace
 
@@ -208,17 +208,6 @@ def test_libraries_that_come_after_the_start_are_no_cost_of_records() -> None:
     assert watch.look(used_bytes=0) == before - 30 * MIB
     watch.told = (50 + 30 + 60 + 100) * MIB
     assert watch.look(used_bytes=60 * MIB) == before - 30 * MIB
-
-
-def test_records_leave_room_for_libraries_that_are_to_come() -> None:
-    watch = ToldSize(500 * MIB, 100 * MIB)
-    before = watch.limit_bytes
-    watch.libraries_to_come = lambda: True
-    assert watch.look(used_bytes=0) == before - LIBRARIES_BYTES
-    watch.told += LIBRARIES_BYTES
-    assert watch.look(used_bytes=0) == before - LIBRARIES_BYTES
-    watch.libraries_to_come = lambda: False
-    assert watch.look(used_bytes=0) == before - LIBRARIES_BYTES
 
 
 def test_what_a_statement_took_before_anything_was_stored_is_room_again_when_it_ends() -> None:

@@ -1,8 +1,8 @@
-"""The member's Arrow Flight port: opened by a thread a moment after the start, closed in bounded time.
+"""The member's Arrow Flight port: opened by a thread when the pod has started, closed in bounded time.
 
-Arrow and its Flight server take a good part of a second to import and some forty MiB; neither the start of a pod nor its
-serving loop waits for that. Until it listens `port` is None, and so is `flight` in the member's record. An embedded grid
-opens its port when somebody asks for it first.
+Arrow and its Flight server take a good part of a second to import and some fifty MiB. The process of a member does that before
+the pod starts (`node.main`); an embedded grid opens its port when somebody asks for it first, and imports them then. Until it
+listens `port` is None, and so is `flight` in the member's record.
 
 The calls run in gRPC's threads, never in the loop, and give way to it: the thread that opens the port does, so all that come
 of it do. What they do is in `kubegrid.flight`; what they may ask of the member in `sql_service`.
@@ -28,6 +28,12 @@ log = logging.getLogger("kubegrid.node.flight")
 
 CLOSE_DEADLINE_S = 3.0
 """What runs is cancelled when the port closes; who does not end within this, a client that does not read, is left behind."""
+
+
+def import_arrow() -> None:
+    """Whatever this member will need of it: a backup's loop would import `arrow_blocks` with the first block."""
+    from kubegrid.flight import server  # noqa: F401
+    from kubegrid.wire import arrow_blocks  # noqa: F401
 
 
 class FlightPort:
@@ -74,8 +80,8 @@ class FlightPort:
         server: FlightServer | None = None
         complaint = ""
         try:
+            import_arrow()
             from kubegrid.flight import server as flight_server
-            from kubegrid.wire import arrow_blocks  # noqa: F401  a backup's loop would import it with the first block
 
             server = flight_server.FlightServer(self._service, self._host, self._wanted_port)
         except Exception as error:  # whatever it is: the pod serves its Redis clients without SQL

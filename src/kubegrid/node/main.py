@@ -22,7 +22,7 @@ import msgspec
 
 from kubegrid import process, sql
 from kubegrid.base.settings import ClientSettings, NodeConfig
-from kubegrid.node import open_files
+from kubegrid.node import flight_port, open_files
 from kubegrid.node.housekeeping import tune_collector
 from kubegrid.node.pod import STOP_DEADLINE_S, DataPod
 
@@ -64,6 +64,7 @@ async def _serve(config: NodeConfig, secret: bytes | None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.put_nowait, signal.Signals(number).name)
     write_run_file(config, pod.me.incarnation, {})
+    _import_all()
     await pod.start()
     write_run_file(
         config,
@@ -73,7 +74,7 @@ async def _serve(config: NodeConfig, secret: bytes | None) -> int:
     tune_collector()
     if config.busy_wait:
         pod.turn.looking.begin()
-    prepared = asyncio.ensure_future(_prepare(pod))
+    pod.flight.begin()
     try:
         name = await told.get()
         log.info("told to end signal=%s", name)
@@ -85,7 +86,6 @@ async def _serve(config: NodeConfig, secret: bytes | None) -> int:
         again.cancel()
         leaving.cancel()
     finally:
-        prepared.cancel()
         await pod.stop()
     log.info("member ended name=%s", config.name)
     # Everything was closed in order. What returning would do besides takes seconds with millions of records, may wait for
@@ -101,12 +101,13 @@ def _clients_there_is_room_for(clients: ClientSettings) -> ClientSettings:
     return msgspec.structs.replace(clients, clients_max=possible)
 
 
-async def _prepare(pod: DataPod) -> None:
-    """Import what is long to import in threads, and after the start: the parser of predicates takes most of a second,
-    longer than any lease, and Arrow's Flight server as long. One after the other: each takes the interpreter's lock."""
-    await asyncio.to_thread(sql.prepare)
-    pod.flight.begin()
-    await pod.flight.tried()
+def _import_all() -> None:
+    """What is long to import, before anybody counts on this member: the parser of predicates and Arrow's Flight server take most
+    of a second each, more where their libraries are read from a disk. A thread that imports holds the interpreter's lock
+    for a good part of that, longer than any lease on a busy machine."""
+    sql.prepare()
+    with contextlib.suppress(ImportError):  # which `FlightPort` meets again, and tells
+        flight_port.import_arrow()
 
 
 def write_run_file(config: NodeConfig, incarnation: str, ports: dict[str, int]) -> None:

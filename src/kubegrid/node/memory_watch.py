@@ -37,8 +37,6 @@ NEAR_PEAK_PART = 0.9
 """Of the peak: with so many counted bytes, a smaller ratio than at the peak is true again."""
 SQL_BYTES = 48 * MIB
 """What SQL takes before it has any data: Python's share of DuckDB, Arrow and the parser, which stays."""
-LIBRARIES_BYTES = 56 * MIB
-"""What Arrow and its Flight server take, which are imported a moment after the start."""
 RECORDS_PART_MIN = 0.1
 """Records get at least this part of `memory_bytes`, however small that is: a grid that refuses its first key is of no use."""
 LAST_PART = 0.01
@@ -81,8 +79,6 @@ class MemoryWatch:
         """Done at each look at which the process is past the full mark while SQL is at work."""
         self.when_sparse: Callable[[], None] = nothing
         """Done when the process is past the full mark with much freed, and the allocator could not give it back."""
-        self.libraries_to_come: Callable[[], bool] = _never
-        """Whether the process is still without `LIBRARIES_BYTES` that it will have in a moment."""
         self._beside_sql = False
         """At the last look."""
         self._sql_came = False
@@ -135,10 +131,7 @@ class MemoryWatch:
         return seen.own_bytes + min(seen.file_bytes, self._file_bytes)
 
     def _derive(self) -> int:
-        baseline = self.baseline_bytes
-        if self.libraries_to_come():
-            baseline = max(baseline, self._start_bytes + LIBRARIES_BYTES)
-        room = self.full_bytes - baseline - self.reserve_bytes
+        room = self.full_bytes - self.baseline_bytes - self.reserve_bytes
         return int(min(max(room / self.ratio, self.memory_bytes * RECORDS_PART_MIN), self._ceiling_bytes))
 
     def look(self, used_bytes: int) -> int:

@@ -164,7 +164,6 @@ class DataPod:
         memory.sql_at_work = self.sql.at_work
         memory.when_short = self.sql.make_room
         self.flight = FlightPort(self.sql, config.bind, config.flight_port, self._flight_opened)
-        memory.libraries_to_come = lambda: not self.flight.settled
         self.topology = Topology(config.grid_id, config.partitions, description.member_record(self))
         self.context = self._make_context()
         self.server = RespServer(self.turn, self.context)
