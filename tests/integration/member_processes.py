@@ -58,6 +58,10 @@ class GridProcesses:
         self.copies = copies
         self.grid_id = str(uuid.uuid4())
         self.secret = secret
+        self._secret_file: str | None = None
+        if secret is not None:
+            self._secret_file = str(folder / "secret")
+            Path(self._secret_file).write_text(secret)
         self.memory_bytes = memory_bytes
         self.replication = replication or ReplicationSettings(copies=copies)
         self.names = [member_name(p, o) for p in range(partitions) for o in range(copies)]
@@ -89,7 +93,7 @@ class GridProcesses:
             on_loss="wait",
             first_primaries={str(p): member_name(p, 0) for p in range(self.partitions)},
             spec={},
-            secret_file=self._secret_file(),
+            secret_file=self._secret_file,
         )
         self._start("m0", MANAGER, msgspec.json.encode(config))
 
@@ -112,7 +116,7 @@ class GridProcesses:
             managers=[f"{self.host('m0')}:{self.manager_port}"],
             memory_bytes=self.memory_bytes,
             state_dir=str(self.folder / name),
-            secret_file=self._secret_file(),
+            secret_file=self._secret_file,
             replication=self.replication,
         )
         for key, value in changes.items():
@@ -135,13 +139,6 @@ class GridProcesses:
     def inside(self, name: str) -> list[str]:
         """What a process is started by, where it is not simply started."""
         return []
-
-    def _secret_file(self) -> str | None:
-        if self.secret is None:
-            return None
-        path = self.folder / "secret"
-        path.write_text(self.secret)
-        return str(path)
 
     def _start(self, name: str, program: str, config: bytes) -> None:
         path = self.folder / f"{name}.json"
