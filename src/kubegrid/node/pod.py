@@ -27,6 +27,7 @@ from kubegrid.node.context import NodeContext
 from kubegrid.node.coordinator_link import CoordinatorLink
 from kubegrid.node.flight_port import FlightPort
 from kubegrid.node.housekeeping import Housekeeping
+from kubegrid.node.idle_clients import IdleClients
 from kubegrid.node.member import MemberDriver
 from kubegrid.node.memory_watch import MemoryBudget, MemoryWatch
 from kubegrid.node.metrics import NodeMetrics
@@ -182,6 +183,7 @@ class DataPod:
         member.role_listeners.append(self._role_changed)
         member.primary_listeners.append(self.context.role_changed)
         self.housekeeping.listeners.append(self.context.look_at_rates)
+        self.housekeeping.listeners.append(IdleClients(self.context).look)
         member.primary_listeners.append(self.capture.role_changed)
         self.client.start()
         self.coordinator.watch(member.configuration_hint)
