@@ -19,6 +19,8 @@ Redis 7.0 does, errors included. A command that is not listed is answered `-ERR 
   confirmed within 5 s closes the connection: its outcome is unknown. `WAIT` therefore answers at once, with the number of
   in-sync backups.
 * **A member without a lease or a primary** answers `-CLUSTERDOWN` at once; below `minInSync` writes get `-NOREPLICAS`.
+* **A member that has just started** lets its clients wait until it knows who is primary of what, for a second at most; then it
+  says `-LOADING`. While its copy is still being filled it says `-MOVED` to reads, too, and `-LOADING` to `DBSIZE` and its kin.
 * **Long commands are cut into slices** (`KEYS`, `FLUSHALL`, deleting something large), so `KEYS` may see writes that
   others make meanwhile. What must be atomic (`EXEC`, `MSET`, `HGETALL`) has a limit of 20,000 keys or fields.
 * **Limits**: a key 64 KiB, a value or field 16 MiB, a request or all of one `MULTI` 32 MiB, 10,000 commands in it, and

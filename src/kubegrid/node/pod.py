@@ -25,6 +25,7 @@ from kubegrid.node import description
 from kubegrid.node.catalog import CatalogFollower
 from kubegrid.node.context import NodeContext
 from kubegrid.node.coordinator_link import CoordinatorLink
+from kubegrid.node.first_news import FirstNews
 from kubegrid.node.flight_port import FlightPort
 from kubegrid.node.housekeeping import Housekeeping
 from kubegrid.node.idle_clients import IdleClients
@@ -109,6 +110,7 @@ class DataPod:
         self.capture: SqlCapture
         self.sql: SqlService
         self.flight: FlightPort
+        self.first_news: FirstNews
         self.metrics: NodeMetrics
         self._embedded = embedded
         self._register_timer: asyncio.TimerHandle | None = None
@@ -171,6 +173,8 @@ class DataPod:
         self.metrics = NodeMetrics(
             member, self.turn, self.context, self.server, self.housekeeping, self.flight, self.sql
         )
+        self.first_news = FirstNews(loop, self.turn)
+        self.first_news.hold()
         try:
             self.resp_port = await self.server.listen(config.bind, config.resp_port)
             if self._embedded is None:
@@ -240,6 +244,8 @@ class DataPod:
         self.topology.learn_me(description.member_record(self))
         if self.replica.configuration is not None:
             self.topology.learn_configuration(self.replica.configuration)
+        if self.replica.role is Role.PRIMARY:
+            self.first_news.came()
         self._register()
 
     def _flight_opened(self) -> None:
@@ -248,6 +254,7 @@ class DataPod:
 
     def _topology_pushed(self, snapshot: Any) -> None:
         self.topology.learn_snapshot(snapshot)
+        self.first_news.came()
         self.peers.set_addresses(self.topology.addresses(self.config.partition))
 
     def ask(self, change: Change) -> "asyncio.Future[CatalogAnswer]":
@@ -323,6 +330,7 @@ class DataPod:
         if self._register_timer is not None:
             self._register_timer.cancel()
             self.client.leave()
+        self.first_news.stop()
         self.capture.close()
         await self.flight.close()
         await self.server.close()
