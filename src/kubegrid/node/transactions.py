@@ -181,7 +181,7 @@ def _execute(session: Session, command: "Executable", request: list[bytes]) -> b
     if type(reply) is not bytes:
         reply = _finish(reply)
     if not unclocked:
-        clocked.took(session, command, request, perf_counter() - started)
+        clocked.taken(session, command, request, reply, perf_counter() - started)
     if reply[:1] == b"-":
         if reply.startswith(b"-MOVED "):
             reply = routing.with_address(session, reply)

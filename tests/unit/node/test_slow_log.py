@@ -77,6 +77,19 @@ def test_commands_that_may_take_long_are_measured_each_time_and_short_ones_now_a
     assert counts == {b"SET": 2, b"TOUCH": 2, b"HSET": 2, b"DEL": 2, b"HGETALL": 32, b"MSET": 32}
 
 
+def test_the_mean_time_of_a_command_is_that_of_one_call_in_sixteen_whatever_was_measured_besides() -> None:
+    drive = Drive()
+    client = drive.connect()
+    drive.node.slow_log.set_slower_than(0)
+    for _ in range(32):
+        client("HGETALL", "h")
+        client("KEYS", "*")
+        for request in (["MULTI"], ["HVALS", "h"], ["EXEC"]):
+            client(*request)
+    sampled = {name: drive.node.statistics[name].sampled for name in ("hgetall", "keys", "hvals")}
+    assert sampled == {"hgetall": 2, "keys": 2, "hvals": 2}
+
+
 @pytest.mark.parametrize("line", ["CLIENT NO-TOUCH ON; GET k", "MULTI; HGETALL h; EXEC", "KEYS *"])
 def test_commands_that_are_executed_in_other_ways_are_kept_too(line: str) -> None:
     drive = Drive()
@@ -107,7 +120,7 @@ def test_a_slow_command_is_shown_with_who_sent_it() -> None:
     drive = Drive()
     client = drive.connect()
     client("CLIENT", "SETNAME", "batch")
-    clocked.took(client, COMMANDS[b"KEYS"], [b"KEYS", b"*"], MINUTE_S)
+    clocked.took(client, COMMANDS[b"KEYS"], [b"KEYS", b"*"], MINUTE_S, True)
     assert client("SLOWLOG", "GET") == [
         [0, drive.keyspace.now_ms // 1000, 60_000_000, [b"KEYS", b"*"], client.peer.encode(), b"batch"]
     ]
@@ -122,7 +135,7 @@ def test_the_doctor_says_what_was_seen() -> None:
     assert b"latency-monitor-threshold" in client("LATENCY", "DOCTOR")
     client("CONFIG", "SET", "latency-monitor-threshold", "100")
     assert b"No command took 100 ms" in client("LATENCY", "DOCTOR")
-    clocked.took(client, COMMANDS[b"KEYS"], [b"KEYS", b"*"], 0.25)
+    clocked.took(client, COMMANDS[b"KEYS"], [b"KEYS", b"*"], 0.25, True)
     assert b"command: 1 seconds with 100 ms or more, at most 250 ms" in client("LATENCY", "DOCTOR")
     second = drive.keyspace.now_ms // 1000
     assert client("LATENCY", "LATEST") == [[b"command", second, 250, 250]]
@@ -144,7 +157,7 @@ def test_a_long_command_that_is_given_up_is_closed_and_not_kept() -> None:
         finally:
             closed.append(True)
 
-    steps = clocked._measured(client, COMMANDS[b"KEYS"], [b"KEYS", b"*"], slices(), 0.0)  # type: ignore[arg-type]
+    steps = clocked._measured(client, COMMANDS[b"KEYS"], [b"KEYS", b"*"], slices(), 0.0, True)  # type: ignore[arg-type]
     next(steps)
     steps.close()
     assert closed == [True]
