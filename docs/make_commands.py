@@ -19,6 +19,8 @@ Redis 7.0 does, errors included. A command that is not listed is answered `-ERR 
   confirmed within 5 s closes the connection: its outcome is unknown. `WAIT` therefore answers at once, with the number of
   in-sync backups.
 * **A member without a lease or a primary** answers `-CLUSTERDOWN` at once; below `minInSync` writes get `-NOREPLICAS`.
+* **A member that has just started** lets its clients wait until it knows who is primary of what, for a second at most; then it
+  says `-LOADING`. While its copy is still being filled it says `-MOVED` to reads, too, and `-LOADING` to `DBSIZE` and its kin.
 * **Long commands are cut into slices** (`KEYS`, `FLUSHALL`, deleting something large), so `KEYS` may see writes that
   others make meanwhile. What must be atomic (`EXEC`, `MSET`, `HGETALL`) has a limit of 20,000 keys or fields.
 * **Limits**: a key 64 KiB, a value or field 16 MiB, a request or all of one `MULTI` 32 MiB, 10,000 commands in it, and
@@ -31,7 +33,9 @@ Redis 7.0 does, errors included. A command that is not listed is answered `-ERR 
 * `OBJECT IDLETIME` is the time since a key of the same slot was last used: a lower bound. Reads of a client that said
   `CLIENT NO-TOUCH ON` are no use (as in Redis 7.2); its writes and `TOUCH` are.
 * One database: `SELECT 0` only. `CONFIG SET` takes what can be set: `maxclients`, `maxmemory` (below the member's own limit),
-  `maxmemory-policy noeviction`, `tcp-keepalive` and `hash-max-listpack-*`; of the others, the value that they have.
+  `maxmemory-policy noeviction`, `tcp-keepalive`, `timeout`, `slowlog-log-slower-than`, `slowlog-max-len` (up to 10,000),
+  `latency-monitor-threshold` and `hash-max-listpack-*`; of the others, the value that they have. It holds for the member
+  asked, until its process ends.
 * A `HELLO` that is refused changes nothing, as in Redis 7.2; 7.0 keeps the `AUTH` and `SETNAME` that stand before the error.
 * `CLIENT REPLY SKIP` holds for the next command, whatever empty lines stand before it.
 * `CLIENT TRACKING ON` is refused: nothing is tracked for caching clients. `CLIENT PAUSE` holds clients of this member; no
@@ -39,7 +43,12 @@ Redis 7.0 does, errors included. A command that is not listed is answered `-ERR 
 * `OBJECT ENCODING` of a hash follows from its fields and `hash-max-listpack-entries` and `-value`, not from what it was: one
   that shrank is a `listpack` again. `CONFIG SET` of these two changes nothing but this name.
 * `INFO` has the fields of Redis that have a true value here. Bytes on the network are not counted.
-* `INFO commandstats` measures the first call and one in sixteen of a command, and multiplies.
+* `INFO commandstats` measures the first call and one in sixteen of a short command, and multiplies.
+* `SLOWLOG` and `LATENCY` see every call of commands that may take long or have eight words and more, and one in sixteen of
+  those that take the same few microseconds whatever is stored (`fast` in `COMMAND INFO`, and `SET`, `DEL` …) and are short; with
+  `slowlog-log-slower-than` below 1000 (microseconds), every call, and plain GETs and SETs are slower meanwhile. Of a command
+  in slices the slices count. `LATENCY` knows the events `command` and `fast-command`.
+* `MEMORY STATS` has the fields that have a true value here. `ACL` tells of the one user, `default`, which cannot be changed.
 * **Records** (`grid` and `json` below): `KG.FIND`, `KG.COUNT`, `KG.TAKE` answer for the partition of the member asked.
   `KG.WRITE`, `KG.REWRITE` and `KG.READ` take rows and keys of several slots of one partition; those of another get
   `-MOVED`. `KG.TAKE … BLOCK 0` waits without a limit, at most 1,000 clients of a member do so at once, and after a

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -95,3 +96,37 @@ def test_redis_benchmark_of_the_cluster(grid: LiveGrid, pipeline: int) -> None:
     rates = {row[0]: float(row[1]) for row in csv.reader(io.StringIO(done.stdout)) if len(row) > 1 and row[0] != "test"}
     assert {name.split(" ")[0] for name in rates} == {"SET", "GET", "INCR", "HSET", "MSET"}
     assert all(rate > 0 for rate in rates.values())
+
+
+MONITORS_ASK = (
+    "INFO all; CONFIG GET *; SLOWLOG LEN; SLOWLOG GET 128; LATENCY LATEST; LATENCY HISTORY command; CLIENT LIST; MODULE LIST; "
+    "ACL WHOAMI; ACL LIST; MEMORY STATS; MEMORY DOCTOR; MEMORY PURGE; DBSIZE; COMMAND; COMMAND DOCS; CLUSTER INFO; ROLE; "
+    "CLIENT TRACKINGINFO; OBJECT HELP; TIME"
+)
+"""Of a server: redis_exporter, RedisInsight and redis-cli itself."""
+
+
+def test_what_monitors_ask_is_answered_by_every_member(grid: LiveGrid) -> None:
+    for name in grid.names():
+        port = grid.resp_port(name)
+        for line in MONITORS_ASK.split("; "):
+            # -e: a reply that is an error ends redis-cli with a status of its own.
+            redis_cli(grid, "-e", *line.split(), port=port)
+
+
+def test_a_slow_log_shows_the_requests_of_a_real_client(grid: LiveGrid) -> None:
+    redis_cli(grid, "CONFIG", "SET", "slowlog-log-slower-than", "0")
+    redis_cli(grid, "SLOWLOG", "RESET")
+    redis_cli(grid, "--json", "PING", "slow?")
+    entries = json.loads(redis_cli(grid, "--json", "SLOWLOG", "GET", "-1"))
+    redis_cli(grid, "CONFIG", "SET", "slowlog-log-slower-than", "10000")
+    assert ["PING", "slow?"] in [words for _, _, _, words, _, _ in entries]
+
+
+def test_redis_cli_finds_the_big_keys_of_a_member(grid: LiveGrid) -> None:
+    redis_cli(grid, "SET", "cli:big", "x" * 5000)
+    port = next(
+        grid.resp_port(name) for name in grid.names() if int(redis_cli(grid, "DBSIZE", port=grid.resp_port(name)))
+    )
+    assert "strings with" in redis_cli(grid, "--bigkeys", port=port)
+    assert "strings with" in redis_cli(grid, "--memkeys", port=port)

@@ -193,6 +193,24 @@ def test_a_default_of_a_new_column_may_be_of_any_type_that_its_values_have(grid:
     table.drop()
 
 
+SURROGATE: dict[str, Callable[[Any], Any]] = {
+    "a key": lambda g: g.get("\ud800"),
+    "a key to set": lambda g: g.set("\ud800", "v"),
+    "a value": lambda g: g.set("k", "\ud800"),
+    "a field": lambda g: g.hset("h", {"\ud800": 1}),
+}
+
+
+@pytest.mark.parametrize("what", SURROGATE)
+async def test_text_that_is_not_encodable_is_refused_by_both_clients(grid: Grid, what: str) -> None:
+    ask = SURROGATE[what]
+    with pytest.raises(ValueError, match="cannot be sent as UTF-8"):
+        ask(grid)
+    async with await kubegrid.connect_async(grid.members[0]) as other:
+        with pytest.raises(ValueError, match="cannot be sent as UTF-8"):
+            await ask(other)
+
+
 async def test_what_cannot_be_packed_stops_nothing_that_waits_with_it(grid: Grid) -> None:
     async with await kubegrid.connect_async(grid.members[0], in_flight=1) as other:
         with pytest.raises(ValueError, match="surrogates"):

@@ -126,6 +126,8 @@ class ClientSettings(msgspec.Struct, frozen=True):
     clients_max: int = 10_000
     tcp_keepalive_s: int = 300
     """Silence after which a client's machine is asked whether it is still there, as in Redis. 0: never."""
+    idle_timeout_s: int = 0
+    """Silence after which a client is closed (`timeout` of CONFIG). 0: never, as in Redis."""
     request_timeout_ms: int = 5000
     """A write that was executed and not confirmed within this: the connection is closed, outcome unknown."""
 

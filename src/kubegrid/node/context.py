@@ -15,6 +15,7 @@ from kubegrid.base.settings import ClientSettings, StoreSettings
 from kubegrid.node.session_rates import Rates
 from kubegrid.node.session_statistics import Statistics
 from kubegrid.node.session_views import CurrentTurn, ReplicaView, Topology
+from kubegrid.node.slow_log import SAMPLE_MASK, SlowLog
 from kubegrid.store import Keyspace
 from kubegrid.wire.command_table import COMMANDS
 
@@ -47,6 +48,7 @@ class Session(Protocol):
     active_ms: int
     peer: str
     laddr: str
+    waiting: str
 
     @property
     def node(self) -> "NodeContext": ...
@@ -125,6 +127,11 @@ class NodeContext:
         self.errors: dict[str, int] = {}
         """Errors that commands answered, by their code."""
         self.rates = Rates()
+        self.slow_log = SlowLog()
+        self.clock_mask = SAMPLE_MASK
+        """Which calls of a short command are measured: those whose number has none of these bits."""
+        self.when_each: Callable[[bool], None] = lambda each: None
+        """Told whether every command has to be measured from now on; set by `server`."""
         self.reset_statistics()
 
     def look_at_rates(self) -> None:
@@ -145,6 +152,13 @@ class NodeContext:
         held: Mapping[bytes, Any] = self.keyspace.slots[slot] or {}
         found = sum(map(held.__contains__, keys))
         self.count_hits(found, len(keys) - found)
+
+    def log_slower_than(self, microseconds: int) -> None:
+        """Which commands get into SLOWLOG; negative: none."""
+        self.slow_log.set_slower_than(microseconds)
+        each = self.slow_log.wants_each
+        self.clock_mask = 0 if each else SAMPLE_MASK
+        self.when_each(each)
 
     def sample(self, name: str, seconds: float) -> None:
         """One call of the command took so long."""

@@ -25,17 +25,22 @@ from typing import Any
 
 from kubegrid import store
 from kubegrid.node import (
+    clocked,
     lookups,
     routing,
+    session_acl,
     session_catalog,
     session_clients,
     session_cluster,
     session_commands,
     session_connection,
     session_endpoints,
+    session_latency,
+    session_memory,
     session_once,
     session_server,
     session_settings,
+    session_slowlog,
     session_take,
     session_tracking,
     session_wait,
@@ -43,6 +48,7 @@ from kubegrid.node import (
 )
 from kubegrid.node.context import Session
 from kubegrid.node.executable import Executable
+from kubegrid.node.slow_log import SAMPLE_MASK
 from kubegrid.store import refusals, slot_of
 from kubegrid.wire import command_table, resp
 from kubegrid.wire.command_table import CommandInfo
@@ -54,7 +60,11 @@ _SESSION_COMMANDS: dict[str, Callable[[Session, list[bytes]], Any]] = {
     **session_clients.HANDLERS,
     **session_commands.HANDLERS,
     **session_server.HANDLERS,
+    **session_memory.HANDLERS,
     **session_settings.HANDLERS,
+    **session_slowlog.HANDLERS,
+    **session_latency.HANDLERS,
+    **session_acl.HANDLERS,
     **session_cluster.HANDLERS,
     **session_wait.HANDLERS,
     **session_tracking.HANDLERS,
@@ -82,8 +92,6 @@ COMMANDS: dict[bytes, Executable] = {
     for spelling in (name, name.upper(), name.capitalize())
 }
 """By the spellings that clients use; others take one step more."""
-SAMPLE_MASK = 15
-"""The first call of a data command and one in sixteen are timed, for INFO commandstats: timing each would cost a tenth of it."""
 _MINUS = ord("-")
 _WEB_WORDS = frozenset((b"post", b"host:"))
 """A web page makes somebody's browser send commands in the body of a request: closed unanswered at its head, as in Redis."""
@@ -152,22 +160,31 @@ def dispatch(session: Session, args: list[bytes]) -> Reply:
             return _refuse(session, transactions.not_allowed(command.label), command)
         return transactions.queue(session, command, args)
     session.last_command = command.name
-    calls = node.operations[command.label] + 1
-    node.operations[command.label] = calls
+    calls = node.operations[command.label]
+    node.operations[command.label] = calls + 1
     data = command.data
     if data is None:
-        reply = command.run(session, args)
+        if calls & node.clock_mask and count < command.clocked_from:
+            reply = command.run(session, args)
+        else:
+            started = perf_counter()
+            reply = command.run(session, args)
+            reply = clocked.taken(session, command, args, reply, perf_counter() - started)
         if type(reply) is bytes and reply[:1] == b"-":
             node.count_failure(command.label, reply)
         return reply
     if session.no_touch:
+        started = perf_counter()
         reply = session_clients.untouched(session, command, args)
-    elif calls & SAMPLE_MASK != 1:
+        reply = clocked.taken(session, command, args, reply, perf_counter() - started)
+    elif calls & node.clock_mask and count < command.clocked_from:
         reply = data(node.keyspace, args, session.resp == 3)
     else:
         started = perf_counter()
         reply = data(node.keyspace, args, session.resp == 3)
-        node.sample(command.label, perf_counter() - started)
+        took_s = perf_counter() - started
+        if took_s >= node.slow_log.least_s or not calls & SAMPLE_MASK or type(reply) is not bytes:
+            reply = clocked.taken(session, command, args, reply, took_s)
     if type(reply) is bytes and reply[0] == _MINUS:
         if reply.startswith(b"-MOVED "):
             return _refuse(session, routing.with_address(session, reply), command)

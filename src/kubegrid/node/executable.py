@@ -42,6 +42,12 @@ _LOOKS_UP = {
 """Their keys are looked up afterwards, to count those that were there."""
 _MAY_LOOK_UP_FROM = {"copy": 3, "set": 4}
 """With so many words they may read some of their keys; which, `lookups` sees from the request."""
+_NOT_LOGGED = {"exec", "kg.once"}
+"""Their time is that of the commands in them, which get into SLOWLOG themselves."""
+_SHORT = {"set", "setex", "psetex", "del", "mset"}
+"""Not `fast` to Redis, which may have to free what was there; here that is done in slices, later."""
+_MANY_WORDS = 8
+"""From which on a command counts as one that may take long, though each of its keys or fields takes little."""
 
 
 class Executable:
@@ -51,14 +57,17 @@ class Executable:
         "admit",
         "arguments_max",
         "arguments_min",
+        "clocked_from",
         "counts_hits",
         "data",
         "denied_when_full",
+        "fast",
         "first_key",
         "held_back",
         "immediate",
         "info",
         "label",
+        "logged",
         "looks_up",
         "may_look_up_from",
         "name",
@@ -83,6 +92,10 @@ class Executable:
         self.first_key = 0 if info.name in _SEVERAL_SLOTS else info.first_key
         self.single_key = info.first_key == info.last_key
         self.no_auth = "no_auth" in info.flags
+        self.fast = "fast" in info.flags
+        self.logged = info.name not in _NOT_LOGGED
+        self.clocked_from = _MANY_WORDS if self.fast or not self.logged or info.name in _SHORT else 0
+        """Requests with so many words are measured each time; shorter ones, one in sixteen (`slow_log`)."""
         self.write = "write" in info.flags and info.name not in _CHECKS_ITSELF
         self.held_back = "write" in info.flags
         """Waits while writes are paused, its inner command with it."""

@@ -82,9 +82,13 @@ class PlainBatch:
         """Replies for the turn to send; a client's own in order."""
         self.gets: list[Read] = []
         self.sets: list[Read] = []
-        self.kinds = {GET_HEADER: self.gets, SET_HEADER: self.sets}
+        self.kinds: dict[bytes, list[Read]] = {GET_HEADER: self.gets, SET_HEADER: self.sets}
         """Where a read belongs that begins so."""
         self._reader = hiredis.Reader()
+
+    def stand_back(self, yes: bool) -> None:
+        """From the next turn on put nothing aside: somebody wants each command measured. Or, again, do."""
+        self.kinds = {} if yes else {GET_HEADER: self.gets, SET_HEADER: self.sets}
 
     def execute(self) -> None:
         """Execute everything that was put aside."""

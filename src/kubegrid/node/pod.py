@@ -25,8 +25,10 @@ from kubegrid.node import description
 from kubegrid.node.catalog import CatalogFollower
 from kubegrid.node.context import NodeContext
 from kubegrid.node.coordinator_link import CoordinatorLink
+from kubegrid.node.first_news import FirstNews
 from kubegrid.node.flight_port import FlightPort
 from kubegrid.node.housekeeping import Housekeeping
+from kubegrid.node.idle_clients import IdleClients
 from kubegrid.node.member import MemberDriver
 from kubegrid.node.memory_watch import MemoryBudget, MemoryWatch
 from kubegrid.node.metrics import NodeMetrics
@@ -108,6 +110,7 @@ class DataPod:
         self.capture: SqlCapture
         self.sql: SqlService
         self.flight: FlightPort
+        self.first_news: FirstNews
         self.metrics: NodeMetrics
         self._embedded = embedded
         self._register_timer: asyncio.TimerHandle | None = None
@@ -170,6 +173,8 @@ class DataPod:
         self.metrics = NodeMetrics(
             member, self.turn, self.context, self.server, self.housekeeping, self.flight, self.sql
         )
+        self.first_news = FirstNews(loop, self.turn)
+        self.first_news.hold()
         try:
             self.resp_port = await self.server.listen(config.bind, config.resp_port)
             if self._embedded is None:
@@ -182,6 +187,7 @@ class DataPod:
         member.role_listeners.append(self._role_changed)
         member.primary_listeners.append(self.context.role_changed)
         self.housekeeping.listeners.append(self.context.look_at_rates)
+        self.housekeeping.listeners.append(IdleClients(self.context).look)
         member.primary_listeners.append(self.capture.role_changed)
         self.client.start()
         self.coordinator.watch(member.configuration_hint)
@@ -238,6 +244,8 @@ class DataPod:
         self.topology.learn_me(description.member_record(self))
         if self.replica.configuration is not None:
             self.topology.learn_configuration(self.replica.configuration)
+        if self.replica.role is Role.PRIMARY:
+            self.first_news.came()
         self._register()
 
     def _flight_opened(self) -> None:
@@ -246,6 +254,7 @@ class DataPod:
 
     def _topology_pushed(self, snapshot: Any) -> None:
         self.topology.learn_snapshot(snapshot)
+        self.first_news.came()
         self.peers.set_addresses(self.topology.addresses(self.config.partition))
 
     def ask(self, change: Change) -> "asyncio.Future[CatalogAnswer]":
@@ -321,6 +330,7 @@ class DataPod:
         if self._register_timer is not None:
             self._register_timer.cancel()
             self.client.leave()
+        self.first_news.stop()
         self.capture.close()
         await self.flight.close()
         await self.server.close()

@@ -1,8 +1,9 @@
 """Whether this member may execute a command on a slot now, and what the client is told if not.
 
 The answers are those of Redis Cluster, so that clients find their way by themselves: `-MOVED` to the member that can,
-`-CLUSTERDOWN` when none is known, `-LOADING` while a copy is still being filled, or a member that has just started has not
-heard yet who is primary of what.
+`-CLUSTERDOWN` when none is known, `-LOADING` while a member that has just started has not heard yet who is primary of what.
+A member whose copy is still being filled sends reads, too, to the primary: clients follow `-MOVED`, and take that member, which
+`CLUSTER SLOTS` does not name, out of their maps. `-LOADING` they would hand to the application.
 Asked only when the fast check of `dispatch` (an open gate, an owned slot) did not pass.
 """
 
@@ -29,11 +30,8 @@ def refuse_slot(session: Session, slot: int, reads_only: bool) -> bytes | None:
     if session.turn.open_gate:
         return None
     role = node.replica.role
-    if reads_only and session.readonly:
-        if role is Role.BACKUP:
-            return None
-        if role is Role.JOINING:
-            return resp.ERR_LOADING
+    if reads_only and session.readonly and role is Role.BACKUP:
+        return None
     if primary is None and not topology.heard:
         return resp.ERR_LOADING
     if primary is None or role is Role.PRIMARY or primary.node_id == topology.me.node_id:

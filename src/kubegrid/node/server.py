@@ -34,6 +34,7 @@ class RespServer:
         node.takers = Takers(node, turn)
         turn.count = self._count
         turn.count_hits = node.count_hits
+        node.when_each = turn.batch.stand_back
         self.accepted = 0
         self.refused = 0
         self._server: asyncio.Server | None = None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubegrid.node import session_kill
 from kubegrid.node.context import Session
+from kubegrid.node.idle_clients import idle_ms
 from kubegrid.node.session_connection import name_error
 from kubegrid.store import slot_of
 from kubegrid.store.numbers import parse_int64
@@ -150,7 +151,7 @@ def _line(session: Session, args: list[bytes], client: Session) -> bytes:
     """One connection as a line of `name=value` words. Buffers of a fixed size, which this server has not, are 0."""
     now_ms = time.monotonic_ns() // 1_000_000
     age_s = max(0, (now_ms - client.created_ms) // 1000)
-    idle_s = min(age_s, max(0, (session.node.keyspace.now_ms - client.active_ms) // 1000))
+    idle_s = idle_ms(client, session.node.keyspace.now_ms) // 1000
     letters = {
         "x": client.multi is not None,
         "b": client.id in session.node.blocked or client.id in session.node.held_back,

@@ -1,4 +1,4 @@
-"""INFO, TIME and MEMORY: what this member is and how it does, in the words that Redis tools expect.
+"""INFO and TIME: what this member is and how it does, in the words that Redis tools expect.
 
 Fields that Redis has and this server has no counterpart for are left out, save those that common tools refuse to do
 without. `redis_version` names the version whose behaviour clients may expect, `kubegrid_version` ours.
@@ -15,18 +15,7 @@ from kubegrid.node import session_statistics
 from kubegrid.node.context import REDIS_VERSION, NodeContext, Session
 from kubegrid.node.session_statistics import Fields
 from kubegrid.replication import Role
-from kubegrid.store import memory_usage
-from kubegrid.store.numbers import parse_int64
 from kubegrid.wire import resp
-
-_MEMORY_HELP = (
-    "MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    "USAGE <key> [SAMPLES <count>]",
-    "    Bytes that the key and its value occupy, as this server counts them. SAMPLES is accepted and",
-    "    not needed: every value knows its size.",
-    "HELP",
-    "    This text.",
-)
 
 
 def _human(number: float) -> str:
@@ -211,28 +200,7 @@ def _time(session: Session, args: list[bytes]) -> bytes:
     return resp.array_of_bulks([b"%d" % (now_us // 1_000_000), b"%d" % (now_us % 1_000_000)])
 
 
-def _memory_usage(session: Session, args: list[bytes]) -> bytes:
-    index = 3
-    while index < len(args):
-        if args[index].lower() != b"samples" or index + 1 >= len(args):
-            return resp.ERR_SYNTAX
-        samples = parse_int64(args[index + 1])
-        if samples is None:
-            return resp.ERR_NOT_INTEGER
-        if samples < 0:
-            return resp.ERR_SYNTAX
-        index += 2
-    size = memory_usage(session.node.keyspace, args[2])
-    return resp.null(session.resp == 3) if size is None else resp.integer(size)
-
-
-def _memory_help(session: Session, args: list[bytes]) -> bytes:
-    return resp.lines(_MEMORY_HELP)
-
-
 HANDLERS = {
     "info": _info,
     "time": _time,
-    "memory|usage": _memory_usage,
-    "memory|help": _memory_help,
 }

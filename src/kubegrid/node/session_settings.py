@@ -11,6 +11,7 @@ import msgspec
 
 from kubegrid.node import open_files
 from kubegrid.node.context import NodeContext, Session
+from kubegrid.node.slow_log import ENTRIES_MAX
 from kubegrid.store.glob import matcher
 from kubegrid.store.numbers import INT64_MAX, parse_int64
 from kubegrid.wire import resp
@@ -21,6 +22,8 @@ _HELP = (
     "    Settings whose names match, with their values.",
     "SET <directive> <value> [<directive> <value> ...]",
     "    Change settings of the running server.",
+    "REWRITE",
+    "    Refused: there is no configuration file.",
     "RESETSTAT",
     "    Set the counters of INFO back to zero.",
     "HELP",
@@ -85,6 +88,10 @@ def _change_keepalive(node: NodeContext, text: bytes) -> None:
     node.client_settings = msgspec.structs.replace(node.client_settings, tcp_keepalive_s=int(text))
 
 
+def _change_timeout(node: NodeContext, text: bytes) -> None:
+    node.client_settings = msgspec.structs.replace(node.client_settings, idle_timeout_s=int(text))
+
+
 def _stays(valid: Callable[[bytes], str], value: bytes) -> Callable[[bytes], str]:
     """For what Redis can change and this server cannot: the value it has is accepted, as tools that make sure expect."""
 
@@ -146,6 +153,11 @@ _PARAMETERS: dict[str, Parameter] = {
     "hash-max-listpack-value": _LISTPACK_VALUE,
     "hash-max-ziplist-entries": _LISTPACK_ENTRIES,
     "hash-max-ziplist-value": _LISTPACK_VALUE,
+    "latency-monitor-threshold": Parameter(
+        lambda node: node.slow_log.latency_ms,
+        _number_between(0, INT64_MAX),
+        lambda node, text: node.slow_log.set_latency(int(text)),
+    ),
     "maxclients": Parameter(lambda node: node.client_settings.clients_max, _check_clients_max, _change_clients_max),
     "maxmemory": Parameter(lambda node: node.keyspace.limit_bytes, _check_memory, _change_memory),
     "maxmemory-policy": Parameter(lambda node: "noeviction", _one_of(b"noeviction")),
@@ -155,10 +167,22 @@ _PARAMETERS: dict[str, Parameter] = {
     "replica-read-only": Parameter(lambda node: "yes"),
     "replica-serve-stale-data": Parameter(lambda node: "yes"),
     "save": Parameter(lambda node: "", _stays(_anything, b"")),
+    "slowlog-log-slower-than": Parameter(
+        lambda node: node.slow_log.slower_than_us,
+        _number_between(-1, INT64_MAX),
+        lambda node, text: node.log_slower_than(int(text)),
+    ),
+    "slowlog-max-len": Parameter(
+        lambda node: node.slow_log.length_max,
+        _number_between(0, ENTRIES_MAX),
+        lambda node, text: node.slow_log.set_length_max(int(text)),
+    ),
     "tcp-keepalive": Parameter(
         lambda node: node.client_settings.tcp_keepalive_s, _number_between(0, (1 << 31) - 1), _change_keepalive
     ),
-    "timeout": Parameter(lambda node: 0, _stays(_number_between(0, (1 << 31) - 1), b"0")),
+    "timeout": Parameter(
+        lambda node: node.client_settings.idle_timeout_s, _number_between(0, (1 << 31) - 1), _change_timeout
+    ),
 }
 
 
@@ -210,6 +234,10 @@ def _resetstat(session: Session, args: list[bytes]) -> bytes:
     return resp.OK
 
 
+def _rewrite(session: Session, args: list[bytes]) -> bytes:
+    return resp.error("ERR The server is running without a config file")
+
+
 def _help(session: Session, args: list[bytes]) -> bytes:
     return resp.lines(_HELP)
 
@@ -218,5 +246,6 @@ HANDLERS = {
     "config|get": _get,
     "config|set": _set,
     "config|resetstat": _resetstat,
+    "config|rewrite": _rewrite,
     "config|help": _help,
 }

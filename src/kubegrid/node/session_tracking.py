@@ -14,6 +14,7 @@ from kubegrid.node.session_views import CurrentTurn
 from kubegrid.replication import Role
 from kubegrid.store.numbers import parse_int64
 from kubegrid.wire import resp
+from kubegrid.wire.command_table import wrong_count
 
 _NO_TRACKING = b"-ERR CLIENT TRACKING ON is not supported by this server\r\n"
 _NOT_TRACKING = (
@@ -25,12 +26,6 @@ PAUSE_STEP_MS = 5
 _NOBODY = b""
 """Watched by nobody while writes are paused: the hot path leaves writes to `dispatch` while anything is watched."""
 _BAD_REASON = b"-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR\r\n"
-
-
-def _wrong_count(args: list[bytes]) -> bytes:
-    return resp.error(
-        b"ERR unknown subcommand or wrong number of arguments for '%b'. Try %b HELP." % (args[1], args[0].upper())
-    )
 
 
 def _getredir(session: Session, args: list[bytes]) -> bytes:
@@ -93,7 +88,7 @@ def _caching(session: Session, args: list[bytes]) -> bytes:
 
 def _unblock(session: Session, args: list[bytes]) -> bytes:
     if len(args) > 4:
-        return _wrong_count(args)
+        return wrong_count(args)
     as_error = False
     if len(args) == 4:
         reason = args[3].upper()
@@ -112,7 +107,7 @@ def _unblock(session: Session, args: list[bytes]) -> bytes:
 
 def _pause(session: Session, args: list[bytes]) -> bytes:
     if len(args) > 4:
-        return _wrong_count(args)
+        return wrong_count(args)
     if len(args) == 4 and args[3].upper() not in (b"WRITE", b"ALL"):
         return resp.error("ERR CLIENT PAUSE mode must be WRITE or ALL")
     timeout_ms = parse_int64(args[2])

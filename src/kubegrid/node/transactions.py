@@ -8,9 +8,10 @@ WATCH registers the session with the keyspace, which marks it `dirty` when a wat
 """
 
 from collections.abc import Generator
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from kubegrid.node import lookups, routing, session_clients, session_take, session_wait
+from kubegrid.node import clocked, lookups, routing, session_clients, session_take, session_wait
 from kubegrid.node.context import Session
 from kubegrid.store import slot_of
 from kubegrid.store.attempt import Attempt
@@ -162,7 +163,10 @@ def _execute(session: Session, command: "Executable", request: list[bytes]) -> b
     node = session.node
     if command.label in _UNBOUNDED and node.keyspace.key_count > node.store_settings.atomic_units_max:
         return _TOO_LARGE
-    node.operations[command.label] += 1
+    calls = node.operations[command.label]
+    node.operations[command.label] = calls + 1
+    unclocked = calls & node.clock_mask and len(request) < command.clocked_from
+    started = 0.0 if unclocked else perf_counter()
     reply: Any
     if command.label == "wait":
         return session_wait.wait_in_transaction(session, request)
@@ -176,6 +180,8 @@ def _execute(session: Session, command: "Executable", request: list[bytes]) -> b
         reply = command.data(node.keyspace, request, session.resp == 3)
     if type(reply) is not bytes:
         reply = _finish(reply)
+    if not unclocked:
+        clocked.taken(session, command, request, reply, perf_counter() - started)
     if reply[:1] == b"-":
         if reply.startswith(b"-MOVED "):
             reply = routing.with_address(session, reply)

@@ -138,6 +138,13 @@ def unknown_subcommand(args: list[bytes]) -> bytes:
     return resp.error(b"ERR unknown subcommand '%b'. Try %b HELP." % (name, _text(args[0]).upper()))
 
 
+def wrong_count(args: list[bytes]) -> bytes:
+    """The error of subcommands that count their arguments themselves, because some of them may be left out."""
+    return resp.error(
+        b"ERR unknown subcommand or wrong number of arguments for '%b'. Try %b HELP." % (args[1], args[0].upper())
+    )
+
+
 def _text(raw: bytes) -> bytes:
     """Redis formats these as C strings: they end at a zero byte."""
     return raw.split(b"\0", 1)[0]

@@ -11,6 +11,7 @@ from tests.unit.node.confirmed_by_hand import ConfirmedByHand
 from tests.unit.node.drive import Drive
 
 from kubegrid.node.connection import Connection
+from kubegrid.node.server import RespServer
 from kubegrid.node.turn import Turn
 from kubegrid.store import hash_writes
 
@@ -211,6 +212,20 @@ def test_order_is_kept_when_plain_and_other_requests_come_in_one_turn() -> None:
     grid.send(0, request(b"GET", b"n"))
     grid.end_turn()
     assert grid.answers(0) == [b"OK", 2, b"2"]
+
+
+def test_plain_requests_are_measured_one_by_one_while_somebody_wants_to_see_short_ones() -> None:
+    grid = Grid(1)
+    RespServer(grid.turn, grid.drive.node)
+    for slower_than_us in (b"0", b"-1"):
+        grid.send(0, request(b"CONFIG", b"SET", b"slowlog-log-slower-than", slower_than_us))
+        grid.end_turn()
+        for plain in (request(b"SET", b"k", b"v"), request(b"GET", b"k")):
+            grid.send(0, plain)
+            grid.end_turn()
+    assert grid.answers(0) == [b"OK", b"OK", b"v"] * 2
+    kept = [b" ".join(entry.words) for entry in grid.drive.node.slow_log.entries]
+    assert kept == [b"GET k", b"SET k v", b"CONFIG SET slowlog-log-slower-than 0"]
 
 
 KEYS = [b"a", b"b", b"{t}a", b"{t}b", b"star*", b"*2\r\n$3\r\nGET\r\n$1", b"", b"x" * 2000]

@@ -146,7 +146,9 @@ def test_maxmemory_can_be_lowered_and_taken_back() -> None:
     assert "memory value" in error_text(client("CONFIG", "SET", "maxmemory", "much"))
 
 
-@pytest.mark.parametrize("container", ["CLIENT", "COMMAND", "CONFIG", "MEMORY", "CLUSTER", "OBJECT"])
+@pytest.mark.parametrize(
+    "container", ["CLIENT", "COMMAND", "CONFIG", "MEMORY", "CLUSTER", "OBJECT", "SLOWLOG", "LATENCY", "ACL", "MODULE"]
+)
 def test_help_is_a_list_of_lines(client: Client, container: str) -> None:
     lines = client(container, "HELP")
     assert lines[0].startswith(container.encode() + b" <subcommand>")

@@ -93,11 +93,11 @@ def test_a_backup_answers_questions_about_all_keys_and_refuses_to_empty_itself(d
     assert client.raw("FLUSHALL") == b"-READONLY You can't write against a read only replica.\r\n"
 
 
-def test_a_joining_member_has_no_complete_copy_to_read_from(drive: Drive, client: Client) -> None:
+def test_a_joining_member_has_no_complete_copy_and_sends_reads_to_the_primary(drive: Drive, client: Client) -> None:
     drive.become_backup()
     drive.replica.role = Role.JOINING
     client("READONLY")
-    assert error_text(client("GET", HERE)).startswith("LOADING")
+    assert client.raw("GET", HERE) == b"-MOVED 3300 127.0.0.1:7001\r\n"
     assert error_text(client("DBSIZE")).startswith("LOADING")
 
 
