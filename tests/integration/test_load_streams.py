@@ -15,6 +15,7 @@ from kubegrid.client.bulk import batches, flight_carrier, flight_streams
 from kubegrid.client.bulk.flight_streams import FlightStreams, Stream, StreamLost
 from kubegrid.client.slots import slot_of
 from kubegrid.load import Request, prepare
+from kubegrid.load.allocator import WANTED
 from kubegrid.load.loading import Outcome
 
 KEYS = 500
@@ -248,3 +249,15 @@ def test_a_table_that_is_dropped_meanwhile_ends_the_load(
     monkeypatch.setattr(flight_carrier.FlightCarrier, "_done", dropping)
     outcome = load(grid, "gone", file)
     assert "no table 'gone'" in str(outcome.failure)
+
+
+def test_arrays_of_a_load_come_from_the_allocator_that_keeps_memory(grid: kubegrid.Grid, file: Path) -> None:
+    if WANTED not in pa.supported_memory_backends():
+        pytest.skip("this build of Arrow lacks it")
+    before = pa.default_memory_pool().backend_name
+    seen = set()
+    loading = prepare(grid.caller, "test", Request("kept", file, ("id",))).load
+    outcome = loading.run(lambda rows, share: seen.add(pa.default_memory_pool().backend_name))
+    assert outcome.failure is None
+    assert seen == {WANTED}
+    assert pa.default_memory_pool().backend_name == before
