@@ -1,6 +1,8 @@
 """Loading over Arrow Flight while streams break: every row is applied once and in order, and members without Flight get
 KG.WRITE."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -261,3 +263,18 @@ def test_arrays_of_a_load_come_from_the_allocator_that_keeps_memory(grid: kubegr
     assert outcome.failure is None
     assert seen == {WANTED}
     assert pa.default_memory_pool().backend_name == before
+
+
+OPENED = """
+import sys
+import kubegrid
+
+with kubegrid.local() as grid:
+    grid.sql("SELECT 1").rows()
+    print("kubegrid.node.sql_ingest" in sys.modules)
+"""
+
+
+def test_a_member_whose_flight_port_is_open_has_imported_what_takes_a_load() -> None:
+    done = subprocess.run([sys.executable, "-c", OPENED], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "True\n"

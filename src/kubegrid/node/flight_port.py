@@ -75,6 +75,7 @@ class FlightPort:
         complaint = ""
         try:
             from kubegrid.flight import server as flight_server
+            from kubegrid.node import sql_ingest  # noqa: F401  the first load would wait for it
             from kubegrid.wire import arrow_blocks  # noqa: F401  a backup's loop would import it with the first block
 
             server = flight_server.FlightServer(self._service, self._host, self._wanted_port)
