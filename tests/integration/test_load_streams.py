@@ -1,6 +1,8 @@
 """Loading over Arrow Flight while streams break: every row is applied once and in order, and members without Flight get
 KG.WRITE."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -15,6 +17,7 @@ from kubegrid.client.bulk import batches, flight_carrier, flight_streams
 from kubegrid.client.bulk.flight_streams import FlightStreams, Stream, StreamLost
 from kubegrid.client.slots import slot_of
 from kubegrid.load import Request, prepare
+from kubegrid.load.allocator import WANTED
 from kubegrid.load.loading import Outcome
 
 KEYS = 500
@@ -248,3 +251,30 @@ def test_a_table_that_is_dropped_meanwhile_ends_the_load(
     monkeypatch.setattr(flight_carrier.FlightCarrier, "_done", dropping)
     outcome = load(grid, "gone", file)
     assert "no table 'gone'" in str(outcome.failure)
+
+
+def test_arrays_of_a_load_come_from_the_allocator_that_keeps_memory(grid: kubegrid.Grid, file: Path) -> None:
+    if WANTED not in pa.supported_memory_backends():
+        pytest.skip("this build of Arrow lacks it")
+    before = pa.default_memory_pool().backend_name
+    seen = set()
+    loading = prepare(grid.caller, "test", Request("kept", file, ("id",))).load
+    outcome = loading.run(lambda rows, share: seen.add(pa.default_memory_pool().backend_name))
+    assert outcome.failure is None
+    assert seen == {WANTED}
+    assert pa.default_memory_pool().backend_name == before
+
+
+OPENED = """
+import sys
+import kubegrid
+
+with kubegrid.local() as grid:
+    grid.sql("SELECT 1").rows()
+    print("kubegrid.node.sql_ingest" in sys.modules)
+"""
+
+
+def test_a_member_whose_flight_port_is_open_has_imported_what_takes_a_load() -> None:
+    done = subprocess.run([sys.executable, "-c", OPENED], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "True\n"

@@ -23,6 +23,7 @@ from kubegrid.client.bulk.writing import Advance, BulkWrite, Prepared, nothing
 from kubegrid.client.caller import Caller
 from kubegrid.client.errors import ClientError, RecordExistsError
 from kubegrid.load import checkpoint
+from kubegrid.load.allocator import keeping_memory
 from kubegrid.load.bad_rows import BAD_ROWS_MAX, BadRow, BadRows
 from kubegrid.load.blocks import Block, Source
 from kubegrid.load.checkpoint import Checkpoint, CheckpointFile
@@ -106,7 +107,8 @@ class Load:
         streams = FlightStreams(self.caller)
         bulk = BulkWrite(self.caller, self._encoder, mode, streams if streams.there() else None, advance)
         # A first Ctrl-C ends the reading; what is under way is waited for, until a second one.
-        failure = bulk.run(lambda: self._read(bulk), lambda: self._remember(bulk.sending))
+        with keeping_memory():
+            failure = bulk.run(lambda: self._read(bulk), lambda: self._remember(bulk.sending))
         if isinstance(failure, ClientError):
             failure = _stopped(failure, known=not bulk.sending.in_doubt)
         streams.close()

@@ -31,8 +31,10 @@ CLOSE_DEADLINE_S = 3.0
 
 
 def import_arrow() -> None:
-    """Whatever this member will need of it: a backup's loop would import `arrow_blocks` with the first block."""
+    """Whatever this member will need of it: a backup's loop would import `arrow_blocks` with the first block, and the first load
+    would wait for `sql_ingest`."""
     from kubegrid.flight import server  # noqa: F401
+    from kubegrid.node import sql_ingest  # noqa: F401
     from kubegrid.wire import arrow_blocks  # noqa: F401
 
 
