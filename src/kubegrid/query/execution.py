@@ -62,7 +62,7 @@ class Execution:
         if kind == statements.QUERY:
             return self._question(statement)
         if kind in (statements.SHOW, statements.DESCRIBE):
-            parameters.bind(statement, self._values)  # it has none, and says so
+            parameters.bind(statement, self._values)  # says if there are too many or too few
             return self._told(self.about_tables(statement))
         if kind == statements.EXPLAIN:
             return self._explained(statement)
@@ -71,10 +71,8 @@ class Execution:
     def about_tables(self, statement: Statement) -> str:
         """The SELECT that answers SHOW or DESCRIBE."""
         catalog = self._means.catalog()
-        if _describes_query(statement):
-            place = statement.tokens[1].start
-            query = self._means.preparing.statement(blank(statement.text, place))
-            prepared = self._means.preparing.query(query, [None] * query.parameters, catalog, self._running)
+        if statement.explained is not None:
+            prepared = self._means.preparing.query(statement.explained, self._values, catalog, self._running)
             return facts.describe_columns(prepared.columns)
         table = facts.table_named(statement, catalog)
         return facts.show_tables(catalog) if table is None else facts.describe_table(table)
@@ -84,7 +82,7 @@ class Execution:
         """Of SHOW, DESCRIBE and EXPLAIN: names and types of their answer."""
         if statement.kind == statements.EXPLAIN:
             return explain.ANALYZE_COLUMNS if statement.analyze else explain.COLUMNS
-        if _describes_query(statement) or facts.table_named(statement, catalog) is not None:
+        if statement.explained is not None or facts.table_named(statement, catalog) is not None:
             return facts.COLUMN_COLUMNS
         return facts.TABLE_COLUMNS
 
@@ -215,11 +213,6 @@ def _duckdb_text(statement: Statement) -> str:
     """A statement that writes, as DuckDB understands it, too; empty: it does not (CREATE TABLE … AS has clauses of ours)."""
     plain = not statement.parameters and statement.kind in (statements.INSERT, statements.UPDATE, statements.DELETE)
     return blank(statement.text, statement.tokens[0].start) if plain else ""
-
-
-def _describes_query(statement: Statement) -> bool:
-    first = statement.tokens[1].text.upper() if len(statement.tokens) > 1 else ""
-    return statement.kind == statements.DESCRIBE and first in ("SELECT", "WITH", "FROM", "VALUES", "(")
 
 
 def written_schema(kind: str) -> Any:

@@ -151,6 +151,24 @@ class GridSql(DuckDB):
                     table.append("joins", join)
             return table
 
+        def _parse_insert_table(self) -> Any:
+            """BY POSITION says what is so without it."""
+            table = super()._parse_insert_table()
+            return self._parse_schema(this=table) if self._match_text_seq("BY", "POSITION") else table
+
+        def _parse_range(self, *args: Any, **options: Any) -> Any:
+            """`x IN (…)::T` casts what IN answers, its NOT included; sqlglot expects no cast there."""
+            this = super()._parse_range(*args, **options)
+            if isinstance(this.this if isinstance(this, exp.Not) else this, exp.In):
+                while self._match(TokenType.DCOLON):
+                    this = self.expression(exp.Cast(this=exp.Paren(this=this), to=self._parse_types()))
+            return this
+
+        def _parse_term(self, parse_mod: bool = True) -> Any:
+            """The count of LIMIT, for which sqlglot does not go beyond a `%`, is any expression: a `%` that ends it came as
+            PERCENT (`statement_tokens`)."""
+            return super()._parse_term() if parse_mod else self._parse_disjunction()
+
         def _parse_query_modifiers(self, this: Any) -> Any:
             """`(unnest(x) v JOIN b ON …)` as a query of it that is joined: sqlglot expects the parenthesis behind `v`."""
             if isinstance(this, exp.Unnest):
@@ -178,6 +196,15 @@ class GridSql(DuckDB):
 
 
 DIALECT = GridSql()
+
+
+def keep_joins(select: exp.Select) -> None:
+    """Of `FROM unnest(x) v, b SELECT …` the joins hang at what they begin with, and sqlglot would not write them there."""
+    first = select.args.get("from_")
+    if first is not None and isinstance(first.this, exp.Values | exp.Unnest | exp.Lateral):
+        joins = first.this.args.get("joins") or []
+        first.this.set("joins", None)
+        select.set("joins", [*joins, *(select.args.get("joins") or [])])
 
 
 def keep_commas(select: exp.Select) -> None:

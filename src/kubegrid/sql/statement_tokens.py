@@ -76,7 +76,7 @@ def tokens_of(text: str, bytes_max: int = STATEMENT_BYTES_MAX, depth_max: int = 
         run = run + 1 if kind in _PREFIXES else run if kind in OPEN else 0
         if depth + run > depth_max:
             raise problem(TooMuch, f"the statement is nested more than {depth_max} deep", text, token.start)
-    return _bracketed(_numbered(tokens, text))
+    return _bracketed(_numbered(_with_percents(tokens), text))
 
 
 def problem(kind: type[SqlError], reason: str, text: str, offset: int, remedy: str = "") -> SqlError:
@@ -106,6 +106,16 @@ def not_sql(error: sqlglot.errors.ParseError, text: str) -> SqlError:
     return problem(SyntaxProblem, reason, text, place)
 
 
+def _with_percents(tokens: list[Token]) -> list[Token]:
+    """With PERCENT for each `%` that has no divisor: the one that ends a LIMIT."""
+    made = list(tokens)
+    for place, token in enumerate(tokens):
+        follows = tokens[place + 1].token_type if place + 1 < len(tokens) else None
+        if token.token_type is TokenType.MOD and follows in (None, TokenType.R_PAREN, TokenType.OFFSET):
+            made[place] = Token(TokenType.PERCENT, token.text, token.line, token.col, token.start, token.end)
+    return made
+
+
 def with_numbers(tokens: list[Token]) -> list[Token]:
     """`$12` as `$` and a number, of which the tokenizer makes `$1` and `2`."""
     if not any(token.token_type is PARAMETER_START for token in tokens):
@@ -130,24 +140,39 @@ def _goes_on(made: list[Token], token: Token) -> bool:
 
 
 def _numbered(tokens: list[Token], text: str) -> list[Token]:
-    """With `$1`, `$2` … for every `?`: the tree forgets in which order they stood in the text."""
+    """With `$1`, `$2` … for every `?`, for the tree forgets in which order they stood in the text; and for `?1`, `?2` …"""
     if not any(token.token_type in _MARKS for token in tokens):
         return tokens
-    for token in tokens:
-        if token.token_type is TokenType.PARAMETER:
-            raise problem(SyntaxProblem, "? and $1 in one statement; use one of them throughout", text, token.start)
     numbered: list[Token] = []
     count = 0
-    for token in tokens:
-        if token.token_type in _MARKS:
-            count += 1
-            place = (token.line, token.col, token.start, token.end)
-            numbered += [Token(TokenType.PARAMETER, "$", *place), Token(TokenType.NUMBER, str(count), *place)]
-            if token.token_type is TokenType.QDCOLON:
-                numbered.append(Token(TokenType.DCOLON, "::", *place))
-        else:
+    kinds: set[str] = set()
+    for place, token in enumerate(tokens):
+        kind = token.token_type
+        if kind is TokenType.PARAMETER:
+            kinds.add("$1")
+        if kind not in _MARKS:
             numbered.append(token)
+        else:
+            at = (token.line, token.col, token.start, token.end)
+            numbered.append(Token(TokenType.PARAMETER, "$", *at))
+            if kind is TokenType.PLACEHOLDER and _is_numbered(tokens, place):
+                kinds.add("?1")
+            else:
+                kinds.add("?")
+                count += 1
+                numbered.append(Token(TokenType.NUMBER, str(count), *at))
+            if kind is TokenType.QDCOLON:
+                numbered.append(Token(TokenType.DCOLON, "::", *at))
+        if len(kinds) > 1:
+            both = " and ".join(sorted(kinds, reverse=True))
+            raise problem(SyntaxProblem, f"{both} in one statement; use one of them throughout", text, token.start)
     return numbered
+
+
+def _is_numbered(tokens: list[Token], place: int) -> bool:
+    """Whether the number of a parameter stands right behind its `?`."""
+    after = tokens[place + 1] if place + 1 < len(tokens) else None
+    return after is not None and after.token_type is TokenType.NUMBER and after.start == tokens[place].end + 1
 
 
 def _bracketed(tokens: list[Token]) -> list[Token]:

@@ -14,7 +14,7 @@ from sqlglot import Token, TokenType, exp
 
 from kubegrid.base.nearest import nearest
 from kubegrid.base.table_errors import shown
-from kubegrid.sql.ddl_dialect import DIALECT, keep_commas, keep_nulls, keep_values
+from kubegrid.sql.ddl_dialect import DIALECT, keep_commas, keep_joins, keep_nulls, keep_values
 from kubegrid.sql.errors import NotSupported, SqlError, SyntaxProblem, TooMuch
 from kubegrid.sql.statement_tokens import (
     CLOSE,
@@ -73,6 +73,7 @@ class Statement:
     parameters: int = 0
     """How many values it needs."""
     explained: "Statement | None" = None
+    """Of EXPLAIN, and of DESCRIBE of a query."""
     analyze: bool = False
     """EXPLAIN ANALYZE: the explained statement is run."""
 
@@ -107,6 +108,11 @@ def _statement(tokens: list[Token], text: str) -> Statement:
             return Statement(CREATE, text, tuple(tokens))
         query = parse_query(tokens[at:], text)
         return Statement(CTAS, text, tuple(tokens), query, _parameters(query))
+    if kind == DESCRIBE and len(tokens) > 1 and tokens[1].text.upper() in _QUERY_STARTS:
+        inner = _statement(tokens[1:], text)
+        if inner.kind != QUERY:
+            raise problem(NotSupported, "DESCRIBE is for tables and queries", text, tokens[1].start)
+        return Statement(DESCRIBE, text, tuple(tokens), None, inner.parameters, inner)
     if kind not in _PARSED:
         return Statement(kind, text, tuple(tokens))
     tree = _tree(tokens, text)
@@ -170,6 +176,7 @@ def _tree(tokens: list[Token], text: str) -> Any:
                 f"{writing.key.upper()} cannot stand inside of a statement", remedy="Run it as a statement of its own."
             )
     for select in trees[0].find_all(exp.Select):
+        keep_joins(select)
         keep_commas(select)
     keep_nulls(trees[0])
     keep_values(trees[0])
@@ -179,13 +186,32 @@ def _tree(tokens: list[Token], text: str) -> Any:
 
 
 def _parameters(tree: Any) -> int:
+    """How many values are needed."""
     highest = 0
     for node in tree.find_all(exp.Placeholder, exp.Parameter):
         name = "" if node.this is None else node.name
         if not name.isdecimal() or not 0 < int(name) <= TOKENS_MAX:
             raise NotSupported(f"parameters are ? or $1, $2 …, not ${name}")
+        clause = _clause_of_columns(node)
+        if clause:
+            raise NotSupported(
+                f"a parameter alone cannot stand in {clause}: it is a value, not the number or name of a column",
+                remedy="Write the number or the name into the statement.",
+            )
         highest = max(highest, int(name))
     return highest
+
+
+def _clause_of_columns(node: Any) -> str:
+    """The clause in which a literal at its place would be the number of a column; empty: there is none."""
+    while isinstance(node.parent, exp.Paren | exp.Tuple | exp.Ordered | exp.Cube | exp.Rollup | exp.GroupingSets):
+        node = node.parent
+    clause = node.parent
+    if isinstance(clause, exp.Order):
+        return "ORDER BY" if isinstance(clause.parent, exp.Query) else ""
+    if isinstance(clause, exp.Group):
+        return "GROUP BY"
+    return "DISTINCT ON" if isinstance(clause, exp.Distinct) and node.arg_key == "on" else ""
 
 
 __all__ = ["Statement", "not_sql", "parse", "parse_query", "problem"]

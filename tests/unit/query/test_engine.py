@@ -210,10 +210,33 @@ def test_describe_tells_columns_of_tables_and_of_queries(engine: Engine) -> None
         ("next", "BIGINT"),
         ("price", "DECIMAL(10,2)"),
     ]
+    assert rows(engine, "DESCRIBE FROM desks")[0][:2] == ("desk", "VARCHAR")
     with pytest.raises(UnknownName, match="Did you mean 'desks'"):
         engine.execute("DESCRIBE deks")
     with pytest.raises(TypeProblem, match="0 parameters; 1 given"):
         engine.execute("DESCRIBE desks", [1])
+
+
+def test_describe_and_explain_take_the_parameters_of_their_statement(engine: Engine) -> None:
+    for value, kind in ((1, "INTEGER"), (2**40, "BIGINT"), (Decimal("1.5"), "DECIMAL(12,1)")):
+        assert rows(engine, "DESCRIBE SELECT ? + 1 AS x, len(desk) FROM trades WHERE id = ?", [value, 1]) == [
+            ("x", kind, "YES", None, None, None),
+            ("len(desk)", "BIGINT", "YES", None, None, None),
+        ]
+    assert engine.describe("DESCRIBE SELECT ? + 1 AS x").parameters == 1
+    assert (
+        engine.parameters("DESCRIBE SELECT * FROM trades WHERE id = ?").types
+        == engine.parameters("SELECT * FROM trades WHERE id = ?").types
+    )
+    assert "by key" in str(rows(engine, "EXPLAIN SELECT * FROM trades WHERE id = ?", [1]))
+    assert "by key" in str(rows(engine, "EXPLAIN ANALYZE SELECT * FROM trades WHERE id = ?", [1]))
+    for text in ("DESCRIBE SELECT ?", "EXPLAIN SELECT ?"):
+        with pytest.raises(TypeProblem, match="1 parameter; 0 given"):
+            engine.execute(text)
+    with pytest.raises(SyntaxProblem, match="column 17"):
+        engine.execute("DESCRIBE SELECT ) FROM trades")
+    with pytest.raises(NotSupported, match=r"tables and queries \(column 10\)"):
+        engine.execute("DESCRIBE WITH q AS (SELECT 1 AS id) INSERT INTO trades (id) SELECT id FROM q")
 
 
 def test_explain_says_what_runs_where(grid: InProcess, engine: Engine) -> None:

@@ -168,6 +168,15 @@ RIGHT JOIN (VALUES (6), (8)) w(x) ON x = v ORDER BY ALL ;
 SELECT * FROM (SELECT 1 AS id), unnest([1, 2]) u(id) NATURAL JOIN (SELECT 2 AS id) w, unnest([3]) x ORDER BY ALL ;
 SELECT i FROM t CROSS JOIN range(2) r(x) ORDER BY ALL ;
 SELECT * FROM json_each('[1,2]') ORDER BY 1 ; SELECT j FROM t a LEFT JOIN (SELECT 5 AS j) b USING (j) ORDER BY 1 ;
+FROM VALUES (1), (7) v(x), t SELECT x, i ORDER BY ALL ; FROM VALUES (1), (7) v(x) JOIN t ON i = x SELECT x, i ;
+FROM unnest([1, 7]) v(x), t SELECT x, i ORDER BY ALL ; FROM LATERAL (SELECT 7) v(x) JOIN t ON i = x JOIN t u ON u.i = x SELECT x ;
+SELECT v.x, y FROM VALUES (1), (2) AS v(x), VALUES (3) w(y) ORDER BY ALL ; FROM unnest([1, 7]) v(x), t SELECT count(*) ;
+SELECT i FROM t ORDER BY i LIMIT 10 % 4 ; SELECT i FROM t ORDER BY i LIMIT 3 + 10 % 4 * 2 OFFSET 10 % 3 ;
+SELECT i FROM t ORDER BY i LIMIT 1 << 1 ; SELECT i FROM t ORDER BY i LIMIT 5 & 3 ;
+SELECT count(*) FROM (FROM t LIMIT (2 + 1) % 2) ;
+SELECT i FROM t ORDER BY i LIMIT 50 % OFFSET 1 ; (SELECT i FROM t ORDER BY i LIMIT 50 %) ;
+SELECT i IN (SELECT j FROM t)::INTEGER AS x FROM t ORDER BY 1 ; SELECT i NOT IN (1, 7)::INTEGER AS x FROM t ORDER BY 1 ;
+SELECT NOT i IN (SELECT 7)::INTEGER AS x, i IN (7)::INTEGER::VARCHAR AS y FROM t WHERE i IN (7, 2)::BOOLEAN ORDER BY 1 ;
 SELECT * RENAME (i AS ii) FROM t ORDER BY ALL ; SELECT range FROM range(9) WHERE range < 3 ORDER BY 1 ;
 SELECT date_trunc(unit, dt), date_diff(unit, dt, DATE '2024-03-01') FROM (SELECT dt, if(b, 'month', 'year') AS unit FROM t)
 ORDER BY ALL ; SELECT b, count(*) FROM t GROUP BY b, + 2, + -9 ORDER BY ALL ;

@@ -96,6 +96,7 @@ def test_columns_of_an_insert_are_found_upper_and_lower_case_alike() -> None:
     assert change.columns == ("id", "desk")
     assert change.conflict == dml.Conflict(dml_conflicts.FAIL)
     assert change.named(("whatever", "names")).columns == ("id", "desk")
+    assert read("INSERT INTO strict BY POSITION VALUES (1, 2)") == read("INSERT INTO strict VALUES (1, 2)")
     assert read("INSERT INTO trades BY NAME SELECT 1").named(("ID", "desk")).columns == ("id", "desk")
 
 

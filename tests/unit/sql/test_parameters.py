@@ -9,7 +9,7 @@ from uuid import UUID
 import duckdb
 import pytest
 
-from kubegrid.sql.errors import SyntaxProblem, TypeProblem
+from kubegrid.sql.errors import NotSupported, SyntaxProblem, TypeProblem
 from kubegrid.sql.parameters import bind
 from kubegrid.sql.statements import parse
 
@@ -95,6 +95,42 @@ def test_numbered_parameters_may_repeat() -> None:
     assert answer("SELECT $2, $1, $2", "a", "b") == ("b", "a", "b")
 
 
+def test_question_marks_may_have_numbers() -> None:
+    text = "SELECT ?2, ?1, ?2::VARCHAR,?1+?1"
+    assert answer(text, 1, 2) == duckdb.execute(text, [1, 2]).fetchone() == (2, 1, "2", 2)
+    assert parse("SELECT ?12").parameters == 12
+
+
+def test_the_count_of_a_limit_may_be_calculated_with_a_parameter() -> None:
+    text = "SELECT list(i) FROM (SELECT range AS i FROM range(20) ORDER BY 1 LIMIT ? % 4 OFFSET ?)"
+    assert answer(text, 7, 1) == duckdb.execute(text, [7, 1]).fetchone() == ([1, 2, 3],)
+
+
+@pytest.mark.parametrize(
+    ("text", "clause"),
+    [
+        ("SELECT i FROM t ORDER BY ?", "ORDER BY"),
+        ("SELECT i FROM t ORDER BY i, ($1) DESC", "ORDER BY"),
+        ("SELECT i FROM t UNION SELECT 1 ORDER BY ?", "ORDER BY"),
+        ("SELECT max(i) FROM t GROUP BY ?", "GROUP BY"),
+        ("SELECT max(i) FROM t GROUP BY GROUPING SETS ((i), (?))", "GROUP BY"),
+        ("SELECT DISTINCT ON (?) i FROM t", "DISTINCT ON"),
+    ],
+)
+def test_a_parameter_is_no_number_of_a_column(text: str, clause: str) -> None:
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE t (i INTEGER)")
+    with pytest.raises(duckdb.Error, match=f"not supported in {clause}"):
+        connection.execute(text, [1])
+    with pytest.raises(NotSupported, match=f"cannot stand in {clause}: it is a value"):
+        parse(text)
+
+
+def test_a_parameter_may_be_a_part_of_what_is_ordered_by() -> None:
+    text = "SELECT list(i ORDER BY ?), list(i) FROM (SELECT i FROM unnest([3, 1, 2]) v(i) ORDER BY (i - ?) ** 2)"
+    assert answer(text, 1, 3) == duckdb.execute(text, [1, 3]).fetchone()
+
+
 def test_binding_leaves_the_statement_as_it_was() -> None:
     statement = parse("SELECT ?")
     bind(statement, [1])
@@ -107,9 +143,10 @@ def test_the_number_of_values_is_checked(values: list[int]) -> None:
         bind(parse("SELECT ?"), values)
 
 
-def test_both_kinds_of_parameters_do_not_mix() -> None:
+@pytest.mark.parametrize("text", ["SELECT ?, $1", "SELECT $1, ?", "SELECT ?, ?1", "SELECT ?1, $1", "SELECT $1, ?1"])
+def test_kinds_of_parameters_do_not_mix(text: str) -> None:
     with pytest.raises(SyntaxProblem, match="one of them"):
-        parse("SELECT ?, $1")
+        parse(text)
 
 
 @pytest.mark.parametrize("value", [object(), {1}, 2**128, Decimal(10) ** 40, "\ud800"], ids=range(5))
